@@ -1,0 +1,25 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian packages that `build` or `test` needs and that are missing. Does nothing, and needs no network, when all are there.
+set -eu
+build='gcc make pkg-config libc6-dev liburing-dev libelf-dev libssl-dev clang'
+tests="$build libcriterion-dev curl chromium clang-format libclang-rt-14-dev llvm python3"
+case "${1:-build}" in
+build) want=$build ;;
+test) want=$tests ;;
+*) echo "usage: deps.sh build|test" >&2; exit 2 ;;
+esac
+missing=
+for p in $want; do
+    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+echo "installing:$missing" >&2
+root=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "deps: as root, run: apt-get install$missing" >&2; exit 1; }
+    root=sudo
+fi
+$root apt-get update -qq
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an engine is, and what it may see of a program and of a run. For vm/ and the JITs only.
+ *
+ * The contract both engines keep, bit for bit:
+ *  - at entry r1..r5 come from context->args, r10 = VM_STACK_TOP, all others are 0;
+ *  - a guest access of `width` bits touches host address `base + (uint32_t)register + off` (off
+ * sign-extended, no wrap), nothing else;
+ *  - after a helper call r0 is its result and r1..r5 are 0 (host values must not leak);
+ *  - a local call or callx lowers r10 by the caller's frame_bytes, keeps r6..r10 across, and faults
+ * with CALL_DEPTH when context->depth_left is 0 (the counter goes down by 1 per call and up again
+ * at its return);
+ *  - callx takes VM_CODE_BASE + 8 n (low 32 bits of the register) where a function starts at n,
+ * else faults with CALLX and that address;
+ *  - atomics at an address not a multiple of their width fault with MISALIGNED before touching
+ * memory (the address that counts: (uint32_t)register + off);
+ *  - division by 0 gives 0, modulo by 0 leaves the dividend (32-bit: upper half zero), INT_MIN / -1
+ * = INT_MIN, INT_MIN % -1 = 0;
+ *  - shift counts are masked to the width; 32-bit results are zero-extended; CMPXCHG32 writes r0
+ * zero-extended, always.
+ */
+#ifndef VM_ENGINE_H
+#define VM_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "vm/isa.h"
+#include "vm/limits.h"
+#include "vm/vm.h"
+
+/* One decoded instruction. The index of an op is the index of its instruction; the second slot of
+ * lddw is an op that is never reached. */
+struct vm_op {
+    uint8_t ix; /* enum vm_ix */
+    uint8_t dst;
+    uint8_t src;
+    int16_t off;     /* displacement of memory accesses */
+    uint32_t target; /* jumps, local calls: instruction; helper calls: helper index */
+    int64_t imm;     /* sign-extended; lddw: all 64 bits, LDDW_FUNC: the function's address */
+};
+
+struct vm_program {
+    char *name;
+    struct vm_insn *insns;
+    struct vm_op *ops;
+    uint32_t insn_count;
+    struct vm_function *functions; /* sorted by start; cover all instructions */
+    uint32_t function_count;
+    uint32_t *function_index; /* [insn_count]: which function the instruction belongs to */
+    struct vm_entry *entries;
+    uint32_t entry_count;
+    const struct vm_helper **helpers;
+    uint32_t helper_count;
+    uint8_t *rodata;
+    uint32_t rodata_bytes;
+    uint8_t *data; /* pristine, data_bytes of it */
+    uint32_t data_bytes;
+    uint32_t data_bytes_total;
+    uint32_t stack_bytes;
+    int rodata_fd; /* memory file that arenas map read-only, or -1 */
+};
+
+/* A run as compiled code sees it. It lies VM_CONTEXT_BELOW bytes below the arena's base, so that
+ * one register reaches both. */
+struct vm_context {
+    uint64_t args[5]; /* r1..r5 at entry */
+    uint32_t insn;    /* last known instruction: set before helper calls and before raising a fault;
+                         the interpreter sets it at accesses */
+    uint32_t depth_left; /* calls that may still nest */
+    atomic_int pending;  /* a tick came while host code ran: yield at the next chance */
+    uint8_t *base;       /* host address of guest address 0, a multiple of 4 GiB */
+    const struct vm_program *program;
+    void *host;
+    struct vm_run *run;
+};
+
+#define VM_CONTEXT_BELOW (2u * VM_GUARD_BYTES)
+
+/* A prepared program, of the engine's own making. */
+struct vm_code;
+
+struct vm_engine {
+    const char *name;
+    /* Makes `program` runnable. NULL with *diag filled on failure. Borrows program. */
+    struct vm_code *(*prepare)(const struct vm_program *program, struct vm_diag *diag);
+    /* Runs from instruction `insn` (a function start) to exit on the current native stack; returns
+     * r0. Faults do not return. */
+    uint64_t (*enter)(const struct vm_code *code, struct vm_context *context, uint32_t insn);
+    /* Native range [*start, *end) where guest instructions run and where a tick may take the
+     * processor away at any instruction: rsp is valid with 256 free bytes below it, DF is clear, no
+     * vector register is live. Both 0 for an engine that polls `pending` itself. Async-signal-safe.
+     */
+    void (*preemptible)(const struct vm_code *code, uintptr_t *start, uintptr_t *end);
+    /* The instruction whose native code contains `pc`, or VM_NO_INSN. Async-signal-safe. */
+    uint32_t (*insn_at)(const struct vm_code *code, uintptr_t pc);
+    void (*release)(struct vm_code *code);
+};
+
+struct vm_image {
+    const struct vm_engine *engine;
+    const struct vm_program *program;
+    struct vm_code *code;
+};
+
+/* Runs helper `index` of the program for the instruction in context->insn: checks arguments, calls,
+ * yields if a tick is pending. Compiled code calls it with the C calling convention. */
+uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                        struct vm_context *context, uint32_t index);
+
+/* Ends the run with this fault at context->insn; never returns. Called with the C calling
+ * convention (rsp aligned). */
+void vm_fault_raise(struct vm_context *context, enum vm_fault_kind kind, uint32_t address)
+    __attribute__((noreturn));
+
+/* Gives the processor back if the tick asked for it (context->pending); the interpreter calls it at
+ * back edges and calls. */
+void vm_yield(struct vm_context *context);
+
+#endif

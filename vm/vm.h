@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libzsvm: run eBPF programs in this process, confined to memory of their own and to a share of the
+ * processor.
+ *
+ *   program   validated instructions, constants and data; immutable; shared by threads
+ *   image     a program made ready for one engine (compiled, or decoded); immutable; shared by
+ * threads thread    what one operating-system thread needs to run images: signal stack, timer, pool
+ * of runs run       one invocation: an arena, a native stack, registers; belongs to its thread
+ *
+ *   struct vm_program *p = vm_program_create(&desc, &diag);            // or ld_load() of
+ * loader/loader.h struct vm_image *i = vm_image_create(&vm_interp, p, &diag);        // or
+ * &jit_x86_64 of jit-x86_64/jit.h struct vm_thread *t = vm_thread_create(&(struct
+ * vm_thread_config){0}, &diag); struct vm_run *r = vm_run_start(t, i, vm_program_entry(p, 0),
+ * NULL); while (vm_run_resume(r) == VM_STATE_PREEMPTED) { serve others } uint64_t r0 =
+ * vm_run_result(r); vm_run_free(r); vm_thread_free(t); vm_image_free(i); vm_program_free(p);
+ *
+ * Signals: vm_thread_create installs process-wide handlers, once, for SIGSEGV and SIGBUS (guest
+ * faults) and for VM_TICK_SIGNAL (ticks). A fault that is not the guest's is handed to the handler
+ * that was there before. Nothing here prints.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VM_API      __attribute__((visibility("default")))
+#define VM_MUST_USE __attribute__((warn_unused_result))
+
+/* One encoded instruction, RFC 9669 section 3, little endian. */
+struct vm_insn {
+    uint8_t code;
+    uint8_t dst : 4;
+    uint8_t src : 4;
+    int16_t off;
+    int32_t imm;
+};
+
+/* ---- errors
+ * --------------------------------------------------------------------------------------------------
+ */
+
+enum vm_error {
+#define VM_ERROR(name, text) VM_ERROR_##name,
+#include "vm/err.def"
+    VM_ERROR_COUNT
+};
+
+#define VM_NO_INSN UINT32_MAX
+
+/* Why a call failed; owned by the caller, filled only on failure. `text` is one line without a
+ * final newline and names the instruction. */
+struct vm_diag {
+    enum vm_error error;
+    uint32_t insn; /* index of the offending instruction, or VM_NO_INSN */
+    char text[232];
+};
+
+VM_API const char *vm_error_text(enum vm_error error);
+/* Fills *diag (when not NULL) from a format; returns `error`, so that it can end a function. */
+VM_API enum vm_error vm_diag_set(struct vm_diag *diag, enum vm_error error, uint32_t insn,
+                                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- helpers
+ * -------------------------------------------------------------------------------------------------
+ */
+
+struct vm_context; /* a run as its helpers see it */
+
+/* How the VM treats one argument register before a helper sees it. A pointer kind is followed by a
+ * LENGTH, except CSTR and the fixed kinds, whose length the row gives. A pointer that does not lie
+ * wholly in guest memory with that access, and a writable span that overlaps another span of the
+ * same call, faults the run. A span of length 0 passes any pointer. */
+enum vm_arg_kind {
+    VM_ARG_NONE,
+    VM_ARG_SCALAR,
+    VM_ARG_READ,   /* readable memory, length in the next argument */
+    VM_ARG_WRITE,  /* writable memory, length in the next argument */
+    VM_ARG_UPDATE, /* read and written in place, length in the next argument */
+    VM_ARG_LENGTH, /* of the span before; up to VM_IMAGE_BYTES_MAX and more, as memory allows */
+    VM_ARG_CSTR,   /* readable, NUL-terminated; `length` excludes the NUL */
+    VM_ARG_READ8,  /* exactly 8 readable bytes */
+    VM_ARG_WRITE8, /* exactly 8 writable bytes */
+};
+
+struct vm_arg {
+    uint64_t value; /* the register */
+    uint8_t *data;  /* host address of a span, valid until the helper returns or waits; NULL for
+                       scalars */
+    size_t length;  /* bytes of the span */
+};
+
+/* Host side of a helper. Runs on the run's native stack (VM_FIBER_BYTES, so no large locals) with
+ * spans already checked. Returns the guest's r0. */
+typedef uint64_t vm_helper_fn(struct vm_context *context, const struct vm_arg arg[5]);
+
+struct vm_helper {
+    const char *name; /* what objects link against */
+    vm_helper_fn *fn;
+    uint8_t kind[5]; /* enum vm_arg_kind */
+    uint32_t
+        number; /* what a raw `call N` names it by; 0 for helpers that are only linked by name */
+};
+
+/* The `host` pointer of vm_run_start. */
+VM_API void *vm_context_host(const struct vm_context *context);
+/* The run that `context` belongs to. */
+VM_API struct vm_run *vm_context_run(struct vm_context *context);
+/* Ends the run with VM_FAULT_HELPER; `text` (static) says why. Does not return: free what the
+ * helper holds first. */
+VM_API void vm_helper_fault(struct vm_context *context, const char *text) __attribute__((noreturn));
+/* Suspends the run: vm_run_resume returns VM_STATE_WAITING, and the next vm_run_resume returns from
+ * here. Host pointers of spans stay valid. */
+VM_API void vm_helper_wait(struct vm_context *context);
+/* Host address of guest memory [address, address + length), or NULL if any byte of it is not mapped
+ * (or not writable, with `write`). */
+VM_API uint8_t *vm_guest_range(struct vm_context *context, uint64_t address, uint64_t length,
+                               bool write);
+
+/* ---- programs
+ * ------------------------------------------------------------------------------------------------
+ */
+
+struct vm_function {
+    const char *name; /* never NULL; "" when unknown */
+    uint32_t start;   /* first instruction */
+    uint32_t count;   /* instructions */
+    uint32_t frame_bytes;
+};
+
+struct vm_entry {
+    const char *section; /* ELF section it came from; "" for raw programs */
+    const char *name;    /* symbol */
+    uint32_t insn;
+};
+
+/* What a program is made of. Everything is copied. Instructions are linked: a helper call's imm is
+ * an index into `helpers`; a local call's imm and LDDW_FUNC's imm are distances; lddw of data holds
+ * a guest address. */
+struct vm_program_desc {
+    const char *name; /* shown in messages */
+    const struct vm_insn *insns;
+    uint32_t insn_count;
+    const struct vm_function *functions; /* name and start only, any order; targets of local calls
+                                            are added when missing */
+    uint32_t function_count;
+    const struct vm_entry *entries; /* none: one entry "" at instruction 0 */
+    uint32_t entry_count;
+    const struct vm_helper *const *helpers;
+    uint32_t helper_count;
+    const uint8_t *rodata; /* at VM_IMAGE_BASE */
+    uint32_t rodata_bytes;
+    const uint8_t *data; /* at vm_data_address(rodata_bytes): first data_bytes given, the rest of
+                            data_bytes_total zero */
+    uint32_t data_bytes;
+    uint32_t data_bytes_total;
+};
+
+struct vm_program;
+
+/* Guest address of .data when .rodata has that many bytes. */
+VM_API uint32_t vm_data_address(uint32_t rodata_bytes);
+
+/* Validates and copies. NULL with *diag filled when refused. Free with vm_program_free after all of
+ * its images. */
+VM_API struct vm_program *vm_program_create(const struct vm_program_desc *desc,
+                                            struct vm_diag *diag) VM_MUST_USE;
+VM_API void vm_program_free(struct vm_program *program);
+
+VM_API const char *vm_program_name(const struct vm_program *program);
+VM_API const struct vm_insn *vm_program_insns(const struct vm_program *program, uint32_t *count);
+VM_API uint32_t vm_program_entry_count(const struct vm_program *program);
+VM_API const struct vm_entry *vm_program_entry(const struct vm_program *program, uint32_t index);
+/* First entry whose symbol or section is `name`, or NULL. */
+VM_API const struct vm_entry *vm_program_find_entry(const struct vm_program *program,
+                                                    const char *name);
+VM_API uint32_t vm_program_function_count(const struct vm_program *program);
+VM_API const struct vm_function *vm_program_function(const struct vm_program *program,
+                                                     uint32_t index);
+/* The function that instruction `insn` belongs to, or NULL. */
+VM_API const struct vm_function *vm_program_function_at(const struct vm_program *program,
+                                                        uint32_t insn);
+VM_API uint32_t vm_program_helper_count(const struct vm_program *program);
+VM_API const struct vm_helper *vm_program_helper(const struct vm_program *program, uint32_t index);
+/* Deepest stack any chain of calls without recursion can use, bytes; VM_STACK_BYTES when a function
+ * can reach itself. */
+VM_API uint32_t vm_program_stack_bytes(const struct vm_program *program);
+VM_API uint32_t vm_program_rodata_bytes(const struct vm_program *program);
+VM_API uint32_t vm_program_data_bytes(const struct vm_program *program);
+
+/* Writes the text of the instruction at `index` without newline ("r1 = 5" style is for others: this
+ * is "mov r1, 5"); `program` gives names to calls and may be NULL. Returns the number of slots it
+ * takes: 2 for lddw, else 1. Never fails: what is not an instruction prints as `.8byte`. */
+VM_API uint32_t vm_disasm(const struct vm_program *program, const struct vm_insn *insns,
+                          uint32_t count, uint32_t index, char *out, size_t out_bytes);
+
+/* ---- images
+ * --------------------------------------------------------------------------------------------------
+ */
+
+struct vm_engine;
+VM_API extern const struct vm_engine vm_interp;
+
+struct vm_image;
+VM_API const char *vm_engine_name(const struct vm_engine *engine);
+/* Borrows `program`. NULL with *diag filled on failure. Free when no run uses it. */
+VM_API struct vm_image *vm_image_create(const struct vm_engine *engine,
+                                        const struct vm_program *program,
+                                        struct vm_diag *diag) VM_MUST_USE;
+VM_API void vm_image_free(struct vm_image *image);
+VM_API const struct vm_program *vm_image_program(const struct vm_image *image);
+
+/* ---- threads and runs
+ * ---------------------------------------------------------------------------------------- */
+
+struct vm_thread_config { /* a zero takes the default of limits.h */
+    uint32_t tick_ms;
+    uint32_t budget_ms;
+    uint32_t run_count_max;
+    uint32_t heap_bytes_max;
+};
+
+struct vm_thread;
+/* Call on the thread that will use it; one per operating-system thread. NULL with *diag filled on
+ * failure. */
+VM_API struct vm_thread *vm_thread_create(const struct vm_thread_config *config,
+                                          struct vm_diag *diag) VM_MUST_USE;
+/* Same thread; no run may be live. */
+VM_API void vm_thread_free(struct vm_thread *thread);
+/* Gives back what the pool keeps for `image`; call on each thread before vm_image_free. */
+VM_API void vm_thread_forget(struct vm_thread *thread, const struct vm_image *image);
+
+enum vm_fault_kind {
+#define VM_FAULT(name, text) VM_FAULT_##name,
+#include "vm/fault.def"
+    VM_FAULT_COUNT
+};
+
+struct vm_fault {
+    enum vm_fault_kind kind;
+    uint32_t address; /* guest address, for READ WRITE MISALIGNED STACK CALLX */
+    uint32_t insn; /* instruction, or VM_NO_INSN when the budget ended between two known places */
+    const char *function; /* never NULL */
+    const char *helper;   /* or NULL: the helper that refused */
+    const char *text;     /* or NULL: what it refused */
+};
+
+enum vm_state {
+    VM_STATE_DONE,      /* vm_run_result is valid */
+    VM_STATE_FAULT,     /* vm_run_fault is valid */
+    VM_STATE_PREEMPTED, /* the tick took the processor away: resume later */
+    VM_STATE_WAITING,   /* a helper waits for the host: resume when it may go on */
+};
+
+struct vm_run;
+/* A fresh invocation, not yet started: pristine data, zeroed stack and registers. `entry` may be
+ * NULL for the first one. NULL when run_count_max runs are live or memory is out. */
+VM_API struct vm_run *vm_run_start(struct vm_thread *thread, const struct vm_image *image,
+                                   const struct vm_entry *entry, void *host) VM_MUST_USE;
+/* r1..r5 at entry; before the first resume. All zero if not called. */
+VM_API void vm_run_set_args(struct vm_run *run, const uint64_t args[5]);
+/* `bytes` zeroed bytes of guest heap, 16-byte aligned, living as long as the run. Returns the guest
+ * address and the host address in *host (may be NULL), or 0 when heap_bytes_max would be passed. */
+VM_API uint32_t vm_run_heap_alloc(struct vm_run *run, uint32_t bytes, uint8_t **host);
+VM_API enum vm_state vm_run_resume(struct vm_run *run) VM_MUST_USE;
+VM_API uint64_t vm_run_result(const struct vm_run *run);
+VM_API const struct vm_fault *vm_run_fault(const struct vm_run *run);
+/* One line: "read of 0x0 in check_token, instruction 42". Truncates to out_bytes. */
+VM_API void vm_fault_format(const struct vm_fault *fault, char *out, size_t out_bytes);
+/* Ends the run wherever it is; a suspended one is dropped. Same thread. NULL is fine. */
+VM_API void vm_run_free(struct vm_run *run);
+
+#endif
