@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request and its response, the same for every protocol version. The connection fills the
+ * request, scripts may change it, then somebody (a script, a static file, an error) fills the
+ * response, and the connection sends it.
+ *
+ * All spans point into the exchange's pool (or are static) and live until exchange_reset. Sans-I/O:
+ * no descriptor is touched here.
+ */
+#ifndef SERVER_EXCHANGE_H
+#define SERVER_EXCHANGE_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "server/pool.h"
+#include "server/span.h"
+
+struct field {
+    struct span name;
+    struct span value;
+};
+
+/* Grows in the pool; order is kept. */
+struct field_list {
+    struct field *items;
+    unsigned count;
+    unsigned capacity;
+};
+
+enum body_kind { BODY_NONE, BODY_BYTES, BODY_FILE };
+
+struct body {
+    enum body_kind kind;
+    struct span bytes;    /* BODY_BYTES */
+    uint64_t file_offset; /* BODY_FILE: in the site's tar */
+    uint64_t file_bytes;
+};
+
+struct script_chain; /* server/script.h */
+struct site;         /* server/site.h */
+
+struct exchange {
+    struct pool pool;
+    uint64_t id; /* unique in the process; in every log line about it */
+
+    /* request */
+    struct span method;
+    struct span scheme; /* "http" or "https" */
+    struct span
+        authority; /* Host, or the authority of an absolute-form target; may be empty in HTTP/1.0 */
+    struct span raw_path; /* as sent, starts with '/' (or is "*") */
+    struct span query;    /* without '?', as sent */
+    struct span path;     /* decoded and normalised, starts with '/'; keeps a final '/' */
+    struct field_list request_fields;
+    uint8_t proto_major;
+    uint8_t proto_minor;
+    bool is_tls;
+    bool uri_changed; /* a script set a new target */
+    struct sockaddr_storage peer;
+
+    /* shared by the scripts of a chain */
+    struct field_list meta; /* one value a key */
+    size_t meta_bytes;
+    struct script_chain *chain; /* or NULL; see script.h */
+
+    /* response */
+    unsigned status; /* 0: none yet */
+    struct field_list response_fields;
+    struct body body;
+    bool aborted; /* close without an answer */
+};
+
+/* Makes the exchange ready for its first request / the next one. */
+void exchange_init(struct exchange *ex);
+void exchange_reset(struct exchange *ex);
+void exchange_free(struct exchange *ex);
+
+/* Splits `target` (origin-form or "*") into raw_path and query and normalises the path. False:
+ * malformed, answer 400. Copies into the pool. */
+bool exchange_set_target(struct exchange *ex, struct span target);
+
+/* Percent-decodes per segment, drops empty and `.` segments, resolves `..`; keeps a final '/' (also
+ * for a final `.` or `..`). False: encoded '/' or NUL, malformed escape, or `..` above the root.
+ * `out` has room for raw.len + 1 bytes; no NUL is written. */
+bool path_normalize(struct span raw, char *out, size_t *out_len);
+
+/* Lists of fields. Names compare without case. False or NULL: out of memory or over a limit. Values
+ * are copied into ex->pool. */
+bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value);
+bool field_set(struct exchange *ex, struct field_list *list, struct span name,
+               struct span value);                                /* replaces all of that name */
+unsigned field_delete(struct field_list *list, struct span name); /* how many went */
+const struct field *field_find(const struct field_list *list,
+                               struct span name); /* the last of that name */
+/* What RFC 9110 5.6.2 calls a token; what 5.5 allows in a value (no CR, LF, NUL or other control
+ * but HTAB, no space at the ends). */
+bool field_name_valid(struct span name);
+bool field_value_valid(struct span value);
+
+/* Drops what was set so far (fields, body) and starts a response with this status. */
+void response_start(struct exchange *ex, unsigned status);
+/* A short text/plain answer naming the status, for errors. Keeps nothing of an earlier response. */
+void response_error(struct exchange *ex, unsigned status);
+/* Called once before sending, whoever made the response: applies metadata
+ * `zs.response.header.<name>` (framing fields protected: content-length, transfer-encoding,
+ * connection, keep-alive, upgrade, trailer, te), and removes a body where the status forbids it. */
+void response_finish(struct exchange *ex);
+/* "Not Found" for 404; "" when unknown. */
+const char *status_reason(unsigned status);
+
+#endif

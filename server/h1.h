@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTP/1.1 (RFC 9112), bytes in, bytes out: a strict request parser, the framing of request bodies,
+ * the head of a response. No I/O, no allocation.
+ *
+ * The parser never guesses: what two parsers could read differently is refused with a status and
+ * the connection is closed after the answer.
+ */
+#ifndef SERVER_H1_H
+#define SERVER_H1_H
+
+#include <stdint.h>
+
+#include "server/exchange.h"
+#include "server/limits.h"
+
+enum h1_result { H1_MORE, H1_DONE, H1_BAD };
+
+enum h1_framing { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED };
+
+/* A parsed head. Spans point into the buffer given to h1_parse_head. */
+struct h1_head {
+    struct span method;
+    struct span target; /* origin-form ("/a?b") or "*"; of an absolute-form target, its path and
+                           query ("/" when empty) */
+    struct span
+        authority;   /* of the absolute-form target, else of Host; empty in HTTP/1.0 without Host */
+    uint8_t minor;   /* HTTP/1.<minor> */
+    bool keep_alive; /* may another request follow on this connection */
+    bool expect_continue;
+    enum h1_framing framing;
+    uint64_t content_length;
+    struct field fields[LIM_FIELD_COUNT];
+    unsigned field_count;
+};
+
+/* Where the scan stopped, so that each byte is looked at once however the head is split. */
+struct h1_parser {
+    size_t scanned;     /* bytes of the buffer known not to end the head */
+    size_t line;        /* start of the line that `scanned` is in */
+    unsigned lines;     /* complete lines so far, empty ones before the request line not counted */
+    unsigned status;    /* after H1_BAD: 400, 414, 417, 431, 501 or 505 */
+    const char *reason; /* after H1_BAD: for the log, static */
+};
+
+void h1_parser_init(struct h1_parser *parser);
+/* Looks for a complete head at the start of buf[0..len). H1_DONE: *head is filled and *consumed is
+ * its size with the final empty line. H1_MORE: call again with the same bytes and more behind them
+ * (the buffer may have moved). H1_BAD: parser->status; nothing of the connection may be read any
+ * more. Limits apply to incomplete heads too. */
+enum h1_result h1_parse_head(struct h1_parser *parser, const char *buf, size_t len,
+                             struct h1_head *head, size_t *consumed);
+
+/* Decodes a request body. */
+struct h1_body {
+    enum h1_framing framing;
+    uint64_t left;        /* bytes of the body or of the chunk still to come */
+    uint8_t state;        /* private */
+    uint32_t line_bytes;  /* private: of the current chunk line or trailer */
+    uint32_t extra_bytes; /* private: extensions or trailers so far */
+    unsigned status;      /* after H1_BAD: 400 or 413 */
+};
+
+void h1_body_init(struct h1_body *body, const struct h1_head *head);
+/* Consumes framing at the start of buf[0..len) and finds the next run of content: sets *consumed to
+ * the bytes taken (framing and content together) and *content to the piece of content among them
+ * (maybe empty). H1_MORE: call again for what follows. H1_DONE: the body ends after *consumed
+ * bytes. H1_BAD: close. */
+enum h1_result h1_body_next(struct h1_body *body, const char *buf, size_t len, size_t *consumed,
+                            struct span *content);
+
+/* Writes status line, fields of ex->response_fields, Date, Content-Length (unless the status
+ * forbids it) and `Connection: close` unless keep_alive (for a 1.0 client that keeps alive:
+ * `Connection: keep-alive`). Returns the bytes written, or 0 when `capacity` is too small. `date`
+ * is an IMF-fixdate. ex->body gives the length; for HEAD the caller sends no body after it. */
+size_t h1_write_head(const struct exchange *ex, bool keep_alive, struct span date, char *out,
+                     size_t capacity);
+/* Upper bound of what h1_write_head writes for `ex`. */
+size_t h1_head_bytes(const struct exchange *ex);
+
+#endif

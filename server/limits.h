@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every limit of the server, with unit and reason. Numbers appear nowhere else. */
+#ifndef SERVER_LIMITS_H
+#define SERVER_LIMITS_H
+
+/* ---- HTTP/1 requests (RFC 9112) ---- */
+#define LIM_REQUEST_LINE_BYTES (16u << 10) /* RFC 9112 3 asks for 8000 at least; beyond: 414 */
+#define LIM_FIELD_BYTES        (8u << 10)  /* one field line; beyond: 431 */
+#define LIM_HEAD_FIELDS_BYTES  (32u << 10) /* all field lines; beyond: 431 */
+#define LIM_FIELD_COUNT        100u        /* beyond: 431 */
+#define LIM_HEAD_BYTES         (LIM_REQUEST_LINE_BYTES + LIM_HEAD_FIELDS_BYTES + 4u)
+#define LIM_CHUNK_LINE_BYTES   (1u << 10)  /* chunk size with extensions */
+#define LIM_CHUNK_EXT_BYTES    (16u << 10) /* all extensions of one body */
+#define LIM_TRAILER_BYTES      (8u << 10)  /* trailer section */
+#define LIM_BODY_DRAIN_BYTES                                                                       \
+    (256u << 10) /* of a body nobody wants, read before the connection is given up */
+
+/* ---- time, milliseconds ---- */
+#define LIM_HEAD_MS                                                                                \
+    10000u /* first byte of a head to its last: absolute, so dribbling does not help */
+#define LIM_IDLE_MS   60000u /* keep-alive */
+#define LIM_BODY_MS   30000u /* between two reads of a body */
+#define LIM_SEND_MS   60000u /* a write without progress; then the connection is reset */
+#define LIM_LINGER_MS 2000u  /* after our FIN, for the peer's */
+#define LIM_DRAIN_MS  30000u /* SIGTERM to exit */
+
+/* ---- connections and buffers, per worker ---- */
+#define LIM_CONNECTIONS         16384u /* or 0.9 of RLIMIT_NOFILE, whichever is less */
+#define LIM_LISTEN_BACKLOG      4096u
+#define LIM_RING_ENTRIES        1024u /* submission queue */
+#define LIM_RING_COMPLETIONS    8192u
+#define LIM_RECV_BUFFERS        256u /* provided to the kernel; a power of two */
+#define LIM_RECV_BUFFER_BYTES   4096u
+#define LIM_CHUNK_BYTES_DEFAULT 65536u      /* body bytes read from the tar at a time */
+#define LIM_PIPELINE_BYTES      (64u << 10) /* unanswered request bytes in hand before reading stops */
+
+/* ---- one request ---- */
+#define LIM_EXCHANGE_POOL_BYTES (1u << 20) /* everything a request may allocate; beyond: 500 */
+#define LIM_PATH_BYTES          4096u      /* decoded path, as in tars */
+#define LIM_META_ENTRIES        256u       /* metadata entries a chain may set */
+#define LIM_META_BYTES          (64u << 10)
+#define LIM_RESPONSE_FIELDS     128u
+#define LIM_RESPONSE_BODY_BYTES (256u << 10) /* zs_respond */
+#define LIM_LOG_LINE_BYTES      512u         /* zs_log without a newline */
+
+/* ---- sites ---- */
+#define LIM_TAR_ENTRIES         (4u << 20)
+#define LIM_TAR_PATH_BYTES      4096u
+#define LIM_TAR_PAX_BYTES       (1u << 20) /* one extended header */
+#define LIM_SCRIPT_OBJECT_BYTES (32u << 20)
+#define LIM_SCRIPTS             256u
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line, parsed. The flags, their defaults and their help text are rows of options.def.
+ */
+#ifndef SERVER_OPTIONS_H
+#define SERVER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define OPTIONS_LIST_MAX 64
+
+enum options_mode { MODE_SERVE, MODE_PACK, MODE_DUMP_SDK, MODE_CHECK, MODE_HELP, MODE_VERSION };
+
+struct options {
+    enum options_mode mode;
+    const char *site; /* SITE.tar, SCRIPT.{c,o}, DIRECTORY, or the DIR of --pack */
+    const char *addr; /* ip:port, [v6]:port */
+    const char *index;
+    bool try_html;
+    bool no_dir_redirect;
+    bool interpret; /* --no-jit */
+    bool disable_request_logging;
+    uint32_t threads; /* 0: one a core */
+    uint32_t chunk_bytes;
+    uint32_t tick_ms;
+    uint32_t budget_ms;
+    uint32_t drain_ms;
+    const char *plugins[OPTIONS_LIST_MAX]; /* --plugin, comma separated or repeated */
+    unsigned plugin_count;
+    const char *plugin_dirs[OPTIONS_LIST_MAX];
+    unsigned plugin_dir_count;
+};
+
+/* False: the message for the user went to standard error; exit 2. Strings point into argv. */
+bool options_parse(struct options *options, int argc, char **argv);
+void options_print_help(void);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs the site's scripts on a request. The only door between the server and the VM.
+ *
+ *   set    compiled scripts of a site, immutable, shared by workers
+ *   host   what a worker needs to run them (a vm_thread)
+ *   chain  the scripts of one request, run in order; lives in the exchange
+ */
+#ifndef SERVER_SCRIPT_H
+#define SERVER_SCRIPT_H
+
+#include <stdint.h>
+
+#include "server/exchange.h"
+
+struct script_source {
+    const char *name; /* without `.o` */
+    const uint8_t *object;
+    size_t object_bytes;
+    const char *origin; /* file it comes from, for messages */
+};
+
+struct script_options {
+    bool interpret; /* run on the interpreter instead of the JIT */
+    uint32_t tick_ms;
+    uint32_t budget_ms;
+};
+
+struct script_set;
+/* Loads, validates and compiles; runs no code. NULL: one line in `error` naming script and reason.
+ * Copies what it needs. `count` may be 0. */
+struct script_set *script_set_load(const struct script_source *sources, unsigned count,
+                                   const struct script_options *options, char *error,
+                                   size_t error_bytes);
+void script_set_free(struct script_set *set);
+unsigned script_set_count(const struct script_set *set);
+const char *script_set_name(const struct script_set *set, unsigned index);
+size_t script_set_code_bytes(const struct script_set *set, unsigned index);
+
+struct script_host;
+/* On the worker's own thread. NULL: one line in `error`. */
+struct script_host *script_host_create(const struct script_options *options, char *error,
+                                       size_t error_bytes);
+void script_host_free(struct script_host *host);
+/* Before script_set_free, on every worker that ran it. */
+void script_host_forget(struct script_host *host, const struct script_set *set);
+
+enum script_verdict {
+    SCRIPT_PASS,      /* no script answered: serve the file */
+    SCRIPT_RESPONDED, /* ex has a response: a script's, or the 500 of a script that faulted */
+    SCRIPT_ABORTED,   /* close the connection without an answer */
+    SCRIPT_PENDING,   /* preempted or out of arenas: serve others, then script_chain_resume */
+};
+
+/* Runs the request entries of `set` on ex, in order, until one answers. */
+enum script_verdict script_chain_start(struct script_host *host, const struct script_set *set,
+                                       struct exchange *ex);
+enum script_verdict script_chain_resume(struct exchange *ex);
+/* Drops a pending chain (the client left). Fine when there is none. Must come before
+ * exchange_reset. */
+void script_chain_cancel(struct exchange *ex);
+
+/* The helper table, for tools. */
+struct vm_helper;
+const struct vm_helper *script_helpers(uint32_t *count);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Borrowed bytes: a pointer and a length, never NUL-terminated. Whoever hands out a span says how
+ * long it lives. */
+#ifndef SERVER_SPAN_H
+#define SERVER_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct span {
+    const char *base; /* may be NULL when len is 0 */
+    size_t len;
+};
+
+#define SPAN(literal) ((struct span){"" literal, sizeof(literal) - 1})
+
+static inline struct span span_of(const char *text)
+{
+    return (struct span){text, strlen(text)};
+}
+
+static inline bool span_equal(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.base, b.base, a.len) == 0);
+}
+
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* ASCII case-insensitive, as field names and URI schemes compare. */
+static inline bool span_equal_nocase(struct span a, struct span b)
+{
+    if (a.len != b.len) {
+        return false;
+    }
+    for (size_t i = 0; i < a.len; i++) {
+        if (ascii_lower(a.base[i]) != ascii_lower(b.base[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#endif
