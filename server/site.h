@@ -9,16 +9,28 @@
 
 #include "server/span.h"
 
+#define SITE_ETAG_BYTES 28 /* with quotes and NUL */
+#define SITE_DATE_BYTES 30 /* IMF-fixdate with NUL */
+
+/* Kept small: a site may have millions. What is seldom needed is computed by the calls below. */
 struct site_file {
-    struct span path; /* without leading '/'; in the site's memory */
-    uint64_t offset;  /* of the content, in the tar */
+    uint64_t offset; /* of the content, in the tar */
     uint64_t bytes;
     int64_t mtime;    /* seconds since 1970 */
-    struct span type; /* Content-Type, static */
-    char etag[28]; /* quoted, NUL-terminated, strong: from mtime, size and offset-independent member
-                      hash of the header fields */
-    char last_modified[30]; /* IMF-fixdate, NUL-terminated */
+    const char *path; /* without leading '/', NUL-terminated, in the site's memory */
+    uint32_t mtime_ns;
+    uint32_t hash; /* of the path */
+    uint16_t path_bytes;
 };
+
+/* Content-Type by the extension of the path; static. */
+struct span site_file_type(const struct site_file *file);
+/* Strong, quoted, NUL-terminated: from path, size and time of the member, so it is the same after a
+ * restart. */
+void site_file_etag(const struct site_file *file, char out[SITE_ETAG_BYTES]);
+/* IMF-fixdate, NUL-terminated. Times before 1970 or after 9999 are moved to the nearest that can be
+ * written. */
+void site_file_last_modified(const struct site_file *file, char out[SITE_DATE_BYTES]);
 
 struct site;
 
