@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bump allocator over a chain of blocks. The newest block is filled first; when it is full the
+ * next one is twice as large. The oldest block has the smallest size and survives a reset, so that
+ * an ordinary request allocates nothing. */
+#include "server/pool.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct pool_block {
+    struct pool_block *older;
+    size_t capacity;
+    size_t used;
+    _Alignas(16) char bytes[];
+};
+
+enum {
+    ALIGNMENT = 16,
+    BLOCK_BYTES_MIN = 4096 - sizeof(struct pool_block),
+    BLOCK_BYTES_MAX = 64 << 10, /* no doubling beyond; larger requests get a block of their size */
+};
+
+void pool_init(struct pool *pool, size_t bytes_max)
+{
+    *pool = (struct pool){.bytes_max = bytes_max};
+}
+
+static struct pool_block *add_block(struct pool *pool, size_t bytes)
+{
+    size_t capacity = BLOCK_BYTES_MIN;
+    if (pool->blocks != NULL) {
+        capacity = pool->blocks->capacity >= BLOCK_BYTES_MAX / 2 ? BLOCK_BYTES_MAX
+                                                                 : pool->blocks->capacity * 2;
+    }
+    if (capacity < bytes) {
+        capacity = bytes;
+    }
+    struct pool_block *block = malloc(sizeof *block + capacity);
+    if (block == NULL) {
+        return NULL;
+    }
+    *block = (struct pool_block){.older = pool->blocks, .capacity = capacity};
+    pool->blocks = block;
+    return block;
+}
+
+void *pool_alloc(struct pool *pool, size_t bytes)
+{
+    assert(pool->used_bytes <= pool->bytes_max);
+    size_t left = pool->bytes_max - pool->used_bytes;
+    if (bytes > SIZE_MAX - ALIGNMENT) {
+        return NULL;
+    }
+    size_t rounded = bytes == 0 ? ALIGNMENT : (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    if (rounded > left) {
+        return NULL;
+    }
+    struct pool_block *block = pool->blocks;
+    if (block == NULL || block->capacity - block->used < rounded) {
+        block = add_block(pool, rounded);
+        if (block == NULL) {
+            return NULL;
+        }
+    }
+    void *memory = block->bytes + block->used;
+    block->used += rounded;
+    pool->used_bytes += rounded;
+    return memory;
+}
+
+struct span pool_copy(struct pool *pool, struct span text)
+{
+    if (text.len == 0) {
+        return SPAN("");
+    }
+    char *copy = pool_alloc(pool, text.len);
+    if (copy == NULL) {
+        return (struct span){NULL, 0};
+    }
+    memcpy(copy, text.base, text.len);
+    return (struct span){copy, text.len};
+}
+
+struct span pool_printf(struct pool *pool, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = length < 0 ? NULL : pool_alloc(pool, (size_t)length + 1);
+    if (text == NULL) {
+        return (struct span){NULL, 0};
+    }
+    va_start(args, format);
+    vsnprintf(text, (size_t)length + 1, format, args);
+    va_end(args);
+    return (struct span){text, (size_t)length};
+}
+
+void pool_reset(struct pool *pool)
+{
+    struct pool_block *block = pool->blocks;
+    while (block != NULL && (block->older != NULL || block->capacity > BLOCK_BYTES_MIN)) {
+        struct pool_block *older = block->older;
+        free(block);
+        block = older;
+    }
+    if (block != NULL) {
+        block->used = 0;
+    }
+    pool->blocks = block;
+    pool->used_bytes = 0;
+}
+
+void pool_free(struct pool *pool)
+{
+    for (struct pool_block *block = pool->blocks; block != NULL;) {
+        struct pool_block *older = block->older;
+        free(block);
+        block = older;
+    }
+    pool->blocks = NULL;
+    pool->used_bytes = 0;
+}
