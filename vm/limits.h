@@ -44,6 +44,7 @@
 #define VM_FRAME_ALIGN        16u /* frames are multiples of it */
 #define VM_FRAME_ESCAPED_BYTES                                                                     \
     512u /* least frame of a function that passes r10 on: what every compiler keeps to */
+#define VM_FRAME_BYTES_MAX (32u << 10)  /* reach of a 16-bit offset; larger constants are no frame */
 #define VM_HELPER_COUNT_MAX 1024u
 
 #define VM_FIBER_BYTES        (64u << 10) /* native stack of a run; helpers run on it */

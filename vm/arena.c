@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest memory. An address outside the regions is never mapped, so that a stray access faults and nothing of the host is in reach:
+ *
+ *   reservation ... | context page | guard 64 KiB | window 4 GiB | guard 64 KiB
+ *                   base - 128 KiB                 base (4 GiB aligned)
+ */
+#include <assert.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vm/arena.h"
+
+_Static_assert(sizeof(struct vm_context) <= VM_PAGE_BYTES, "the context is one page");
+_Static_assert(VM_CONTEXT_BELOW >= VM_GUARD_BYTES + VM_PAGE_BYTES, "the guard keeps its width");
+
+static uint32_t page_up(uint32_t bytes)
+{
+    return (bytes + VM_PAGE_BYTES - 1) & ~(VM_PAGE_BYTES - 1);
+}
+
+/* Reserves address space and finds the aligned base in it. */
+static bool reserve(struct vm_arena *arena)
+{
+    size_t bytes = 2 * VM_WINDOW_BYTES + VM_CONTEXT_BELOW + VM_GUARD_BYTES;
+    uint8_t *start = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uintptr_t base;
+    size_t lead;
+
+    if (start == MAP_FAILED) {
+        return false;
+    }
+    base = ((uintptr_t)start + VM_CONTEXT_BELOW + VM_WINDOW_BYTES - 1) & ~(VM_WINDOW_BYTES - 1);
+    lead = base - VM_CONTEXT_BELOW - (uintptr_t)start;
+    if (lead != 0) {
+        munmap(start, lead);
+    }
+    arena->reservation = (uint8_t *)base - VM_CONTEXT_BELOW;
+    arena->reservation_bytes = VM_CONTEXT_BELOW + VM_WINDOW_BYTES + VM_GUARD_BYTES;
+    arena->base = (uint8_t *)base;
+    munmap(arena->reservation + arena->reservation_bytes, bytes - lead - arena->reservation_bytes);
+    return true;
+}
+
+static bool map_region(struct vm_arena *arena, int region, uint32_t start, uint32_t bytes)
+{
+    arena->regions[region] = (struct vm_region){start, start + bytes, true};
+    return bytes == 0 ||
+           mprotect(arena->base + start, page_up(bytes), PROT_READ | PROT_WRITE) == 0;
+}
+
+static bool map_rodata(struct vm_arena *arena, const struct vm_program *program)
+{
+    uint32_t bytes = program->rodata_bytes;
+
+    arena->regions[VM_REGION_RODATA] = (struct vm_region){VM_IMAGE_BASE, VM_IMAGE_BASE + bytes, false};
+    return bytes == 0 || mmap(arena->base + VM_IMAGE_BASE, page_up(bytes), PROT_READ,
+                              MAP_SHARED | MAP_FIXED, program->rodata_fd, 0) != MAP_FAILED;
+}
+
+/* Maps what the program needs. Only the stack it can use is mapped, so restoring the rest is never needed. */
+static bool map_regions(struct vm_arena *arena, const struct vm_program *program)
+{
+    uint32_t stack = page_up(program->stack_bytes);
+
+    return mprotect(arena->reservation, VM_PAGE_BYTES, PROT_READ | PROT_WRITE) == 0 &&
+           map_rodata(arena, program) &&
+           map_region(arena, VM_REGION_DATA, vm_data_address(program->rodata_bytes),
+                      program->data_bytes_total) &&
+           map_region(arena, VM_REGION_STACK, VM_STACK_TOP - stack, stack) &&
+           map_region(arena, VM_REGION_HEAP, VM_HEAP_BASE, 0);
+}
+
+bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
+                     uint32_t heap_bytes_max, struct vm_diag *diag)
+{
+    struct vm_context *context;
+
+    assert(heap_bytes_max <= VM_HEAP_BYTES_MAX);
+    *arena = (struct vm_arena){.program = program, .heap_bytes_max = heap_bytes_max};
+    if (!reserve(arena) || !map_regions(arena, program)) {
+        (void)vm_diag_set(diag, VM_ERROR_HOST, VM_NO_INSN, "cannot map guest memory: %m");
+        vm_arena_destroy(arena);
+        return false;
+    }
+    if (program->data_bytes != 0) {
+        memcpy(arena->base + arena->regions[VM_REGION_DATA].start, program->data, program->data_bytes);
+    }
+    context = vm_arena_context(arena);
+    context->base = arena->base;
+    context->program = program;
+    return true;
+}
+
+void vm_arena_destroy(struct vm_arena *arena)
+{
+    if (arena->reservation != NULL) {
+        munmap(arena->reservation, arena->reservation_bytes);
+        arena->reservation = NULL;
+    }
+}
+
+void vm_arena_restore(struct vm_arena *arena)
+{
+    const struct vm_program *program = arena->program;
+    const struct vm_region *stack = &arena->regions[VM_REGION_STACK];
+    const struct vm_region *data = &arena->regions[VM_REGION_DATA];
+
+    memset(arena->base + stack->start, 0, stack->end - stack->start);
+    if (data->end != data->start) {
+        if (program->data_bytes != 0) {
+            memcpy(arena->base + data->start, program->data, program->data_bytes);
+        }
+        /* to the end of the page: the guest can write there too */
+        memset(arena->base + data->start + program->data_bytes, 0,
+               page_up(data->end - data->start) - program->data_bytes);
+    }
+    if (arena->heap_used != 0) {
+        memset(arena->base + VM_HEAP_BASE, 0, page_up(arena->heap_used));
+        arena->heap_used = 0;
+    }
+}
+
+uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **host)
+{
+    struct vm_region *heap = &arena->regions[VM_REGION_HEAP];
+    uint64_t end = (uint64_t)arena->heap_used + ((uint64_t)bytes + 15) / 16 * 16;
+    uint32_t at = VM_HEAP_BASE + arena->heap_used;
+
+    if (end > arena->heap_bytes_max) {
+        return 0;
+    }
+    if (VM_HEAP_BASE + end > heap->end) { /* grown once, kept for the runs to come */
+        uint32_t grown = page_up((uint32_t)end);
+
+        if (mprotect(arena->base + VM_HEAP_BASE, grown, PROT_READ | PROT_WRITE) != 0) {
+            return 0;
+        }
+        heap->end = VM_HEAP_BASE + grown;
+    }
+    arena->heap_used = (uint32_t)end;
+    if (host != NULL) {
+        *host = arena->base + at;
+    }
+    return at;
+}
+
+uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t length, bool write)
+{
+    uint32_t start = (uint32_t)address;
+
+    for (int i = 0; i < VM_REGION_COUNT; i++) {
+        const struct vm_region *r = &arena->regions[i];
+
+        if (start >= r->start && start < r->end) {
+            return length <= r->end - start && (!write || r->writable) ? arena->base + start : NULL;
+        }
+    }
+    return NULL;
+}
+
+struct vm_context *vm_arena_context(const struct vm_arena *arena)
+{
+    return (struct vm_context *)(void *)arena->reservation;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest memory: a 4 GiB-aligned window between guards, and the only code that maps it. See the map in vm/limits.h. */
+#ifndef VM_ARENA_H
+#define VM_ARENA_H
+
+#include "vm/engine.h"
+
+enum { VM_REGION_RODATA, VM_REGION_DATA, VM_REGION_STACK, VM_REGION_HEAP, VM_REGION_COUNT };
+
+/* Mapped guest memory [start, end). */
+struct vm_region {
+    uint32_t start;
+    uint32_t end;
+    bool writable;
+};
+
+struct vm_arena {
+    uint8_t *reservation; /* PROT_NONE but for what is mapped below */
+    size_t reservation_bytes;
+    uint8_t *base; /* guest address 0 */
+    const struct vm_program *program;
+    struct vm_region regions[VM_REGION_COUNT];
+    uint32_t heap_used;      /* bytes given out */
+    uint32_t heap_bytes_max;
+};
+
+/* Maps an arena for `program`, pristine. False: *diag filled, nothing kept. */
+bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
+                     uint32_t heap_bytes_max, struct vm_diag *diag) VM_MUST_USE;
+void vm_arena_destroy(struct vm_arena *arena);
+/* Undoes all that a run wrote. */
+void vm_arena_restore(struct vm_arena *arena);
+/* See vm_run_heap_alloc. */
+uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **host);
+/* See vm_guest_range. */
+uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t length, bool write);
+/* The context below the window. */
+struct vm_context *vm_arena_context(const struct vm_arena *arena);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Errors and faults as text. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "vm/vm.h"
+
+const char *vm_error_text(enum vm_error error)
+{
+    static const char *const texts[VM_ERROR_COUNT] = {
+#define VM_ERROR(name, text) [VM_ERROR_##name] = text,
+#include "vm/err.def"
+    };
+    return (unsigned)error < VM_ERROR_COUNT ? texts[error] : "unknown error";
+}
+
+enum vm_error vm_diag_set(struct vm_diag *diag, enum vm_error error, uint32_t insn,
+                          const char *format, ...)
+{
+    va_list args;
+
+    if (diag != NULL) {
+        diag->error = error;
+        diag->insn = insn;
+        va_start(args, format);
+        vsnprintf(diag->text, sizeof diag->text, format, args);
+        va_end(args);
+    }
+    return error;
+}
+
+void vm_fault_format(const struct vm_fault *fault, char *out, size_t out_bytes)
+{
+    static const char *const texts[VM_FAULT_COUNT] = {
+#define VM_FAULT(name, text) [VM_FAULT_##name] = text,
+#include "vm/fault.def"
+    };
+    char what[128];
+    char place[32] = "";
+
+    switch (fault->kind) {
+    case VM_FAULT_READ:
+    case VM_FAULT_WRITE:
+    case VM_FAULT_MISALIGNED:
+    case VM_FAULT_STACK:
+    case VM_FAULT_CALLX:
+        snprintf(what, sizeof what, "%s 0x%x", texts[fault->kind], fault->address);
+        break;
+    case VM_FAULT_HELPER:
+        snprintf(what, sizeof what, "%s: %s", fault->helper != NULL ? fault->helper : "helper",
+                 fault->text != NULL ? fault->text : "refused");
+        break;
+    case VM_FAULT_NONE:
+    case VM_FAULT_CALL_DEPTH:
+    case VM_FAULT_BUDGET:
+    case VM_FAULT_CANCELLED:
+    case VM_FAULT_COUNT:
+        snprintf(what, sizeof what, "%s",
+                 (unsigned)fault->kind < VM_FAULT_COUNT ? texts[fault->kind] : "unknown fault");
+        break;
+    }
+    if (fault->insn != VM_NO_INSN) {
+        snprintf(place, sizeof place, "instruction %u", fault->insn);
+    }
+    snprintf(out, out_bytes, "%s%s%s%s%s", what, fault->function[0] != '\0' ? " in " : "",
+             fault->function, place[0] != '\0' ? ", " : "", place);
+}
