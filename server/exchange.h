@@ -62,6 +62,10 @@ struct exchange {
     struct field_list meta; /* one value a key */
     size_t meta_bytes;
     struct script_chain *chain; /* or NULL; see script.h */
+    /* What scripts add to and take from whatever response follows. Apart from response_fields, so
+     * that response_start and response_error keep them; response_finish applies them. */
+    struct field_list added_fields;
+    struct field_list deleted_fields; /* names only */
 
     /* response */
     unsigned status; /* 0: none yet */
@@ -101,8 +105,9 @@ bool field_value_valid(struct span value);
 void response_start(struct exchange *ex, unsigned status);
 /* A short text/plain answer naming the status, for errors. Keeps nothing of an earlier response. */
 void response_error(struct exchange *ex, unsigned status);
-/* Called once before sending, whoever made the response: applies metadata
- * `zs.response.header.<name>` (framing fields protected: content-length, transfer-encoding,
+/* Called once before sending, whoever made the response: removes deleted_fields, applies metadata
+ * `zs.response.header.<name>`, appends added_fields (in all three the framing fields are
+ * protected: content-length, transfer-encoding,
  * connection, keep-alive, upgrade, trailer, te), and removes a body where the status forbids it. */
 void response_finish(struct exchange *ex);
 /* "Not Found" for 404; "" when unknown. */
