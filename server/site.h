@@ -19,7 +19,6 @@ struct site_file {
     int64_t mtime;    /* seconds since 1970 */
     const char *path; /* without leading '/', NUL-terminated, in the site's memory */
     uint32_t mtime_ns;
-    uint32_t hash; /* of the path */
     uint16_t path_bytes;
 };
 
