@@ -32,16 +32,18 @@ SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/helpers/*.
 SERVER_ASM := $(wildcard server/*.S)
 TOOL_SRC := $(wildcard tools/*.c)
 UNIT_SRC := $(wildcard tests/unit/*.c)
-FUZZ_SRC := $(filter-out fuzz/replay.c fuzz/common.c,$(wildcard fuzz/*.c))
-HEADERS := $(wildcard vm/*.h jit-x86_64/*.h loader/*.h server/*.h server/helpers/*.h sdk/*.h)
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+FUZZ_SRC := $(filter-out fuzz/replay.c,$(wildcard fuzz/*.c))
+HEADERS := $(wildcard tests/support/*.h fuzz/*.h vm/*.h jit-x86_64/*.h loader/*.h server/*.h server/helpers/*.h sdk/*.h)
 
 obj = $(patsubst %,$(O)/%.o,$(1))
 VM_OBJ := $(call obj,$(VM_SRC) $(VM_ASM))
 SERVER_OBJ := $(call obj,$(SERVER_SRC) $(SERVER_ASM))
 UNITS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
+SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 FUZZERS := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: all deps lib serve test unit e2e fuzz bench lint format install clean help tests sdk
+.PHONY: all deps lib serve test unit e2e fuzz bench lint format install clean help tests fuzzers sdk
 .SECONDARY:
 .DEFAULT_GOAL := all
 
@@ -81,14 +83,17 @@ $(O)/server/sdk_text.S.o: $(O)/gen/zeroserve_sdk.h
 
 # ---- tests ------------------------------------------------------------------------------------------------------
 
-$(O)/tests/%: $(O)/tests/unit/%.c.o $(O)/libserver.a $(O)/libzsvm.a
+$(O)/tests/%: $(O)/tests/unit/%.c.o $(SUPPORT_OBJ) $(O)/libserver.a $(O)/libzsvm.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcriterion $(SERVER_LIBS)
 # A fuzz harness runs its corpus and a fixed share of random inputs by itself; built by clang it is a libFuzzer target.
-$(O)/fuzz/%: $(O)/fuzz/%.c.o $(O)/fuzz/replay.c.o $(O)/libserver.a $(O)/libzsvm.a
+FUZZ_MAIN ?= $(O)/fuzz/replay.c.o
+$(O)/fuzz/%: $(O)/fuzz/%.c.o $(FUZZ_MAIN) $(SUPPORT_OBJ) $(O)/libserver.a $(O)/libzsvm.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SERVER_LIBS)
 
+tests: $(UNITS)
+fuzzers: $(FUZZERS)
 unit: $(UNITS) ## unit tests of this mode
 	@sh tests/run.sh $(O) unit
 e2e: all ## end-to-end tests with real clients
@@ -109,7 +114,7 @@ serve: ## install what is missing, build, pack examples/site and serve it on por
 	@sh tools/serve.sh build/release
 
 lint: $(HEADERS:%=$(O)/%.ok) ## headers compile alone, layers are kept, no forbidden calls
-	@sh tools/lint.sh
+	@bash tools/lint.sh
 $(O)/%.h.ok: %.h
 	@mkdir -p $(@D)
 	@$(CC) $(BASE) -x c -fsyntax-only $< && touch $@

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a fuzz harness gives: one function over bytes. It is deterministic, frees what it allocates,
+ * returns 0, and aborts when a property does not hold. fuzz/replay.c is its main() in ordinary
+ * builds; `make fuzz` links it with libFuzzer instead. */
+#ifndef FUZZ_FUZZ_H
+#define FUZZ_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#endif
