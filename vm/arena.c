@@ -99,6 +99,19 @@ void vm_arena_destroy(struct vm_arena *arena)
     }
 }
 
+/* Clears and unmaps what the run had: how large one run's heap was must not show in the next. */
+static void shrink_heap(struct vm_arena *arena)
+{
+    struct vm_region *heap = &arena->regions[VM_REGION_HEAP];
+    size_t bytes = heap->end - heap->start;
+
+    memset(arena->base + heap->start, 0, bytes);
+    if (mprotect(arena->base + heap->start, bytes, PROT_NONE) == 0) {
+        heap->end = heap->start;
+    }
+    arena->heap_used = 0;
+}
+
 void vm_arena_restore(struct vm_arena *arena)
 {
     const struct vm_program *program = arena->program;
@@ -114,9 +127,8 @@ void vm_arena_restore(struct vm_arena *arena)
         memset(arena->base + data->start + program->data_bytes, 0,
                page_up(data->end - data->start) - program->data_bytes);
     }
-    if (arena->heap_used != 0) {
-        memset(arena->base + VM_HEAP_BASE, 0, page_up(arena->heap_used));
-        arena->heap_used = 0;
+    if (arena->regions[VM_REGION_HEAP].end != VM_HEAP_BASE) {
+        shrink_heap(arena);
     }
 }
 
@@ -129,7 +141,7 @@ uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **h
     if (end > arena->heap_bytes_max) {
         return 0;
     }
-    if (VM_HEAP_BASE + end > heap->end) { /* grown once, kept for the runs to come */
+    if (VM_HEAP_BASE + end > heap->end) {
         uint32_t grown = page_up((uint32_t)end);
 
         if (mprotect(arena->base + VM_HEAP_BASE, grown, PROT_READ | PROT_WRITE) != 0) {

@@ -71,6 +71,8 @@ struct vm_context {
     const struct vm_program *program;
     void *host;
     struct vm_run *run;
+    vm_trace_fn *trace; /* or NULL; called before each instruction, by the interpreter alone */
+    void *trace_context;
 };
 
 #define VM_CONTEXT_BELOW (2u * VM_GUARD_BYTES)
@@ -90,7 +92,11 @@ struct vm_engine {
      * vector register is live. Both 0 for an engine that polls `pending` itself. Async-signal-safe.
      */
     void (*preemptible)(const struct vm_code *code, uintptr_t *start, uintptr_t *end);
-    /* The instruction whose native code contains `pc`, or VM_NO_INSN. Async-signal-safe. */
+    /* Native range whose guest accesses may fault, or NULL when it is the preemptible one.
+     * Async-signal-safe. */
+    void (*guest_text)(uintptr_t *start, uintptr_t *end);
+    /* The instruction whose native code contains `pc`, or VM_NO_INSN (then context->insn tells).
+     * Async-signal-safe. */
     uint32_t (*insn_at)(const struct vm_code *code, uintptr_t pc);
     void (*release)(struct vm_code *code);
 };

@@ -21,9 +21,13 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* The tick; a real-time signal, so that it does not mix with those that programs commonly use. */
+#define VM_TICK_SIGNAL (SIGRTMAX - 2)
 
 #define VM_API      __attribute__((visibility("default")))
 #define VM_MUST_USE __attribute__((warn_unused_result))
@@ -263,6 +267,10 @@ VM_API void vm_run_set_args(struct vm_run *run, const uint64_t args[5]);
 /* `bytes` zeroed bytes of guest heap, 16-byte aligned, living as long as the run. Returns the guest
  * address and the host address in *host (may be NULL), or 0 when heap_bytes_max would be passed. */
 VM_API uint32_t vm_run_heap_alloc(struct vm_run *run, uint32_t bytes, uint8_t **host);
+/* Calls `fn` before each instruction, with r0..r10, on the run's native stack; before the first
+ * resume, and only for images of vm_interp. */
+typedef void vm_trace_fn(void *trace_context, uint32_t insn, const uint64_t regs[11]);
+VM_API void vm_run_set_trace(struct vm_run *run, vm_trace_fn *fn, void *trace_context);
 VM_API enum vm_state vm_run_resume(struct vm_run *run) VM_MUST_USE;
 VM_API uint64_t vm_run_result(const struct vm_run *run);
 VM_API const struct vm_fault *vm_run_fault(const struct vm_run *run);

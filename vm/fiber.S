@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Switching native stacks (System V x86-64 ABI). Only callee-saved registers and the stack pointer are kept: the caller made a call. */
+
+        .intel_syntax noprefix
+        .text
+
+/* void vm_fiber_switch(void **save_sp, void *to_sp) */
+        .globl vm_fiber_switch
+        .hidden vm_fiber_switch
+        .type vm_fiber_switch, @function
+        .p2align 4
+vm_fiber_switch:
+        push rbp
+        push rbx
+        push r12
+        push r13
+        push r14
+        push r15
+        mov [rdi], rsp
+        mov rsp, rsi
+        pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop rbx
+        pop rbp
+        ret
+        .size vm_fiber_switch, . - vm_fiber_switch
+
+/* Where the tick handler sends guest code. The interrupted address lies on the stack as if this had been called from there; everything else is as it was,
+ * so everything is saved: the code may be between a compare and its branch. */
+        .globl vm_preempt_landing
+        .hidden vm_preempt_landing
+        .type vm_preempt_landing, @function
+        .p2align 4
+vm_preempt_landing:
+        pushfq
+        push rax
+        push rcx
+        push rdx
+        push rbx
+        push rbp
+        push rsi
+        push rdi
+        push r8
+        push r9
+        push r10
+        push r11
+        push r12
+        push r13
+        push r14
+        push r15
+        mov rbp, rsp
+        and rsp, -16
+        cld
+        call vm_preempted
+        mov rsp, rbp
+        pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop r11
+        pop r10
+        pop r9
+        pop r8
+        pop rdi
+        pop rsi
+        pop rbp
+        pop rbx
+        pop rdx
+        pop rcx
+        pop rax
+        popfq
+        ret
+        .size vm_preempt_landing, . - vm_preempt_landing
+
+        .section .note.GNU-stack,"",@progbits

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Images, threads and runs: taking a run from the pool, entering and leaving it, what it may use of the processor. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vm/run.h"
+
+#define NS_PER_MS 1000000ull
+
+/* ---- images ---- */
+
+const char *vm_engine_name(const struct vm_engine *engine)
+{
+    return engine->name;
+}
+
+struct vm_image *vm_image_create(const struct vm_engine *engine, const struct vm_program *program,
+                                 struct vm_diag *diag)
+{
+    struct vm_image *image = calloc(1, sizeof *image);
+
+    if (image == NULL) {
+        (void)vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
+        return NULL;
+    }
+    image->engine = engine;
+    image->program = program;
+    image->code = engine->prepare(program, diag);
+    if (image->code == NULL) {
+        free(image);
+        return NULL;
+    }
+    return image;
+}
+
+void vm_image_free(struct vm_image *image)
+{
+    if (image != NULL) {
+        image->engine->release(image->code);
+        free(image);
+    }
+}
+
+const struct vm_program *vm_image_program(const struct vm_image *image)
+{
+    return image->program;
+}
+
+/* ---- threads ---- */
+
+struct vm_thread *vm_thread_create(const struct vm_thread_config *config, struct vm_diag *diag)
+{
+    struct vm_thread *t = calloc(1, sizeof *t);
+
+    if (t == NULL) {
+        (void)vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
+        return NULL;
+    }
+    t->tick_ms = config->tick_ms != 0 ? config->tick_ms : VM_TICK_MS_DEFAULT;
+    t->budget_ms = config->budget_ms != 0 ? config->budget_ms : VM_BUDGET_MS_DEFAULT;
+    t->run_count_max = config->run_count_max != 0 ? config->run_count_max : VM_RUN_COUNT_DEFAULT;
+    t->heap_bytes_max = config->heap_bytes_max != 0 ? config->heap_bytes_max : VM_HEAP_BYTES_DEFAULT;
+    if (t->heap_bytes_max > VM_HEAP_BYTES_MAX) {
+        t->heap_bytes_max = VM_HEAP_BYTES_MAX;
+    }
+    if (vm_trap_attach(t, diag) != VM_ERROR_OK) {
+        vm_trap_detach(t);
+        free(t);
+        return NULL;
+    }
+    return t;
+}
+
+static void destroy_run(struct vm_run *run)
+{
+    vm_fiber_destroy(&run->fiber);
+    vm_arena_destroy(&run->arena);
+    free(run);
+}
+
+void vm_thread_free(struct vm_thread *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    assert(t->live_count == 0);
+    while (t->pool != NULL) {
+        struct vm_run *run = t->pool;
+
+        t->pool = run->next;
+        destroy_run(run);
+    }
+    vm_trap_detach(t);
+    free(t);
+}
+
+void vm_thread_forget(struct vm_thread *t, const struct vm_image *image)
+{
+    struct vm_run **link = &t->pool;
+
+    while (*link != NULL) {
+        struct vm_run *run = *link;
+
+        if (run->image == image) {
+            *link = run->next;
+            t->pool_count--;
+            destroy_run(run);
+        } else {
+            link = &run->next;
+        }
+    }
+}
+
+/* ---- the pool ---- */
+
+/* A pooled run of this image, or NULL. */
+static struct vm_run *take_pooled(struct vm_thread *t, const struct vm_image *image)
+{
+    for (struct vm_run **link = &t->pool; *link != NULL; link = &(*link)->next) {
+        struct vm_run *run = *link;
+
+        if (run->image == image) {
+            *link = run->next;
+            t->pool_count--;
+            return run;
+        }
+    }
+    return NULL;
+}
+
+static struct vm_run *make_run(struct vm_thread *t, const struct vm_image *image)
+{
+    struct vm_run *run = calloc(1, sizeof *run);
+
+    if (run == NULL) {
+        return NULL;
+    }
+    run->thread = t;
+    run->image = image;
+    if (!vm_arena_create(&run->arena, image->program, t->heap_bytes_max, NULL)) {
+        free(run);
+        return NULL;
+    }
+    if (!vm_fiber_create(&run->fiber)) {
+        vm_arena_destroy(&run->arena);
+        free(run);
+        return NULL;
+    }
+    vm_arena_context(&run->arena)->run = run;
+    return run;
+}
+
+/* ---- on the run's own stack ---- */
+
+static void run_main(void)
+{
+    struct vm_run *run = vm_thread_self()->running;
+
+    run->result = run->image->engine->enter(run->image->code, vm_arena_context(&run->arena),
+                                            run->entry_insn);
+    run->state = VM_STATE_DONE;
+    vm_fiber_leave(&run->fiber, true);
+}
+
+void vm_run_set_fault(struct vm_run *run, enum vm_fault_kind kind, uint32_t address, uint32_t insn)
+{
+    const struct vm_function *function = vm_program_function_at(run->image->program, insn);
+
+    run->fault = (struct vm_fault){.kind = kind,
+                                   .address = address,
+                                   .insn = insn,
+                                   .function = function != NULL ? function->name : ""};
+}
+
+void vm_run_leave_faulted(struct vm_run *run)
+{
+    run->state = VM_STATE_FAULT;
+    vm_fiber_leave(&run->fiber, true);
+    __builtin_unreachable();
+}
+
+void vm_run_suspend(struct vm_run *run, enum vm_state state)
+{
+    run->state = state;
+    vm_fiber_leave(&run->fiber, false);
+}
+
+void vm_fault_raise(struct vm_context *context, enum vm_fault_kind kind, uint32_t address)
+{
+    vm_run_set_fault(context->run, kind, address, context->insn);
+    vm_run_leave_faulted(context->run);
+}
+
+void vm_yield(struct vm_context *context)
+{
+    if (atomic_exchange_explicit(&context->pending, 0, memory_order_relaxed) != 0) {
+        vm_run_suspend(context->run, VM_STATE_PREEMPTED);
+    }
+}
+
+/* ---- on the thread's stack ---- */
+
+struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
+                            const struct vm_entry *entry, void *host)
+{
+    struct vm_run *run;
+    struct vm_context *context;
+
+    assert(t == vm_thread_self());
+    if (t->live_count >= t->run_count_max) {
+        return NULL;
+    }
+    run = take_pooled(t, image);
+    if (run == NULL) {
+        run = make_run(t, image);
+    }
+    if (run == NULL) {
+        return NULL;
+    }
+    t->live_count++;
+    vm_fiber_reset(&run->fiber, run_main);
+    run->entry_insn = entry != NULL ? entry->insn : image->program->entries[0].insn;
+    run->state = VM_STATE_PREEMPTED;
+    run->resumed = false;
+    run->slice_start_ns = 0;
+    run->budget_left_ns = t->budget_ms * NS_PER_MS;
+    run->fault = (struct vm_fault){.function = "", .insn = VM_NO_INSN};
+    context = vm_arena_context(&run->arena);
+    memset(context->args, 0, sizeof context->args);
+    context->insn = run->entry_insn;
+    context->depth_left = VM_CALL_DEPTH_MAX;
+    atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
+    context->host = host;
+    context->trace = NULL;
+    return run;
+}
+
+void vm_run_set_args(struct vm_run *run, const uint64_t args[5])
+{
+    memcpy(vm_arena_context(&run->arena)->args, args, 5 * sizeof *args);
+}
+
+uint32_t vm_run_heap_alloc(struct vm_run *run, uint32_t bytes, uint8_t **host)
+{
+    return vm_arena_heap_alloc(&run->arena, bytes, host);
+}
+
+void vm_run_set_trace(struct vm_run *run, vm_trace_fn *fn, void *trace_context)
+{
+    struct vm_context *context = vm_arena_context(&run->arena);
+
+    context->trace = fn;
+    context->trace_context = trace_context;
+}
+
+static uint64_t thread_time_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+/* Charges the slice that a tick ended. The first slice is not measured, so that short runs need no clock: it counts as one tick. */
+static void charge(struct vm_run *run)
+{
+    uint64_t used = run->slice_start_ns != 0 ? thread_time_ns() - run->slice_start_ns
+                                             : run->thread->tick_ms * NS_PER_MS;
+
+    run->resumed = true;
+    if (used < run->budget_left_ns) {
+        run->budget_left_ns -= used;
+        return;
+    }
+    vm_run_set_fault(run, VM_FAULT_BUDGET, 0, vm_arena_context(&run->arena)->insn);
+    run->state = VM_STATE_FAULT;
+}
+
+static void show_code_to_handlers(struct vm_thread *t, const struct vm_image *image)
+{
+    uintptr_t start;
+    uintptr_t end;
+
+    image->engine->preemptible(image->code, &start, &end);
+    t->preemptible_start = start;
+    t->preemptible_end = end;
+    if (image->engine->guest_text != NULL) {
+        image->engine->guest_text(&start, &end);
+    }
+    t->guest_start = start;
+    t->guest_end = end;
+}
+
+enum vm_state vm_run_resume(struct vm_run *run)
+{
+    struct vm_thread *t = run->thread;
+
+    assert(t == vm_thread_self() && t->running == NULL);
+    assert(run->state == VM_STATE_PREEMPTED || run->state == VM_STATE_WAITING);
+    show_code_to_handlers(t, run->image);
+    if (run->resumed) {
+        run->slice_start_ns = thread_time_ns();
+    }
+    t->resume_count++;
+    t->running = run;
+    vm_trap_arm(t);
+    vm_fiber_enter(&run->fiber);
+    t->running = NULL;
+    if (run->state == VM_STATE_PREEMPTED) {
+        charge(run);
+    }
+    return run->state;
+}
+
+uint64_t vm_run_result(const struct vm_run *run)
+{
+    return run->result;
+}
+
+const struct vm_fault *vm_run_fault(const struct vm_run *run)
+{
+    return &run->fault;
+}
+
+void vm_run_free(struct vm_run *run)
+{
+    struct vm_thread *t;
+
+    if (run == NULL) {
+        return;
+    }
+    t = run->thread;
+    t->live_count--;
+    vm_arena_restore(&run->arena);
+    run->next = t->pool;
+    t->pool = run;
+    t->pool_count++;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads and runs from the inside: what run.c, trap.c and helper.c share. */
+#ifndef VM_RUN_H
+#define VM_RUN_H
+
+#include <signal.h>
+#include <time.h>
+
+#include "vm/arena.h"
+#include "vm/fiber.h"
+
+struct vm_run {
+    struct vm_thread *thread;
+    const struct vm_image *image;
+    struct vm_run *next; /* in the pool */
+    struct vm_arena arena;
+    struct vm_fiber fiber;
+    enum vm_state state;
+    uint32_t entry_insn;
+    uint64_t result;
+    struct vm_fault fault;
+    uint64_t budget_left_ns;
+    uint64_t slice_start_ns; /* processor time of the thread when this slice began; 0 in the first one */
+    bool resumed;            /* was switched out by a tick at least once */
+};
+
+/* What the signal handlers read is volatile: they interrupt this same thread. */
+struct vm_thread {
+    struct vm_run *volatile running;
+    volatile uintptr_t preemptible_start; /* native code of `running`; both 0 when it polls */
+    volatile uintptr_t preemptible_end;
+    volatile uintptr_t guest_start; /* native code whose guest accesses may fault */
+    volatile uintptr_t guest_end;
+    volatile uint32_t resume_count; /* tells one slice from the next */
+    uint32_t resume_count_seen;     /* at the last tick; the handler's own */
+    uint32_t idle_ticks;            /* the handler's own */
+    volatile sig_atomic_t armed;    /* the timer runs */
+    timer_t timer;
+    bool has_timer;
+    uint8_t *signal_stack;
+    stack_t signal_stack_before;
+    uint32_t tick_ms;
+    uint32_t budget_ms;
+    uint32_t run_count_max;
+    uint32_t heap_bytes_max;
+    uint32_t live_count;
+    uint32_t pool_count;
+    struct vm_run *pool;
+};
+
+/* ---- trap.c ---- */
+
+/* The thread that runs this code, or NULL before vm_trap_attach. */
+struct vm_thread *vm_thread_self(void);
+/* Installs the process-wide handlers if need be, gives this thread its signal stack and timer. */
+enum vm_error vm_trap_attach(struct vm_thread *thread, struct vm_diag *diag) VM_MUST_USE;
+void vm_trap_detach(struct vm_thread *thread);
+/* Starts ticks unless they run already. */
+void vm_trap_arm(struct vm_thread *thread);
+
+/* ---- run.c ---- */
+
+/* Leaves the run for good, with run->fault filled by the caller. On the run's stack. */
+void vm_run_leave_faulted(struct vm_run *run) __attribute__((noreturn));
+/* Fills run->fault. Async-signal-safe. */
+void vm_run_set_fault(struct vm_run *run, enum vm_fault_kind kind, uint32_t address, uint32_t insn);
+/* Suspends the run in state `state` until it is resumed. On the run's stack. */
+void vm_run_suspend(struct vm_run *run, enum vm_state state);
+
+#endif

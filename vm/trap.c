@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signals: guest faults become values, ticks take the processor away. The only file that calls sigaction and timer_*.
+ *
+ * Async-signal-safe, and called from handlers: on_fault, on_tick, redirect_*, vm_run_set_fault, an engine's insn_at. They look at the interrupted program
+ * counter, write to this thread's own structures and redirect; they take no lock and allocate nothing. Both signals mask each other.
+ *
+ * A SIGSEGV is the guest's only if it comes from the code range of the run that is active on this thread and its address lies in that run's window or
+ * guards. Any other is a bug of the host and goes to whoever handled it before: the process must not go on.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "vm/run.h"
+
+#define PAGE_FAULT_WRITE 0x2 /* bit of the x86 page-fault error code */
+
+static _Thread_local struct vm_thread *self __attribute__((tls_model("initial-exec")));
+static struct sigaction previous_segv;
+static struct sigaction previous_bus;
+static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool installed;
+
+void vm_preempt_landing(void); /* fiber.S */
+void vm_preempted(void);
+
+struct vm_thread *vm_thread_self(void)
+{
+    return self;
+}
+
+/* ---- faults ---- */
+
+/* Continues in vm_run_leave_faulted, on the stack that was interrupted. */
+static void redirect_to_fault(struct vm_run *run, ucontext_t *context)
+{
+    greg_t *reg = context->uc_mcontext.gregs;
+
+    reg[REG_RSP] = (reg[REG_RSP] & ~(greg_t)15) - 8; /* as after a call */
+    reg[REG_RDI] = (greg_t)run;
+    reg[REG_RIP] = (greg_t)vm_run_leave_faulted;
+}
+
+static enum vm_fault_kind kind_of(const struct vm_run *run, uint32_t address, bool write)
+{
+    uint32_t stack_start = run->arena.regions[VM_REGION_STACK].start;
+
+    if (address >= VM_STACK_BOTTOM - VM_GUARD_BYTES && address < stack_start) {
+        return VM_FAULT_STACK;
+    }
+    return write ? VM_FAULT_WRITE : VM_FAULT_READ;
+}
+
+static bool is_guest_fault(const struct vm_thread *t, uintptr_t pc, uintptr_t address)
+{
+    uintptr_t base;
+
+    if (t == NULL || t->running == NULL || pc < t->guest_start || pc >= t->guest_end) {
+        return false;
+    }
+    base = (uintptr_t)t->running->arena.base;
+    return address >= base - VM_GUARD_BYTES && address < base + VM_WINDOW_BYTES + VM_GUARD_BYTES;
+}
+
+static void pass_on(int signo, siginfo_t *info, void *context)
+{
+    const struct sigaction *previous = signo == SIGBUS ? &previous_bus : &previous_segv;
+
+    if (previous->sa_flags & SA_SIGINFO) {
+        previous->sa_sigaction(signo, info, context);
+    } else if (previous->sa_handler != SIG_DFL && previous->sa_handler != SIG_IGN) {
+        previous->sa_handler(signo);
+    } else {
+        signal(signo, SIG_DFL); /* the access happens again and ends the process */
+    }
+}
+
+static void on_fault(int signo, siginfo_t *info, void *context_)
+{
+    ucontext_t *context = context_;
+    struct vm_thread *t = self;
+    uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+    struct vm_run *run;
+    uint32_t address;
+    uint32_t insn;
+
+    if (!is_guest_fault(t, pc, (uintptr_t)info->si_addr)) {
+        pass_on(signo, info, context_);
+        return;
+    }
+    run = t->running;
+    address = (uint32_t)((uintptr_t)info->si_addr - (uintptr_t)run->arena.base);
+    insn = run->image->engine->insn_at(run->image->code, pc);
+    if (insn == VM_NO_INSN) {
+        insn = vm_arena_context(&run->arena)->insn;
+    }
+    vm_run_set_fault(
+        run, kind_of(run, address, context->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE), address,
+        insn);
+    redirect_to_fault(run, context);
+}
+
+/* ---- ticks ---- */
+
+/* Makes the interrupted code look as if it had called vm_preempt_landing. */
+static void redirect_to_preemption(ucontext_t *context)
+{
+    greg_t *reg = context->uc_mcontext.gregs;
+
+    reg[REG_RSP] -= 8;
+    *(greg_t *)reg[REG_RSP] = reg[REG_RIP];
+    reg[REG_RIP] = (greg_t)vm_preempt_landing;
+}
+
+static void set_timer(struct vm_thread *t, uint32_t period_ms)
+{
+    struct timespec period = {.tv_sec = period_ms / 1000,
+                              .tv_nsec = (long)(period_ms % 1000) * 1000000};
+    struct itimerspec spec = {.it_interval = period, .it_value = period};
+
+    timer_settime(t->timer, 0, &spec, NULL);
+}
+
+void vm_trap_arm(struct vm_thread *t)
+{
+    if (!t->armed) {
+        t->armed = 1;
+        set_timer(t, t->tick_ms);
+    }
+}
+
+/* A run is switched out when the tick before saw it already: short runs never are. */
+static void on_tick(int signo, siginfo_t *info, void *context_)
+{
+    struct vm_thread *t = self;
+    int saved_errno = errno;
+    bool same;
+
+    (void)signo;
+    (void)info;
+    if (t == NULL) {
+        return;
+    }
+    same = t->resume_count == t->resume_count_seen;
+    t->resume_count_seen = t->resume_count;
+    if (t->running == NULL) {
+        t->idle_ticks = same ? t->idle_ticks + 1 : 0;
+        if (t->idle_ticks >= 2) {
+            set_timer(t, 0);
+            t->armed = 0;
+            t->idle_ticks = 0;
+        }
+    } else if (same) {
+        ucontext_t *context = context_;
+        uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+        struct vm_context *guest = vm_arena_context(&t->running->arena);
+
+        if (pc >= t->preemptible_start && pc < t->preemptible_end) {
+            uint32_t insn = t->running->image->engine->insn_at(t->running->image->code, pc);
+
+            if (insn != VM_NO_INSN) {
+                guest->insn = insn;
+            }
+            redirect_to_preemption(context);
+        } else {
+            atomic_store_explicit(&guest->pending, 1, memory_order_relaxed);
+        }
+    }
+    errno = saved_errno;
+}
+
+void vm_preempted(void)
+{
+    vm_run_suspend(self->running, VM_STATE_PREEMPTED);
+}
+
+/* ---- set-up ---- */
+
+static enum vm_error install(struct vm_diag *diag)
+{
+    struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction tick = {.sa_sigaction = on_tick,
+                             .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    enum vm_error error = VM_ERROR_OK;
+
+    sigemptyset(&fault.sa_mask);
+    sigaddset(&fault.sa_mask, VM_TICK_SIGNAL);
+    sigemptyset(&tick.sa_mask);
+    pthread_mutex_lock(&install_lock);
+    if (!installed) {
+        if (sigaction(SIGSEGV, &fault, &previous_segv) != 0 ||
+            sigaction(SIGBUS, &fault, &previous_bus) != 0 ||
+            sigaction(VM_TICK_SIGNAL, &tick, NULL) != 0) {
+            error = vm_diag_set(diag, VM_ERROR_HOST, VM_NO_INSN, "cannot handle signals: %m");
+        }
+        installed = error == VM_ERROR_OK;
+    }
+    pthread_mutex_unlock(&install_lock);
+    return error;
+}
+
+enum vm_error vm_trap_attach(struct vm_thread *t, struct vm_diag *diag)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = VM_TICK_SIGNAL};
+    stack_t stack = {.ss_size = VM_SIGNAL_STACK_BYTES};
+    sigset_t tick;
+
+    if (self != NULL) {
+        return vm_diag_set(diag, VM_ERROR_USAGE, VM_NO_INSN, "this thread has a vm_thread already");
+    }
+    if (install(diag) != VM_ERROR_OK) {
+        return diag != NULL ? diag->error : VM_ERROR_HOST;
+    }
+    t->signal_stack = mmap(NULL, VM_SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (t->signal_stack == MAP_FAILED) {
+        t->signal_stack = NULL;
+        return vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
+    }
+    stack.ss_sp = t->signal_stack;
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    sigemptyset(&tick);
+    sigaddset(&tick, VM_TICK_SIGNAL);
+    if (sigaltstack(&stack, &t->signal_stack_before) != 0 ||
+        timer_create(CLOCK_MONOTONIC, &event, &t->timer) != 0) {
+        return vm_diag_set(diag, VM_ERROR_HOST, VM_NO_INSN, "cannot make a timer: %m");
+    }
+    t->has_timer = true;
+    pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
+    self = t;
+    return VM_ERROR_OK;
+}
+
+void vm_trap_detach(struct vm_thread *t)
+{
+    if (t->has_timer) {
+        timer_delete(t->timer);
+    }
+    if (self == t) {
+        self = NULL;
+        sigaltstack(&t->signal_stack_before, NULL);
+    }
+    if (t->signal_stack != NULL) {
+        munmap(t->signal_stack, VM_SIGNAL_STACK_BYTES);
+    }
+}
