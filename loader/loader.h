@@ -13,11 +13,11 @@ struct ld_helpers {
     uint32_t count;
 };
 
-/* Links every executable section of the object into one program. `name` is used in messages and
- * kept as the program's name. Every global function in a section other than .text is an entry; if
- * there is none, every global function of .text is. Borrows bytes; copies what it keeps. NULL with
- * one line in *diag (which names section, symbol or offset) when the object is refused. No global
- * state: may be called from several threads. */
+/* Links every executable section of the object into one program, which keeps `name`. Every global
+ * function in a section other than .text and .text.* is an entry; if there is none, every global
+ * function of those is. Entries stand in the order of the file. Borrows bytes; copies what it
+ * keeps. NULL with one line in *diag when the object is refused; the line names section, symbol or
+ * offset, not the object. No global state: may be called from several threads. */
 VM_API struct vm_program *ld_load(const char *name, const uint8_t *bytes, size_t length,
                                   const struct ld_helpers *helpers,
                                   struct vm_diag *diag) VM_MUST_USE;

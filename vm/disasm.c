@@ -27,36 +27,13 @@ struct line {
     size_t out_bytes;
 };
 
-/* Whether the field tells rows of one opcode apart: vm_isa_find has checked it then. */
-static bool field_is_sub(const struct vm_isa_row *row, enum vm_field field)
-{
-    switch ((enum vm_group)row->group) {
-    case VM_GROUP_ALU: return field == F_OFF;
-    case VM_GROUP_END:
-    case VM_GROUP_ATOMIC: return field == F_IMM;
-    case VM_GROUP_CALL:
-    case VM_GROUP_LDDW: return field == F_SRC;
-    case VM_GROUP_LDX:
-    case VM_GROUP_LDSX:
-    case VM_GROUP_ST:
-    case VM_GROUP_STX:
-    case VM_GROUP_JMP:
-    case VM_GROUP_JA:
-    case VM_GROUP_EXIT: break;
-    }
-    return false;
-}
-
-static bool field_ok(const struct vm_isa_row *row, enum vm_field field, int64_t value)
-{
-    return value == 0 || (row->fields & field) != 0 || field_is_sub(row, field);
-}
-
+/* vm_isa_find has looked at the fields that tell rows apart; here every other field must be zero
+ * unless the row uses it. */
 static bool fields_ok(const struct vm_isa_row *row, const struct vm_insn *insn)
 {
     return insn->dst <= REGISTER_MAX && insn->src <= REGISTER_MAX &&
-           field_ok(row, F_DST, insn->dst) && field_ok(row, F_SRC, insn->src) &&
-           field_ok(row, F_OFF, insn->off) && field_ok(row, F_IMM, insn->imm);
+           (insn->dst == 0 || row->fields & F_DST) && (insn->src == 0 || row->fields & F_SRC) &&
+           (insn->off == 0 || row->fields & F_OFF) && (insn->imm == 0 || row->fields & F_IMM);
 }
 
 static bool second_slot_ok(const struct vm_insn *slot)
