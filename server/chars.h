@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a byte may be in HTTP and in URIs. One table, so that every parser means the same. */
+#ifndef SERVER_CHARS_H
+#define SERVER_CHARS_H
+
+#include <stdint.h>
+
+#include "server/span.h"
+
+enum {
+    CHAR_TOKEN = 1 << 0,  /* tchar, RFC 9110 5.6.2: methods, field names */
+    CHAR_VALUE = 1 << 1,  /* in a field value, RFC 9110 5.5: visible, space, tab, 0x80 and above */
+    CHAR_TARGET = 1 << 2, /* in a request target: visible ASCII but '#' */
+    CHAR_HOST = 1 << 3,   /* in a reg-name, RFC 3986 3.2.2, without '%' */
+    CHAR_PATH = 1 << 4,   /* in a path without escaping, RFC 3986 3.3, and '/' */
+};
+
+extern const uint8_t char_class[256];
+
+static inline bool char_is(char c, unsigned classes)
+{
+    return (char_class[(uint8_t)c] & classes) != 0;
+}
+
+static inline bool chars_all(struct span text, unsigned classes)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!char_is(text.base[i], classes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Value of a hexadecimal digit, or -1. */
+static inline int char_hex(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    char lower = ascii_lower(c);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+#endif

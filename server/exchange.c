@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of an exchange, its target, and what every response has in common. */
+#include "server/exchange.h"
+
+#include <assert.h>
+
+#include "server/chars.h"
+#include "server/limits.h"
+
+void exchange_init(struct exchange *ex)
+{
+    *ex = (struct exchange){0};
+    pool_init(&ex->pool, LIM_EXCHANGE_POOL_BYTES);
+}
+
+/* What belongs to the connection and not to one request stays: the peer and whether it is TLS. */
+void exchange_reset(struct exchange *ex)
+{
+    pool_reset(&ex->pool);
+    *ex = (struct exchange){.pool = ex->pool, .peer = ex->peer, .is_tls = ex->is_tls};
+}
+
+void exchange_free(struct exchange *ex)
+{
+    pool_free(&ex->pool);
+}
+
+bool exchange_set_target(struct exchange *ex, struct span target)
+{
+    if (target.len == 0 || !chars_all(target, CHAR_TARGET)) {
+        return false;
+    }
+    struct span copy = pool_copy(&ex->pool, target);
+    char *path = pool_alloc(&ex->pool, target.len + 1);
+    if (copy.base == NULL || path == NULL) {
+        return false;
+    }
+    const char *mark = memchr(copy.base, '?', copy.len);
+    struct span raw = {copy.base, mark != NULL ? (size_t)(mark - copy.base) : copy.len};
+    bool asterisk = span_equal(target, SPAN("*"));
+    size_t path_bytes;
+    if (!path_normalize(asterisk || raw.len == 0 ? SPAN("/") : raw, path, &path_bytes)) {
+        return false;
+    }
+    ex->raw_path = raw.len == 0 ? SPAN("/") : raw;
+    ex->query = mark != NULL ? (struct span){mark + 1, copy.len - raw.len - 1} : SPAN("");
+    ex->path = (struct span){path, path_bytes};
+    return true;
+}
+
+/* ---- responses */
+
+/* clang-format off */
+const char *status_reason(unsigned status)
+{
+    switch (status) {
+#define STATUS(code, reason) case code: return reason;
+#include "server/status.def"
+    default: return "";
+    }
+}
+
+/* Static, because an error must be told also when the pool is used up. */
+static struct span error_text(unsigned status)
+{
+    switch (status) {
+#define STATUS(code, reason) case code: return SPAN(#code " " reason "\n");
+#include "server/status.def"
+    default: return SPAN("error\n");
+    }
+}
+/* clang-format on */
+
+void response_start(struct exchange *ex, unsigned status)
+{
+    ex->response_fields.count = 0;
+    ex->body = (struct body){.kind = BODY_NONE};
+    ex->status = status;
+}
+
+void response_error(struct exchange *ex, unsigned status)
+{
+    response_start(ex, status);
+    ex->body = (struct body){.kind = BODY_BYTES, .bytes = error_text(status)};
+    /* Without memory for it the answer goes out untyped, which is still an answer. */
+    (void)field_add(ex, &ex->response_fields, SPAN("content-type"),
+                    SPAN("text/plain; charset=utf-8"));
+}
+
+/* Fields that say how bytes are framed on the connection: only the server sets them. */
+static bool is_framing(struct span name)
+{
+    static const struct span framing[] = {
+        SPAN("content-length"), SPAN("transfer-encoding"), SPAN("connection"), SPAN("keep-alive"),
+        SPAN("upgrade"),        SPAN("trailer"),           SPAN("te"),
+    };
+    for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++) {
+        if (span_equal_nocase(name, framing[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_framing(struct field_list *list)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < list->count; i++) {
+        if (!is_framing(list->items[i].name)) {
+            list->items[kept++] = list->items[i];
+        }
+    }
+    list->count = kept;
+}
+
+/* Fields that cannot be sent (bad bytes, no room) are left out. */
+static void apply_meta(struct exchange *ex)
+{
+    const struct span prefix = SPAN("zs.response.header.");
+    for (unsigned i = 0; i < ex->meta.count; i++) {
+        struct span key = ex->meta.items[i].name;
+        if (key.len > prefix.len && memcmp(key.base, prefix.base, prefix.len) == 0) {
+            struct span name = {key.base + prefix.len, key.len - prefix.len};
+            (void)field_set(ex, &ex->response_fields, name, ex->meta.items[i].value);
+        }
+    }
+}
+
+static bool has_no_content(unsigned status)
+{
+    return status == 204 || status == 205 || status == 304;
+}
+
+void response_finish(struct exchange *ex)
+{
+    assert(ex->status != 0);
+    if (ex->status < 200 || ex->status > 999) { /* 1xx announce a response, they are none */
+        response_error(ex, 500);
+    }
+    for (unsigned i = 0; i < ex->deleted_fields.count; i++) {
+        field_delete(&ex->response_fields, ex->deleted_fields.items[i].name);
+    }
+    apply_meta(ex);
+    for (unsigned i = 0; i < ex->added_fields.count; i++) {
+        (void)field_add(ex, &ex->response_fields, ex->added_fields.items[i].name,
+                        ex->added_fields.items[i].value);
+    }
+    drop_framing(&ex->response_fields);
+    if (has_no_content(ex->status)) {
+        ex->body = (struct body){.kind = BODY_NONE};
+    }
+}

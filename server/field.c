@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists of fields in the pool of an exchange. Every list but the metadata goes to a peer or a
+ * script as header fields, so nothing that could end a line ever gets into one. */
+#include "server/exchange.h"
+
+#include "server/chars.h"
+#include "server/limits.h"
+
+enum { FIELDS_FIRST = 16 }; /* capacity of a list when its first field comes */
+
+bool field_name_valid(struct span name)
+{
+    return name.len > 0 && chars_all(name, CHAR_TOKEN);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+bool field_value_valid(struct span value)
+{
+    return value.len == 0 || (!is_blank(value.base[0]) && !is_blank(value.base[value.len - 1]) &&
+                              chars_all(value, CHAR_VALUE));
+}
+
+static bool valid_in(const struct exchange *ex, const struct field_list *list, struct span name,
+                     struct span value)
+{
+    if (list == &ex->meta) {
+        return name.len > 0;
+    }
+    return field_name_valid(name) && field_value_valid(value);
+}
+
+/* Room for the metadata's entry `name` with `value`, not counting an entry that it replaces. */
+static bool meta_fits(struct exchange *ex, struct span name, struct span value, bool replaces)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < ex->meta.count; i++) {
+        const struct field *item = &ex->meta.items[i];
+        if (!replaces || !span_equal_nocase(item->name, name)) {
+            bytes += item->name.len + item->value.len;
+        }
+    }
+    if (name.len > LIM_META_BYTES - bytes || value.len > LIM_META_BYTES - bytes - name.len) {
+        return false;
+    }
+    ex->meta_bytes = bytes + name.len + value.len;
+    return true;
+}
+
+static bool grow(struct pool *pool, struct field_list *list)
+{
+    unsigned capacity = list->capacity == 0 ? FIELDS_FIRST : list->capacity * 2;
+    struct field *items = pool_alloc(pool, capacity * sizeof *items);
+    if (items == NULL) {
+        return false;
+    }
+    if (list->count > 0) {
+        memcpy(items, list->items, list->count * sizeof *items);
+    }
+    list->items = items;
+    list->capacity = capacity;
+    return true;
+}
+
+static bool append(struct exchange *ex, struct field_list *list, struct span name,
+                   struct span value)
+{
+    unsigned count_max = list == &ex->meta ? LIM_META_ENTRIES : LIM_RESPONSE_FIELDS;
+    if (list->count >= count_max || (list->count == list->capacity && !grow(&ex->pool, list)) ||
+        name.len > SIZE_MAX - value.len) {
+        return false;
+    }
+    char *text = pool_alloc(&ex->pool, name.len + value.len);
+    if (text == NULL) {
+        return false;
+    }
+    memcpy(text, name.base, name.len);
+    if (value.len > 0) {
+        memcpy(text + name.len, value.base, value.len);
+    }
+    list->items[list->count++] = (struct field){{text, name.len}, {text + name.len, value.len}};
+    return true;
+}
+
+bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value)
+{
+    return valid_in(ex, list, name, value) &&
+           (list != &ex->meta || meta_fits(ex, name, value, false)) &&
+           append(ex, list, name, value);
+}
+
+/* Removes from items[from..) what is called `name`. */
+static unsigned delete_from(struct field_list *list, unsigned from, struct span name)
+{
+    unsigned kept = from;
+    for (unsigned i = from; i < list->count; i++) {
+        if (!span_equal_nocase(list->items[i].name, name)) {
+            list->items[kept++] = list->items[i];
+        }
+    }
+    unsigned deleted = list->count - kept;
+    list->count = kept;
+    return deleted;
+}
+
+bool field_set(struct exchange *ex, struct field_list *list, struct span name, struct span value)
+{
+    if (!valid_in(ex, list, name, value) ||
+        (list == &ex->meta && !meta_fits(ex, name, value, true))) {
+        return false;
+    }
+    unsigned at = 0;
+    while (at < list->count && !span_equal_nocase(list->items[at].name, name)) {
+        at++;
+    }
+    if (at == list->count) {
+        return append(ex, list, name, value);
+    }
+    struct span copy = pool_copy(&ex->pool, value);
+    if (copy.base == NULL) {
+        return false;
+    }
+    list->items[at].value = copy;
+    delete_from(list, at + 1, name);
+    return true;
+}
+
+unsigned field_delete(struct field_list *list, struct span name)
+{
+    return delete_from(list, 0, name);
+}
+
+const struct field *field_find(const struct field_list *list, struct span name)
+{
+    for (unsigned i = list->count; i > 0; i--) {
+        if (span_equal_nocase(list->items[i - 1].name, name)) {
+            return &list->items[i - 1];
+        }
+    }
+    return NULL;
+}
