@@ -72,6 +72,7 @@ struct exchange {
     struct field_list response_fields;
     struct body body;
     bool aborted; /* close without an answer */
+    bool faulted; /* a script was killed; status is the 500 for that */
 };
 
 /* Makes the exchange ready for its first request / the next one. */

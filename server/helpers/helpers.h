@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the host functions of sdk/helpers.def share. One file per family holds them; each is called
+ * host_<name of the helper>, so that a row without a function does not link.
+ *
+ * They run on the run's small native stack: no large locals. vm_helper_fault does not return and
+ * runs nothing on the way out: a helper holds no resource but memory of the exchange's pool.
+ */
+#ifndef SERVER_HELPERS_HELPERS_H
+#define SERVER_HELPERS_HELPERS_H
+
+#include "server/exchange.h"
+#include "server/limits.h"
+#include "vm/vm.h"
+
+/* What helpers know of the invocation: the `host` pointer of its run. */
+struct helper_state {
+    struct exchange *ex;
+    const char *script; /* name, for the log */
+    bool bad_target;    /* the last URI a script set is malformed */
+    uint8_t *body;      /* in the pool, of body_capacity bytes: what zs_respond copied last */
+    size_t body_capacity;
+    size_t log_used;
+    char log[LIM_LOG_LINE_BYTES]; /* zs_log's line so far */
+};
+
+/* Faults when the script runs without a request, as a tool may do. */
+struct helper_state *helper_state(struct vm_context *context);
+struct exchange *helper_exchange(struct vm_context *context);
+
+/* A READ argument as text; faults unless it is UTF-8. Lives until the helper returns or waits. */
+struct span helper_text(struct vm_context *context, const struct vm_arg *in);
+/* The same without white space at the ends. */
+struct span helper_name(struct vm_context *context, const struct vm_arg *in);
+/* Name and value of a field: a token; a valid value without spaces at its ends. Else faults. */
+struct field helper_field(struct vm_context *context, const struct vm_arg *name,
+                          const struct vm_arg *value);
+
+/* A text being written to a WRITE argument: cut to what fits, always NUL-terminated. */
+struct helper_out {
+    uint8_t *data;
+    size_t room;
+    size_t length; /* of the whole text */
+};
+struct helper_out helper_out(const struct vm_arg *out);
+void helper_put(struct helper_out *out, struct span piece);
+/* Result of the helper: length of the text, or the room when it did not fit. */
+uint64_t helper_end(struct helper_out *out);
+/* All three in one. */
+uint64_t helper_text_out(const struct vm_arg *out, struct span text);
+
+/* Faults unless `done` is true and scripts have left the exchange its share of the pool. Called
+ * after each allocation for the exchange. */
+void helper_allocated(struct vm_context *context, bool done);
+
+/* Bytes of the valid UTF-8 sequence at the start of text[0..len), or 0. */
+size_t helper_utf8(const char *text, size_t len);
+/* Trims bytes of `set` off both ends. */
+struct span helper_trim(struct span text, const char *set);
+
+/* Writes the line that zs_log has not ended yet, if there is one. */
+void helper_log_finish(struct helper_state *state);
+
+#define ZS_HELPER(returns, name, parameters, kinds, text) vm_helper_fn host_##name;
+#include "sdk/helpers.def"
+#undef ZS_HELPER
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metadata: a small map that the scripts of a request share. Keys differ by case; those below
+ * zs.response.header. are fields of the response (see response_finish). */
+#include "server/helpers/helpers.h"
+
+#define RESPONSE_HEADER SPAN("zs.response.header.")
+
+static struct span key_of(struct vm_context *context, const struct vm_arg *in)
+{
+    struct span key = helper_name(context, in);
+
+    if (key.len == 0) {
+        vm_helper_fault(context, "empty metadata key");
+    }
+    return key;
+}
+
+static struct field *find(struct exchange *ex, struct span key)
+{
+    for (unsigned i = 0; i < ex->meta.count; i++) {
+        if (span_equal(ex->meta.items[i].name, key)) {
+            return &ex->meta.items[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t host_zs_meta_get(struct vm_context *context, const struct vm_arg arg[5])
+{
+    const struct field *entry = find(helper_exchange(context), key_of(context, &arg[0]));
+
+    return helper_text_out(&arg[2], entry == NULL ? SPAN("") : entry->value);
+}
+
+/* A field that could not be sent is refused where it is set. */
+static struct span check_field(struct vm_context *context, struct span key,
+                               const struct vm_arg *value)
+{
+    struct span prefix = RESPONSE_HEADER;
+    struct vm_arg name = {0};
+
+    if (key.len < prefix.len || !span_equal((struct span){key.base, prefix.len}, prefix)) {
+        return helper_text(context, value);
+    }
+    name.data = (uint8_t *)(uintptr_t)(key.base + prefix.len);
+    name.length = key.len - prefix.len;
+    return helper_field(context, &name, value).value;
+}
+
+uint64_t host_zs_meta_set(struct vm_context *context, const struct vm_arg arg[5])
+{
+    struct exchange *ex = helper_exchange(context);
+    struct span key = key_of(context, &arg[0]);
+    struct span value = check_field(context, key, &arg[2]);
+    struct field *old = find(ex, key);
+    size_t others = ex->meta_bytes - (old == NULL ? 0 : old->name.len + old->value.len);
+
+    if (old == NULL && ex->meta.count >= LIM_META_ENTRIES) {
+        vm_helper_fault(context, "too many metadata entries");
+    }
+    if (key.len + value.len > LIM_META_BYTES - others) {
+        vm_helper_fault(context, "too much metadata");
+    }
+    if (old == NULL) {
+        helper_allocated(context, field_add(ex, &ex->meta, key, value));
+    } else {
+        struct span copy = pool_copy(&ex->pool, value);
+
+        helper_allocated(context, value.len == 0 || copy.base != NULL);
+        old->value = copy;
+    }
+    ex->meta_bytes = others + key.len + value.len;
+    return 0;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Helpers that change the request. What could not stand in an HTTP message ends the script, so that
+ * no later reader of the exchange has to check again. */
+#include "server/helpers/helpers.h"
+
+uint64_t host_zs_req_set_method(struct vm_context *context, const struct vm_arg arg[5])
+{
+    struct exchange *ex = helper_exchange(context);
+    struct span method = helper_name(context, &arg[0]);
+    struct span copy;
+
+    if (method.len > LIM_FIELD_BYTES || !field_name_valid(method)) {
+        vm_helper_fault(context, "invalid method");
+    }
+    copy = pool_copy(&ex->pool, method);
+    helper_allocated(context, copy.base != NULL);
+    ex->method = copy;
+    return 0;
+}
+
+/* Visible ASCII starting with '/'; no fragment. */
+static bool is_origin_form(struct span uri)
+{
+    for (size_t i = 0; i < uri.len; i++) {
+        if (uri.base[i] <= ' ' || uri.base[i] > '~' || uri.base[i] == '#') {
+            return false;
+        }
+    }
+    return uri.len > 0 && uri.base[0] == '/';
+}
+
+/* A path that is well written but leads nowhere, as "/../x", is the client's mistake as often as
+ * the script's: the request keeps its target and is answered 400 after the chain. */
+uint64_t host_zs_req_set_uri(struct vm_context *context, const struct vm_arg arg[5])
+{
+    struct helper_state *state = helper_state(context);
+    struct exchange *ex = state->ex;
+    struct span uri = helper_name(context, &arg[0]);
+    struct span raw_path = ex->raw_path;
+    struct span query = ex->query;
+    struct span path = ex->path;
+
+    if (!is_origin_form(uri)) {
+        vm_helper_fault(context, "invalid URI: want /path?query");
+    }
+    if (uri.len > LIM_REQUEST_LINE_BYTES) {
+        vm_helper_fault(context, "URI is too long");
+    }
+    state->bad_target = !exchange_set_target(ex, uri);
+    helper_allocated(context, true);
+    if (state->bad_target) {
+        ex->raw_path = raw_path;
+        ex->query = query;
+        ex->path = path;
+    } else {
+        ex->uri_changed = true;
+    }
+    return 0;
+}
+
+uint64_t host_zs_req_set_header(struct vm_context *context, const struct vm_arg arg[5])
+{
+    struct exchange *ex = helper_exchange(context);
+    struct field field = helper_field(context, &arg[0], &arg[2]);
+
+    if (field.value.len == 0) {
+        field_delete(&ex->request_fields, field.name);
+    } else {
+        helper_allocated(context, field_set(ex, &ex->request_fields, field.name, field.value));
+    }
+    return 0;
+}
+
+uint64_t host_zs_req_append_header(struct vm_context *context, const struct vm_arg arg[5])
+{
+    struct exchange *ex = helper_exchange(context);
+    struct field field = helper_field(context, &arg[0], &arg[2]);
+
+    helper_allocated(context, field_add(ex, &ex->request_fields, field.name, field.value));
+    return 0;
+}
+
+/* Name, Name*, *Name, *Name* or *. */
+struct pattern {
+    struct span text; /* without stars */
+    bool open_start;
+    bool open_end;
+};
+
+static struct pattern pattern_of(struct vm_context *context, struct span text)
+{
+    struct pattern pattern = {.text = text};
+
+    if (text.len > 0 && text.base[0] == '*') {
+        pattern.open_start = true;
+        pattern.text.base++;
+        pattern.text.len--;
+    }
+    if (pattern.text.len > 0 && pattern.text.base[pattern.text.len - 1] == '*') {
+        pattern.open_end = true;
+        pattern.text.len--;
+    }
+    if (pattern.text.len == 0 && pattern.open_start) {
+        pattern.open_end = true;
+    } else if (!field_name_valid(pattern.text) ||
+               memchr(pattern.text.base, '*', pattern.text.len) != NULL) {
+        vm_helper_fault(context, "invalid header pattern");
+    }
+    return pattern;
+}
+
+static bool matches(const struct pattern *pattern, struct span name)
+{
+    size_t bytes = pattern->text.len;
+    size_t last;
+
+    if (name.len < bytes) {
+        return false;
+    }
+    last = name.len - bytes;
+    for (size_t at = 0; at <= last; at++) {
+        bool allowed = (at == 0 || pattern->open_start) && (at == last || pattern->open_end);
+
+        if (allowed && span_equal_nocase((struct span){name.base + at, bytes}, pattern->text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t host_zs_req_delete_header(struct vm_context *context, const struct vm_arg arg[5])
+{
+    struct field_list *fields = &helper_exchange(context)->request_fields;
+    struct pattern pattern = pattern_of(context, helper_name(context, &arg[0]));
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < fields->count; i++) {
+        if (!matches(&pattern, fields->items[i].name)) {
+            fields->items[kept++] = fields->items[i];
+        }
+    }
+    fields->count = kept;
+    return 0;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Texts going in and out of helpers. */
+#include <string.h>
+
+#include "server/helpers/helpers.h"
+
+struct helper_state *helper_state(struct vm_context *context)
+{
+    struct helper_state *state = vm_context_host(context);
+
+    if (state == NULL) {
+        vm_helper_fault(context, "there is no request");
+    }
+    return state;
+}
+
+struct exchange *helper_exchange(struct vm_context *context)
+{
+    return helper_state(context)->ex;
+}
+
+static bool is_continuation(unsigned char c)
+{
+    return (c & 0xC0) == 0x80;
+}
+
+size_t helper_utf8(const char *text, size_t len)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    unsigned char low = 0x80;
+    unsigned char high = 0xBF;
+    size_t bytes;
+
+    if (len == 0) {
+        return 0;
+    }
+    if (s[0] < 0x80) {
+        return 1;
+    }
+    if (s[0] < 0xC2 || s[0] > 0xF4) {
+        return 0;
+    }
+    bytes = s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+    /* The second byte's range keeps out overlong forms, surrogates and what is above U+10FFFF. */
+    switch (s[0]) {
+    case 0xE0: low = 0xA0; break;
+    case 0xED: high = 0x9F; break;
+    case 0xF0: low = 0x90; break;
+    case 0xF4: high = 0x8F; break;
+    default: break;
+    }
+    if (len < bytes || s[1] < low || s[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < bytes; i++) {
+        if (!is_continuation(s[i])) {
+            return 0;
+        }
+    }
+    return bytes;
+}
+
+struct span helper_trim(struct span text, const char *set)
+{
+    while (text.len > 0 && text.base[0] != '\0' && strchr(set, text.base[0]) != NULL) {
+        text.base++;
+        text.len--;
+    }
+    while (text.len > 0 && text.base[text.len - 1] != '\0' &&
+           strchr(set, text.base[text.len - 1]) != NULL) {
+        text.len--;
+    }
+    return text;
+}
+
+struct span helper_text(struct vm_context *context, const struct vm_arg *in)
+{
+    struct span text = {(const char *)in->data, in->length};
+    size_t bytes;
+
+    for (size_t i = 0; i < text.len; i += bytes) {
+        bytes = helper_utf8(text.base + i, text.len - i);
+        if (bytes == 0) {
+            vm_helper_fault(context, "text is not UTF-8");
+        }
+    }
+    return text;
+}
+
+struct span helper_name(struct vm_context *context, const struct vm_arg *in)
+{
+    return helper_trim(helper_text(context, in), " \t\r\n\v\f");
+}
+
+struct field helper_field(struct vm_context *context, const struct vm_arg *name,
+                          const struct vm_arg *value)
+{
+    struct field field = {
+        .name = helper_name(context, name),
+        .value = helper_trim(helper_text(context, value), " \t"),
+    };
+
+    if (field.name.len > LIM_FIELD_BYTES || field.value.len > LIM_FIELD_BYTES - field.name.len) {
+        vm_helper_fault(context, "header field is too long");
+    }
+    if (!field_name_valid(field.name)) {
+        vm_helper_fault(context, "invalid header name");
+    }
+    if (!field_value_valid(field.value)) {
+        vm_helper_fault(context, "invalid header value");
+    }
+    return field;
+}
+
+struct helper_out helper_out(const struct vm_arg *out)
+{
+    return (struct helper_out){.data = out->data, .room = out->length};
+}
+
+void helper_put(struct helper_out *out, struct span piece)
+{
+    size_t limit = out->room == 0 ? 0 : out->room - 1;
+
+    if (out->length < limit && piece.len > 0) {
+        size_t left = limit - out->length;
+
+        memcpy(out->data + out->length, piece.base, piece.len < left ? piece.len : left);
+    }
+    out->length += piece.len;
+}
+
+uint64_t helper_end(struct helper_out *out)
+{
+    if (out->room == 0) {
+        return 0;
+    }
+    out->data[out->length < out->room ? out->length : out->room - 1] = '\0';
+    return out->length < out->room ? out->length : out->room;
+}
+
+uint64_t helper_text_out(const struct vm_arg *out, struct span text)
+{
+    struct helper_out writer = helper_out(out);
+
+    helper_put(&writer, text);
+    return helper_end(&writer);
+}
+
+void helper_allocated(struct vm_context *context, bool done)
+{
+    if (!done || helper_exchange(context)->pool.used_bytes > LIM_SCRIPT_POOL_BYTES) {
+        vm_helper_fault(context, "memory of the request is used up");
+    }
+}
