@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The compiler behind jit_x86_64, with the choices prepare makes by looking at the processor. */
+#ifndef JIT_X86_64_COMPILE_H
+#define JIT_X86_64_COMPILE_H
+
+#include "jit-x86_64/jit.h"
+#include "vm/engine.h"
+
+#define JIT_TEXT_BYTES_MAX (64u << 20) /* native code of one program; about 60 bytes a call */
+
+struct jit_options {
+    bool no_bmi2; /* shift through cl even where shlx, shrx and sarx exist */
+};
+
+/* As vm_engine.prepare of jit_x86_64, with *options. */
+struct vm_code *jit_compile(const struct vm_program *program, const struct jit_options *options,
+                            struct vm_diag *diag) VM_MUST_USE;
+
+#endif

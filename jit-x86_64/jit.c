@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The driver: lower everything once to learn lengths, shorten jumps, lower again at final places,
+ * map the result.
+ *
+ * The first pass takes every jump as near, so distances are upper bounds; code only gets shorter
+ * afterwards, so a jump once found short stays short. In the last pass every instruction must have
+ * exactly the length that was predicted: displacements were computed from it.
+ */
+#include "jit-x86_64/jit.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jit-x86_64/code.h"
+#include "jit-x86_64/compile.h"
+#include "jit-x86_64/lower.h"
+
+#define SHRINK_PASSES 3
+
+struct vm_code {
+    struct code code;
+    uint32_t *offsets; /* [insn_count + 1], ascending */
+    uint32_t insn_count;
+};
+
+/* The second slot of lddw has no code. */
+static uint32_t slots(const struct vm_op *op)
+{
+    return vm_isa[op->ix].group == VM_GROUP_LDDW ? 2 : 1;
+}
+
+static bool is_jump(const struct vm_op *op)
+{
+    return vm_isa[op->ix].group == VM_GROUP_JMP || vm_isa[op->ix].group == VM_GROUP_JA;
+}
+
+static uint32_t count_of(const struct lower *l)
+{
+    return l->program->insn_count;
+}
+
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+/* Fills offsets, all jumps being near. Emits over and over at the start of the buffer. */
+static enum vm_error measure(struct lower *l)
+{
+    lower_enter(l);
+    size_t at = l->emit.count;
+    for (l->insn = 0; l->insn < count_of(l);) {
+        const struct vm_op *op = &l->program->ops[l->insn];
+        l->emit.count = 0;
+        lower_insn(l);
+        l->offsets[l->insn] = (uint32_t)at;
+        if (slots(op) == 2) {
+            l->offsets[l->insn + 1] = (uint32_t)(at + l->emit.count);
+        }
+        at += l->emit.count;
+        l->insn += slots(op);
+        if (at > JIT_TEXT_BYTES_MAX) {
+            return VM_ERROR_TOO_LARGE;
+        }
+    }
+    l->offsets[count_of(l)] = (uint32_t)at;
+    l->emit.count = 0;
+    return l->emit.error;
+}
+
+static uint32_t saved_bytes(const struct vm_op *op)
+{
+    return vm_isa[op->ix].group == VM_GROUP_JA ? EMIT_JMP_BYTES - EMIT_SHORT_JUMP_BYTES
+                                               : EMIT_JCC_BYTES - EMIT_SHORT_JUMP_BYTES;
+}
+
+/* One pass over the jumps that still are near. Code before `i` has moved down by `saved` already,
+ * code behind will move at least as far. Returns whether anything became shorter. */
+static bool shrink(struct lower *l)
+{
+    uint32_t saved = 0;
+    for (uint32_t i = 0; i < count_of(l); i++) {
+        const struct vm_op *op = &l->program->ops[i];
+        l->offsets[i] -= saved;
+        if (l->forms[i] != LOWER_NEAR) {
+            continue;
+        }
+        int64_t from = (int64_t)l->offsets[i + 1] - saved;
+        int64_t to = (int64_t)l->offsets[op->target] - (op->target > i ? saved : 0);
+        if (to - from == (int8_t)(to - from)) {
+            l->forms[i] = LOWER_SHORT;
+            saved += saved_bytes(op);
+        }
+    }
+    l->offsets[count_of(l)] -= saved;
+    return saved != 0;
+}
+
+/* ---- emission ------------------------------------------------------------------------------- */
+
+static enum vm_error place(struct lower *l)
+{
+    struct emit *e = &l->emit;
+    l->placing = true;
+    lower_enter(l);
+    for (l->insn = 0; l->insn < count_of(l);) {
+        uint32_t next = l->insn + slots(&l->program->ops[l->insn]);
+        assert(e->error != VM_ERROR_OK || e->count == l->offsets[l->insn]);
+        lower_insn(l);
+        assert(e->error != VM_ERROR_OK || e->count == l->offsets[next]);
+        l->insn = next;
+    }
+    lower_faults(l);
+    return e->error;
+}
+
+/* Entries of the table callx looks into, or NULL when memory is out. */
+static uint32_t *entry_table(const struct lower *l)
+{
+    const struct vm_program *p = l->program;
+    uint32_t *table = calloc(l->table_entries, sizeof(*table));
+    for (uint32_t i = 0; table != NULL && i < p->function_count; i++) {
+        uint32_t start = p->functions[i].start;
+        table[start] = (uint32_t)l->table_room + l->offsets[start];
+    }
+    return table;
+}
+
+static enum vm_error map_text(struct lower *l, struct code *code)
+{
+    size_t table_bytes = l->table_entries * sizeof(uint32_t);
+    uint32_t *table = NULL;
+    if (table_bytes != 0) {
+        table = entry_table(l);
+        if (table == NULL) {
+            return VM_ERROR_NO_MEMORY;
+        }
+    }
+    enum vm_error error = code_map(code, table, table_bytes, l->emit.bytes, l->emit.count);
+    free(table);
+    return error;
+}
+
+/* ---- compilation ---------------------------------------------------------------------------- */
+
+static bool lower_init(struct lower *l, const struct vm_program *program,
+                       const struct jit_options *options)
+{
+    uint32_t count = program->insn_count;
+    *l = (struct lower){.program = program,
+                        .bmi2 = !options->no_bmi2 && __builtin_cpu_supports("bmi2")};
+    emit_init(&l->emit, JIT_TEXT_BYTES_MAX);
+    l->offsets = calloc((size_t)count + 1, sizeof(*l->offsets));
+    l->forms = calloc(count, sizeof(*l->forms));
+    if (l->offsets == NULL || l->forms == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i += slots(&program->ops[i])) {
+        if (is_jump(&program->ops[i])) {
+            l->forms[i] = LOWER_NEAR;
+        } else if (program->ops[i].ix == VM_IX_CALLX) {
+            l->table_entries = count;
+        }
+    }
+    l->table_room = code_table_room(l->table_entries * sizeof(uint32_t));
+    return true;
+}
+
+static void lower_fini(struct lower *l)
+{
+    emit_free(&l->emit);
+    free(l->offsets);
+    free(l->forms);
+    free(l->sites);
+}
+
+static enum vm_error compile(struct lower *l, struct code *code)
+{
+    enum vm_error error = measure(l);
+    if (error != VM_ERROR_OK) {
+        return error;
+    }
+    for (unsigned i = 0; i < SHRINK_PASSES && shrink(l); i++) {
+    }
+    error = place(l);
+    return error != VM_ERROR_OK ? error : map_text(l, code);
+}
+
+static void explain(struct vm_diag *diag, enum vm_error error)
+{
+    if (error == VM_ERROR_TOO_LARGE) {
+        vm_diag_set(diag, error, VM_NO_INSN, "native code would be larger than %u MiB",
+                    JIT_TEXT_BYTES_MAX >> 20);
+    } else if (error == VM_ERROR_HOST) {
+        vm_diag_set(diag, error, VM_NO_INSN, "cannot map executable memory: %s", strerror(errno));
+    } else {
+        vm_diag_set(diag, error, VM_NO_INSN, "no memory to compile");
+    }
+}
+
+struct vm_code *jit_compile(const struct vm_program *program, const struct jit_options *options,
+                            struct vm_diag *diag)
+{
+    struct lower l;
+    struct vm_code *made = calloc(1, sizeof(*made));
+    enum vm_error error = VM_ERROR_NO_MEMORY;
+    if (lower_init(&l, program, options) && made != NULL) {
+        error = compile(&l, &made->code);
+    }
+    if (error == VM_ERROR_OK) {
+        made->insn_count = program->insn_count;
+        made->offsets = l.offsets;
+        l.offsets = NULL;
+    } else {
+        explain(diag, error);
+        free(made);
+        made = NULL;
+    }
+    lower_fini(&l);
+    return made;
+}
+
+/* ---- the engine ----------------------------------------------------------------------------- */
+
+static struct vm_code *jit_prepare(const struct vm_program *program, struct vm_diag *diag)
+{
+    return jit_compile(program, &(struct jit_options){.no_bmi2 = false}, diag);
+}
+
+static uint64_t jit_enter(const struct vm_code *code, struct vm_context *context, uint32_t insn)
+{
+    assert(insn < code->insn_count);
+    assert(context->base == (uint8_t *)context + VM_CONTEXT_BELOW);
+    assert(((uintptr_t)context->base & (VM_WINDOW_BYTES - 1)) == 0);
+    const uint8_t *text = code->code.text;
+    uint64_t (*enter)(struct vm_context *, const void *) =
+        (uint64_t(*)(struct vm_context *, const void *))(uintptr_t)text;
+    return enter(context, text + code->offsets[insn]);
+}
+
+static void jit_preemptible(const struct vm_code *code, uintptr_t *start, uintptr_t *end)
+{
+    *start = (uintptr_t)code->code.text;
+    *end = *start + code->code.text_bytes;
+}
+
+static uint32_t jit_insn_at(const struct vm_code *code, uintptr_t pc)
+{
+    uintptr_t text = (uintptr_t)code->code.text;
+    const uint32_t *offsets = code->offsets;
+    if (pc < text + offsets[0] || pc >= text + offsets[code->insn_count]) {
+        return VM_NO_INSN;
+    }
+    /* The last instruction that starts at or before pc. */
+    uint32_t low = 0, high = code->insn_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (offsets[middle] <= pc - text) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void jit_release(struct vm_code *code)
+{
+    if (code == NULL) {
+        return;
+    }
+    code_unmap(&code->code);
+    free(code->offsets);
+    free(code);
+}
+
+const struct vm_engine jit_x86_64 = {
+    .name = "jit",
+    .prepare = jit_prepare,
+    .enter = jit_enter,
+    .preemptible = jit_preemptible,
+    .insn_at = jit_insn_at,
+    .release = jit_release,
+};
+
+const uint8_t *jit_code(const struct vm_image *image, size_t *bytes, const uint32_t **offsets)
+{
+    assert(image->engine->insn_at == jit_insn_at);
+    *bytes = image->code->code.text_bytes;
+    *offsets = image->code->offsets;
+    return image->code->code.text;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lowering of loads, stores, atomics and jumps, and the switch over all instructions: it expands
+ * isa.def, so every row has its code or the build stops. */
+#include "jit-x86_64/lower.h"
+
+#include <assert.h>
+
+#include "jit-x86_64/mem.h"
+
+enum lower_lddw { LDDW_IMM64, LDDW_FUNC };
+enum lower_ldx { LDX_LOAD };
+enum lower_ldsx { LDSX_LOADS };
+enum lower_st { ST_STORE };
+enum lower_stx { STX_STORE };
+enum lower_ja { JA_JA };
+enum lower_exit { EXIT_EXIT };
+
+enum lower_atomic {
+    ATOMIC_AADD,
+    ATOMIC_AFADD,
+    ATOMIC_AOR,
+    ATOMIC_AFOR,
+    ATOMIC_AAND,
+    ATOMIC_AFAND,
+    ATOMIC_AXOR,
+    ATOMIC_AFXOR,
+    ATOMIC_AXCHG,
+    ATOMIC_ACMPXCHG,
+};
+
+enum lower_jmp {
+    JMP_JEQ,
+    JMP_JNE,
+    JMP_JGT,
+    JMP_JGE,
+    JMP_JLT,
+    JMP_JLE,
+    JMP_JSGT,
+    JMP_JSGE,
+    JMP_JSLT,
+    JMP_JSLE,
+    JMP_JSET,
+};
+
+enum x86_reg lower_reg(unsigned guest)
+{
+    static const uint8_t map[] = {X86_RAX, X86_RDI, X86_RSI, X86_RDX, X86_RCX, X86_R8,
+                                  X86_RBX, X86_R13, X86_R14, X86_R15, X86_RBP};
+    _Static_assert(MEM_FRAME == X86_RBP, "r10 is the frame register of the cage");
+    assert(guest < sizeof(map));
+    return map[guest];
+}
+
+/* ---- constants, loads, stores --------------------------------------------------------------- */
+
+static void lower_LDDW(struct lower *l, const struct vm_op *op, enum lower_lddw lddw,
+                       enum vm_source source, unsigned width)
+{
+    (void)lddw, (void)source, (void)width; /* both kinds are numbers by now */
+    emit_mov_imm(&l->emit, lower_reg(op->dst), (uint64_t)op->imm);
+}
+
+static void lower_LDX(struct lower *l, const struct vm_op *op, enum lower_ldx ldx,
+                      enum vm_source source, unsigned width)
+{
+    (void)ldx, (void)source;
+    mem_load(&l->emit, width, false, lower_reg(op->dst), lower_reg(op->src), op->off);
+}
+
+static void lower_LDSX(struct lower *l, const struct vm_op *op, enum lower_ldsx ldsx,
+                       enum vm_source source, unsigned width)
+{
+    (void)ldsx, (void)source;
+    mem_load(&l->emit, width, true, lower_reg(op->dst), lower_reg(op->src), op->off);
+}
+
+static void lower_ST(struct lower *l, const struct vm_op *op, enum lower_st st,
+                     enum vm_source source, unsigned width)
+{
+    (void)st, (void)source;
+    mem_store_imm(&l->emit, width, lower_reg(op->dst), op->off, (int32_t)op->imm);
+}
+
+static void lower_STX(struct lower *l, const struct vm_op *op, enum lower_stx stx,
+                      enum vm_source source, unsigned width)
+{
+    (void)stx, (void)source;
+    mem_store(&l->emit, width, lower_reg(op->dst), op->off, lower_reg(op->src));
+}
+
+/* ---- atomics -------------------------------------------------------------------------------- */
+
+/* Operations x86 has no fetching form of: a loop around cmpxchg, which wants the old value in rax.
+ * rax is kept in r9, which therefore also is the operand when src is R0. */
+static void fetch_loop(struct lower *l, const struct vm_op *op, enum x86_alu alu, unsigned width)
+{
+    struct emit *e = &l->emit;
+    enum x86_reg src = lower_reg(op->src);
+    emit_mov(e, 64, X86_R9, X86_RAX);
+    mem_atomic_load(e, width, op->off, X86_RAX);
+    int64_t again = (int64_t)e->count;
+    emit_mov(e, width, X86_R10, X86_RAX);
+    emit_alu(e, alu, width, X86_R10, src == X86_RAX ? X86_R9 : src);
+    mem_atomic_cmpxchg(e, width, op->off, X86_R10);
+    emit_jcc(e, X86_NE, true, again);
+    emit_mov(e, width, src, X86_RAX);
+    if (src != X86_RAX) {
+        emit_mov(e, 64, X86_RAX, X86_R9);
+    }
+}
+
+static void compare_exchange(struct lower *l, const struct vm_op *op, unsigned width)
+{
+    mem_atomic_cmpxchg(&l->emit, width, op->off, lower_reg(op->src));
+    if (width == 32) {
+        /* On success the processor leaves rax alone, upper half included. */
+        emit_mov(&l->emit, 32, X86_RAX, X86_RAX);
+    }
+}
+
+static void lower_ATOMIC(struct lower *l, const struct vm_op *op, enum lower_atomic atomic,
+                         enum vm_source source, unsigned width)
+{
+    (void)source;
+    struct emit *e = &l->emit;
+    enum x86_reg src = lower_reg(op->src);
+    mem_atomic_begin(e, width, lower_reg(op->dst), op->off);
+    lower_fault_if(l, X86_NE, VM_FAULT_MISALIGNED);
+    switch (atomic) {
+    case ATOMIC_AADD: mem_atomic_alu(e, X86_ADD, width, op->off, src); break;
+    case ATOMIC_AOR: mem_atomic_alu(e, X86_OR, width, op->off, src); break;
+    case ATOMIC_AAND: mem_atomic_alu(e, X86_AND, width, op->off, src); break;
+    case ATOMIC_AXOR: mem_atomic_alu(e, X86_XOR, width, op->off, src); break;
+    case ATOMIC_AFADD: mem_atomic_xadd(e, width, op->off, src); break;
+    case ATOMIC_AXCHG: mem_atomic_xchg(e, width, op->off, src); break;
+    case ATOMIC_AFOR: fetch_loop(l, op, X86_OR, width); break;
+    case ATOMIC_AFAND: fetch_loop(l, op, X86_AND, width); break;
+    case ATOMIC_AFXOR: fetch_loop(l, op, X86_XOR, width); break;
+    case ATOMIC_ACMPXCHG: compare_exchange(l, op, width); break;
+    }
+}
+
+/* ---- jumps ---------------------------------------------------------------------------------- */
+
+static void lower_JA(struct lower *l, const struct vm_op *op, enum lower_ja ja,
+                     enum vm_source source, unsigned width)
+{
+    (void)ja, (void)source, (void)width;
+    emit_jmp(&l->emit, l->forms[l->insn] == LOWER_SHORT, l->offsets[op->target]);
+}
+
+static enum x86_cond jump_cond(enum lower_jmp jmp)
+{
+    static const uint8_t cond[] = {
+        [JMP_JEQ] = X86_E,  [JMP_JNE] = X86_NE,  [JMP_JGT] = X86_A,   [JMP_JGE] = X86_AE,
+        [JMP_JLT] = X86_B,  [JMP_JLE] = X86_BE,  [JMP_JSGT] = X86_G,  [JMP_JSGE] = X86_GE,
+        [JMP_JSLT] = X86_L, [JMP_JSLE] = X86_LE, [JMP_JSET] = X86_NE,
+    };
+    return cond[jmp];
+}
+
+static void lower_JMP(struct lower *l, const struct vm_op *op, enum lower_jmp jmp,
+                      enum vm_source source, unsigned width)
+{
+    struct emit *e = &l->emit;
+    enum x86_reg dst = lower_reg(op->dst);
+    int32_t imm = (int32_t)op->imm;
+    if (source == VM_SOURCE_REG) {
+        if (jmp == JMP_JSET) {
+            emit_test(e, width, dst, lower_reg(op->src));
+        } else {
+            emit_alu(e, X86_CMP, width, dst, lower_reg(op->src));
+        }
+    } else if (jmp == JMP_JSET) {
+        emit_test_imm(e, width, dst, imm);
+    } else if (imm == 0) {
+        emit_test(e, width, dst, dst); /* carry and overflow are clear, as after cmp with 0 */
+    } else {
+        emit_alu_imm(e, X86_CMP, width, dst, imm);
+    }
+    emit_jcc(e, jump_cond(jmp), l->forms[l->insn] == LOWER_SHORT, l->offsets[op->target]);
+}
+
+static void lower_EXIT(struct lower *l, const struct vm_op *op, enum lower_exit end,
+                       enum vm_source source, unsigned width)
+{
+    (void)op, (void)end, (void)source, (void)width;
+    emit_ret(&l->emit);
+}
+
+/* ---- all of them ---------------------------------------------------------------------------- */
+
+void lower_insn(struct lower *l)
+{
+    const struct vm_op *op = &l->program->ops[l->insn];
+    switch ((enum vm_ix)op->ix) {
+#define ISA(name, code, sub, group, op_name, source, width, ...)                                   \
+    case VM_IX_##name:                                                                             \
+        lower_##group(l, op, group##_##op_name, VM_SOURCE_##source, width);                        \
+        break;
+#include "vm/isa.def"
+    case VM_IX_COUNT: assert(false); break;
+    }
+}

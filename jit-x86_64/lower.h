@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lowering: one eBPF instruction becomes some x86-64 instructions.
+ *
+ *   R0 rax   R1 rdi   R2 rsi   R3 rdx   R4 rcx   R5 r8   R6 rbx   R7 r13   R8 r14   R9 r15
+ *   R10 rbp, a guest address       r12 arena base       r9 r10 r11 scratch inside one instruction
+ *
+ * R1..R5 are the argument registers of C, so a helper call moves nothing; R6..R9 and r12 survive
+ * it. In a function's body rsp is 8 modulo 16. The processor may be taken away between any two
+ * native instructions: nothing lives below rsp, and no vector register is used.
+ *
+ * Every instruction is lowered twice: to learn its length, then at its final place. Both times the
+ * same bytes come out, apart from displacements and the chosen form of its jump, so the choice of
+ * encoding must not depend on where the code lies.
+ */
+#ifndef JIT_X86_64_LOWER_H
+#define JIT_X86_64_LOWER_H
+
+#include "jit-x86_64/emit.h"
+#include "vm/engine.h"
+
+/* A near jump to out-of-line code that raises a fault. */
+struct lower_site {
+    uint32_t end; /* offset of the first byte after the jump */
+    uint32_t insn;
+    enum vm_fault_kind kind;
+};
+
+/* How the jump of an instruction is written. */
+enum lower_form { LOWER_NO_JUMP, LOWER_NEAR, LOWER_SHORT };
+
+struct lower {
+    const struct vm_program *program;
+    struct emit emit;
+    bool bmi2;
+    bool placing;           /* the second time: offsets are final */
+    uint32_t insn;          /* being lowered */
+    uint32_t *offsets;      /* [insn_count + 1] of the native code of each instruction */
+    uint8_t *forms;         /* [insn_count] enum lower_form */
+    size_t table_room;      /* the table of function entries lies that far below the text */
+    uint32_t table_entries; /* 0 when the program has no callx: then there is no table */
+    struct lower_site *sites;
+    size_t site_count;
+    size_t site_capacity;
+};
+
+enum x86_reg lower_reg(unsigned guest);
+
+/* The C-callable start of the text: uint64_t enter(struct vm_context *, const void *function). */
+void lower_enter(struct lower *l);
+/* Appends the code of instruction l->insn. */
+void lower_insn(struct lower *l);
+/* Appends the out-of-line part, after all instructions. */
+void lower_faults(struct lower *l);
+
+/* ---- between the files of lower: one function for each group of isa.def; the enums spell its `op`
+ * column, so that a row with a new op does not compile ---- */
+
+enum lower_alu {
+    ALU_ADD,
+    ALU_SUB,
+    ALU_MUL,
+    ALU_OR,
+    ALU_AND,
+    ALU_LSH,
+    ALU_RSH,
+    ALU_XOR,
+    ALU_ARSH,
+    ALU_DIV,
+    ALU_SDIV,
+    ALU_MOD,
+    ALU_SMOD,
+    ALU_NEG,
+    ALU_MOV,
+    ALU_MOVSX8,
+    ALU_MOVSX16,
+    ALU_MOVSX32,
+};
+
+enum lower_end { END_LE, END_BE, END_BSWAP };
+enum lower_call { CALL_HELPER, CALL_LOCAL, CALL_CALLX };
+
+void lower_ALU(struct lower *l, const struct vm_op *op, enum lower_alu alu, enum vm_source source,
+               unsigned width);
+void lower_END(struct lower *l, const struct vm_op *op, enum lower_end end, enum vm_source source,
+               unsigned width);
+void lower_CALL(struct lower *l, const struct vm_op *op, enum lower_call call,
+                enum vm_source source, unsigned width);
+
+/* Jumps out of line on `cond`, where `kind` is raised for this instruction. The address of the
+ * fault is taken from r11: see lower_faults. */
+void lower_fault_if(struct lower *l, enum x86_cond cond, enum vm_fault_kind kind);
+
+#endif

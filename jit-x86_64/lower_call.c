@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lowering of calls: into a function, between functions, to helpers, and to the end of the run.
+ *
+ * Between functions, five registers of 8 bytes and the return address keep rsp at 8 modulo 16. */
+#include "jit-x86_64/lower.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "jit-x86_64/mem.h"
+
+#define FIELD(name) offsetof(struct vm_context, name)
+
+static const uint8_t host_saved[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
+static const uint8_t guest_saved[] = {X86_RBX, X86_R13, X86_R14, X86_R15, X86_RBP};
+
+static void push_all(struct emit *e, const uint8_t *regs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        emit_push(e, regs[i]);
+    }
+}
+
+static void pop_all(struct emit *e, const uint8_t *regs, size_t count)
+{
+    while (count-- > 0) {
+        emit_pop(e, regs[count]);
+    }
+}
+
+void lower_enter(struct lower *l)
+{
+    struct emit *e = &l->emit;
+    push_all(e, host_saved, sizeof(host_saved));
+    emit_alu_imm(e, X86_SUB, 64, X86_RSP, 8);
+    emit_mov(e, 64, X86_R11, X86_RSI);
+    emit_mov(e, 64, MEM_ARENA, X86_RDI);
+    emit_alu_imm(e, X86_ADD, 64, MEM_ARENA, VM_CONTEXT_BELOW);
+    for (unsigned i = 0; i < 5; i++) {
+        mem_context_load(e, lower_reg(i + 1), FIELD(args) + 8 * i);
+    }
+    emit_mov_imm(e, lower_reg(0), 0);
+    for (unsigned i = 6; i < 10; i++) {
+        emit_mov_imm(e, lower_reg(i), 0);
+    }
+    emit_mov_imm(e, MEM_FRAME, VM_STACK_TOP);
+    emit_call_reg(e, X86_R11);
+    emit_alu_imm(e, X86_ADD, 64, X86_RSP, 8);
+    pop_all(e, host_saved, sizeof(host_saved));
+    emit_ret(e);
+}
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+/* r1..r5 already are the first five arguments of vm_helper_call. The seventh, pushed, aligns rsp.
+ */
+static void call_helper(struct lower *l, const struct vm_op *op)
+{
+    struct emit *e = &l->emit;
+    mem_context_store32_imm(e, FIELD(insn), l->insn);
+    mem_context_address(e, X86_R9);
+    emit_push_imm(e, (int32_t)op->target);
+    emit_mov_imm(e, X86_R11, (uintptr_t)vm_helper_call);
+    emit_call_reg(e, X86_R11);
+    emit_pop(e, X86_R11);
+    for (unsigned i = 1; i <= 5; i++) {
+        emit_mov_imm(e, lower_reg(i), 0);
+    }
+}
+
+static int32_t frame_bytes(const struct lower *l)
+{
+    const struct vm_program *p = l->program;
+    return (int32_t)p->functions[p->function_index[l->insn]].frame_bytes;
+}
+
+/* What a call to a guest function does around the call instruction. */
+static void before_call(struct lower *l)
+{
+    struct emit *e = &l->emit;
+    mem_context_alu32(e, X86_SUB, FIELD(depth_left), 1);
+    lower_fault_if(l, X86_B, VM_FAULT_CALL_DEPTH);
+    push_all(e, guest_saved, sizeof(guest_saved));
+    emit_alu_imm(e, X86_SUB, 32, MEM_FRAME, frame_bytes(l));
+}
+
+static void after_call(struct lower *l)
+{
+    struct emit *e = &l->emit;
+    pop_all(e, guest_saved, sizeof(guest_saved));
+    mem_context_alu32(e, X86_ADD, FIELD(depth_left), 1);
+}
+
+static void call_local(struct lower *l, const struct vm_op *op)
+{
+    before_call(l);
+    emit_call(&l->emit, l->offsets[op->target]);
+    after_call(l);
+}
+
+/* Rotating right by 3 turns VM_CODE_BASE + 8 n into n, and any address that is not a multiple of 8
+ * into a number far above the count of instructions, so one comparison checks both. An entry of the
+ * table is counted from the table itself, and is 0 where no function starts. */
+static void call_address(struct lower *l, const struct vm_op *op)
+{
+    struct emit *e = &l->emit;
+    _Static_assert(VM_INSN_COUNT_MAX < 1u << 29, "an index has its upper three bits clear");
+    assert(l->table_entries != 0);
+    emit_mov(e, 32, X86_R11, lower_reg(op->dst));
+    emit_alu_imm(e, X86_SUB, 32, X86_R11, (int32_t)VM_CODE_BASE);
+    emit_shift_imm(e, X86_ROR, 32, X86_R11, 3);
+    emit_alu_imm(e, X86_CMP, 32, X86_R11, (int32_t)l->table_entries);
+    lower_fault_if(l, X86_AE, VM_FAULT_CALLX);
+    emit_lea_here(e, X86_R10, -(int64_t)l->table_room);
+    mem_table_load(e, X86_R9, X86_R10, X86_R11);
+    emit_test(e, 32, X86_R9, X86_R9);
+    lower_fault_if(l, X86_E, VM_FAULT_CALLX);
+    emit_alu(e, X86_ADD, 64, X86_R10, X86_R9);
+    before_call(l);
+    emit_call_reg(e, X86_R10);
+    after_call(l);
+}
+
+void lower_CALL(struct lower *l, const struct vm_op *op, enum lower_call call,
+                enum vm_source source, unsigned width)
+{
+    (void)source, (void)width;
+    switch (call) {
+    case CALL_HELPER: call_helper(l, op); break;
+    case CALL_LOCAL: call_local(l, op); break;
+    case CALL_CALLX: call_address(l, op); break;
+    }
+}
+
+/* ---- faults --------------------------------------------------------------------------------- */
+
+static void add_site(struct lower *l, struct lower_site site)
+{
+    if (l->site_count == l->site_capacity) {
+        size_t capacity = l->site_capacity == 0 ? 64 : 2 * l->site_capacity;
+        struct lower_site *sites = realloc(l->sites, capacity * sizeof(*sites));
+        if (sites == NULL) {
+            l->emit.error = VM_ERROR_NO_MEMORY;
+            return;
+        }
+        l->sites = sites;
+        l->site_capacity = capacity;
+    }
+    l->sites[l->site_count++] = site;
+}
+
+void lower_fault_if(struct lower *l, enum x86_cond cond, enum vm_fault_kind kind)
+{
+    emit_jcc(&l->emit, cond, false, (int64_t)l->emit.count + EMIT_JCC_BYTES);
+    if (l->placing && l->emit.error == VM_ERROR_OK) {
+        struct lower_site site = {.end = (uint32_t)l->emit.count, .insn = l->insn, .kind = kind};
+        add_site(l, site);
+    }
+}
+
+/* The common end of all sites of one kind: r10 is the instruction, r11 tells the address. */
+static void raise_fault(struct emit *e, enum vm_fault_kind kind)
+{
+    mem_context_store32(e, FIELD(insn), X86_R10);
+    if (kind == VM_FAULT_CALLX) {
+        emit_shift_imm(e, X86_ROL, 32, X86_R11, 3);
+        emit_alu_imm(e, X86_ADD, 32, X86_R11, (int32_t)VM_CODE_BASE);
+        emit_mov(e, 32, X86_RDX, X86_R11);
+    } else if (kind == VM_FAULT_MISALIGNED) {
+        emit_mov(e, 32, X86_RDX, X86_R11);
+    } else {
+        emit_mov_imm(e, X86_RDX, 0);
+    }
+    emit_mov_imm(e, X86_RSI, kind);
+    mem_context_address(e, X86_RDI);
+    emit_alu_imm(e, X86_AND, 64, X86_RSP, -16);
+    emit_mov_imm(e, X86_R11, (uintptr_t)vm_fault_raise);
+    emit_call_reg(e, X86_R11);
+    emit_int3(e);
+}
+
+void lower_faults(struct lower *l)
+{
+    struct emit *e = &l->emit;
+    int64_t tail[VM_FAULT_COUNT] = {0};
+    for (size_t i = 0; i < l->site_count; i++) {
+        const struct lower_site *site = &l->sites[i];
+        if (tail[site->kind] == 0) {
+            tail[site->kind] = (int64_t)e->count;
+            raise_fault(e, site->kind);
+        }
+    }
+    for (size_t i = 0; i < l->site_count; i++) {
+        const struct lower_site *site = &l->sites[i];
+        int16_t off = l->program->ops[site->insn].off;
+        emit_land_near(e, site->end);
+        if (site->kind == VM_FAULT_MISALIGNED && off != 0) {
+            emit_alu_imm(e, X86_ADD, 32, X86_R11, off);
+        }
+        emit_mov_imm(e, X86_R10, site->insn);
+        emit_jmp(e, false, tail[site->kind]);
+    }
+}
