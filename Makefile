@@ -73,7 +73,7 @@ $(O)/%.c.o: %.c
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 $(O)/%.S.o: %.S
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS_ALL) -Wa,-I$(O)/gen -MMD -MP -c -o $@ $<
 
 # The header scripts see is one file: the list of helpers stands where zeroserve.h includes it.
 $(O)/gen/zeroserve_sdk.h: sdk/zeroserve.h sdk/helpers.def
