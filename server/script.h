@@ -9,6 +9,7 @@
 #define SERVER_SCRIPT_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "server/exchange.h"
 
@@ -58,6 +59,20 @@ enum script_verdict script_chain_resume(struct exchange *ex);
 /* Drops a pending chain (the client left). Fine when there is none. Must come before
  * exchange_reset. */
 void script_chain_cancel(struct exchange *ex);
+
+/* Runs one script on the HTTP/1 request in request[0..request_bytes), to its end, and writes the
+ * response to `out`, as text with plain newlines. The status is 0 when the script lets the request
+ * pass or aborts it; the fields are then those it would add. What faults and logs goes to standard
+ * error. For tools: blocks, and may be called on a thread that has no vm_thread yet. */
+enum script_offline {
+    SCRIPT_OFFLINE_ENDED,
+    SCRIPT_OFFLINE_FAULTED, /* the response is the 500 for it */
+    SCRIPT_OFFLINE_REFUSED, /* one line in `error`: the object or the request is bad */
+};
+enum script_offline script_run_offline(const struct script_source *source,
+                                       const struct script_options *options, const char *request,
+                                       size_t request_bytes, FILE *out, char *error,
+                                       size_t error_bytes);
 
 /* The helper table, for tools. */
 struct vm_helper;

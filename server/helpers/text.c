@@ -149,6 +149,6 @@ uint64_t helper_text_out(const struct vm_arg *out, struct span text)
 void helper_allocated(struct vm_context *context, bool done)
 {
     if (!done || helper_exchange(context)->pool.used_bytes > LIM_SCRIPT_POOL_BYTES) {
-        vm_helper_fault(context, "memory of the request is used up");
+        vm_helper_fault(context, "the request has no room for more");
     }
 }

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Script sets: objects loaded, checked and compiled. The runs are in script_chain.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jit-x86_64/jit.h"
+#include "loader/loader.h"
+#include "server/script_set.h"
+
+#define BYTES_PER_INSN 8u
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_request_entry(const struct vm_entry *entry)
+{
+    return strcmp(entry->section, "zeroserve.request") == 0;
+}
+
+/* Sections of the contract; this server runs the first kind only, but an object with any of them
+ * is a script. */
+static bool is_script_entry(const struct vm_entry *entry)
+{
+    return is_request_entry(entry) || strcmp(entry->section, "zeroserve.tls") == 0 ||
+           has_prefix(entry->section, "zeroserve.call.") ||
+           has_prefix(entry->section, "zeroserve.init.");
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct vm_entry *x = *(const struct vm_entry *const *)a;
+    const struct vm_entry *y = *(const struct vm_entry *const *)b;
+
+    return (x->insn > y->insn) - (x->insn < y->insn);
+}
+
+/* Collects the request entries. NULL on success, else what is wrong with the script. */
+static const char *find_entries(struct script *script)
+{
+    uint32_t count = vm_program_entry_count(script->program);
+    bool any = false;
+
+    script->entries = calloc(count + 1, sizeof *script->entries);
+    if (script->entries == NULL) {
+        return "out of memory";
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct vm_entry *entry = vm_program_entry(script->program, i);
+
+        any = any || is_script_entry(entry);
+        if (is_request_entry(entry)) {
+            script->entries[script->entry_count++] = entry;
+        }
+    }
+    qsort(script->entries, script->entry_count, sizeof *script->entries, by_address);
+    return any ? NULL : "no entry: no function is in section zeroserve.request";
+}
+
+static size_t code_bytes(const struct script *script, bool interpret)
+{
+    uint32_t insns;
+    const uint32_t *offsets;
+    size_t bytes;
+
+    if (interpret) {
+        (void)vm_program_insns(script->program, &insns);
+        return (size_t)insns * BYTES_PER_INSN;
+    }
+    (void)jit_code(script->image, &bytes, &offsets);
+    return bytes;
+}
+
+/* NULL on success, else the reason, which may be in *diag. */
+static const char *load(struct script *script, const struct script_source *source, bool interpret,
+                        struct vm_diag *diag)
+{
+    struct ld_helpers helpers;
+    const char *problem;
+
+    helpers.helpers = script_helpers(&helpers.count);
+    script->name = strdup(source->name);
+    if (script->name == NULL) {
+        return "out of memory";
+    }
+    script->program = ld_load(script->name, source->object, source->object_bytes, &helpers, diag);
+    if (script->program == NULL) {
+        return diag->text;
+    }
+    problem = find_entries(script);
+    if (problem != NULL) {
+        return problem;
+    }
+    script->image = vm_image_create(interpret ? &vm_interp : &jit_x86_64, script->program, diag);
+    if (script->image == NULL) {
+        return diag->text;
+    }
+    script->code_bytes = code_bytes(script, interpret);
+    return NULL;
+}
+
+struct script_set *script_set_load(const struct script_source *sources, unsigned count,
+                                   const struct script_options *options, char *error,
+                                   size_t error_bytes)
+{
+    struct script_set *set;
+    struct vm_diag diag;
+
+    if (count > LIM_SCRIPTS) {
+        snprintf(error, error_bytes, "%u scripts; at most %u are allowed", count, LIM_SCRIPTS);
+        return NULL;
+    }
+    set = calloc(1, sizeof *set + count * sizeof set->items[0]);
+    if (set == NULL) {
+        snprintf(error, error_bytes, "out of memory");
+        return NULL;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const char *problem;
+
+        set->count = i + 1;
+        problem = load(&set->items[i], &sources[i], options->interpret, &diag);
+        if (problem != NULL) {
+            snprintf(error, error_bytes, "script '%s' (%s): %s", sources[i].name, sources[i].origin,
+                     problem);
+            script_set_free(set);
+            return NULL;
+        }
+    }
+    return set;
+}
+
+void script_set_free(struct script_set *set)
+{
+    if (set == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < set->count; i++) {
+        struct script *script = &set->items[i];
+
+        if (script->image != NULL) {
+            vm_image_free(script->image);
+        }
+        if (script->program != NULL) {
+            vm_program_free(script->program);
+        }
+        free(script->entries);
+        free(script->name);
+    }
+    free(set);
+}
+
+unsigned script_set_count(const struct script_set *set)
+{
+    return set->count;
+}
+
+const char *script_set_name(const struct script_set *set, unsigned index)
+{
+    return set->items[index].name;
+}
+
+size_t script_set_code_bytes(const struct script_set *set, unsigned index)
+{
+    return set->items[index].code_bytes;
+}

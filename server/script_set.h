@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a script set is made of; for script.c and script_chain.c. Immutable once loaded. */
+#ifndef SERVER_SCRIPT_SET_H
+#define SERVER_SCRIPT_SET_H
+
+#include "server/limits.h"
+#include "server/script.h"
+#include "vm/vm.h"
+
+struct script {
+    char *name;
+    struct vm_program *program;
+    struct vm_image *image;
+    const struct vm_entry **entries; /* of requests, by address */
+    unsigned entry_count;            /* may be 0: the script is there for its other entries */
+    size_t code_bytes;
+};
+
+struct script_set {
+    unsigned count;
+    struct script items[];
+};
+
+#endif
