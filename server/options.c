@@ -272,7 +272,7 @@ void options_print_help(void)
     }
     fputs("\n"
           "Examples:\n"
-          "  zeroserve public/                          serve a directory while writing it\n"
+          "  zeroserve public/                          pack a directory in memory, serve it\n"
           "  zeroserve --pack public/ > site.tar        make the one file that is deployed\n"
           "  zeroserve --addr [::]:80 --threads 4 site.tar\n"
           "  zeroserve --plugin auth.c,headers.o site.tar\n"

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program: reads the command line, loads site and scripts, serves. Exit status: 0 fine, 1 a
+ * failure while running, 2 wrong usage or bad input. */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/file.h"
+#include "server/log.h"
+#include "server/options.h"
+#include "server/pack.h"
+#include "server/script.h"
+#include "server/server.h"
+#include "server/site.h"
+#include "server/sources.h"
+#include "server/version.h"
+
+enum { EXIT_FINE = 0, EXIT_RUNTIME = 1, EXIT_INPUT = 2 };
+enum { ERROR_BYTES = 1024 };
+
+/* Descriptors 0 to 2 must be taken, or a site might be opened as standard error and logged into. */
+static bool standard_descriptors_open(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+static int write_output(const char *text)
+{
+    if (!file_write_all(STDOUT_FILENO, text, strlen(text))) {
+        log_line("zeroserve: standard output: %s", strerror(errno));
+        return EXIT_RUNTIME;
+    }
+    return EXIT_FINE;
+}
+
+static int print_help(void)
+{
+    options_print_help();
+    if (fflush(stdout) != 0) {
+        log_line("zeroserve: standard output: %s", strerror(errno));
+        return EXIT_RUNTIME;
+    }
+    return EXIT_FINE;
+}
+
+static int pack(const char *directory)
+{
+    char error[ERROR_BYTES];
+    if (isatty(STDOUT_FILENO)) {
+        log_line("zeroserve: --pack writes a tar to standard output; add `> site.tar`");
+        return EXIT_INPUT;
+    }
+    if (!pack_directory(directory, STDOUT_FILENO, error, sizeof error)) {
+        log_line("zeroserve: %s", error);
+        return EXIT_INPUT;
+    }
+    return EXIT_FINE;
+}
+
+/* ---- loading ---- */
+
+static bool is_regular(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool load_plugins(const struct options *options, struct sources *sources, char *error)
+{
+    for (unsigned i = 0; i < options->plugin_count; i++) {
+        if (!sources_add_file(sources, options->plugins[i], error, ERROR_BYTES)) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < options->plugin_dir_count; i++) {
+        if (!sources_add_directory(sources, options->plugin_dirs[i], error, ERROR_BYTES)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The site, and its scripts behind those of the plugins. NULL: `error`. */
+static struct site *load_site(const char *path, struct sources *sources, char *error)
+{
+    bool bare_script = sources_is_script(path) && is_regular(path);
+    struct site *site = bare_script ? site_empty() : site_open(path, error, ERROR_BYTES);
+    if (site == NULL) {
+        if (bare_script) {
+            snprintf(error, ERROR_BYTES, "out of memory");
+        }
+        return NULL;
+    }
+    bool fine = bare_script ? sources_add_file(sources, path, error, ERROR_BYTES)
+                            : sources_add_site(sources, site, path, error, ERROR_BYTES);
+    if (!fine) {
+        site_free(site);
+        return NULL;
+    }
+    return site;
+}
+
+static void tell_loaded(const struct snapshot *snapshot, const char *path)
+{
+    log_line("loaded %llu entries from %s", (unsigned long long)site_file_count(snapshot->site),
+             path);
+    for (unsigned i = 0; i < script_set_count(snapshot->scripts); i++) {
+        log_line("compiled script '%s' (%zu b)", script_set_name(snapshot->scripts, i),
+                 script_set_code_bytes(snapshot->scripts, i));
+    }
+}
+
+/* Loads what is served. False: `error`, and nothing to free. */
+static bool load(const struct options *options, struct snapshot *snapshot, char *error)
+{
+    struct script_options script_options = {
+        .interpret = options->interpret,
+        .tick_ms = options->tick_ms,
+        .budget_ms = options->budget_ms,
+    };
+    struct sources *sources = calloc(1, sizeof *sources);
+    *snapshot = (struct snapshot){0};
+    if (sources == NULL) {
+        snprintf(error, ERROR_BYTES, "out of memory");
+        return false;
+    }
+    if (load_plugins(options, sources, error)) {
+        snapshot->site = load_site(options->site, sources, error);
+    }
+    if (snapshot->site != NULL) {
+        snapshot->scripts =
+            script_set_load(sources->items, sources->count, &script_options, error, ERROR_BYTES);
+    }
+    sources_free(sources);
+    free(sources);
+    if (snapshot->scripts == NULL) {
+        site_free(snapshot->site);
+        return false;
+    }
+    malloc_trim(0); /* what loading needed is not needed again */
+    return true;
+}
+
+static int serve(const struct options *options)
+{
+    char error[ERROR_BYTES];
+    struct snapshot snapshot;
+    int status = EXIT_FINE;
+    if (!load(options, &snapshot, error)) {
+        log_line("zeroserve: %s", error);
+        return EXIT_INPUT;
+    }
+    tell_loaded(&snapshot, options->site);
+    if (options->mode == MODE_SERVE) {
+        status = server_run(options, &snapshot);
+    }
+    script_set_free(snapshot.scripts);
+    site_free(snapshot.site);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    if (!standard_descriptors_open()) {
+        return EXIT_RUNTIME;
+    }
+    if (!options_parse(&options, argc, argv)) {
+        return EXIT_INPUT;
+    }
+    switch (options.mode) {
+    case MODE_HELP: return print_help();
+    case MODE_VERSION: return write_output("zeroserve " ZEROSERVE_VERSION "\n");
+    case MODE_DUMP_SDK: return write_output(sdk_text);
+    case MODE_PACK: return pack(options.site);
+    case MODE_CHECK:
+    case MODE_SERVE: return serve(&options);
+    }
+    return EXIT_RUNTIME;
+}
