@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory. An address outside the regions is never mapped, so that a stray access faults and nothing of the host is in reach:
+/* Guest memory. An address outside the regions is never mapped, so that a stray access faults and
+ * nothing of the host is in reach:
  *
  *   reservation ... | context page | guard 64 KiB | window 4 GiB | guard 64 KiB
  *                   base - 128 KiB                 base (4 GiB aligned)
@@ -22,7 +23,8 @@ static uint32_t page_up(uint32_t bytes)
 static bool reserve(struct vm_arena *arena)
 {
     size_t bytes = 2 * VM_WINDOW_BYTES + VM_CONTEXT_BELOW + VM_GUARD_BYTES;
-    uint8_t *start = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *start =
+        mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uintptr_t base;
     size_t lead;
 
@@ -44,20 +46,21 @@ static bool reserve(struct vm_arena *arena)
 static bool map_region(struct vm_arena *arena, int region, uint32_t start, uint32_t bytes)
 {
     arena->regions[region] = (struct vm_region){start, start + bytes, true};
-    return bytes == 0 ||
-           mprotect(arena->base + start, page_up(bytes), PROT_READ | PROT_WRITE) == 0;
+    return bytes == 0 || mprotect(arena->base + start, page_up(bytes), PROT_READ | PROT_WRITE) == 0;
 }
 
 static bool map_rodata(struct vm_arena *arena, const struct vm_program *program)
 {
     uint32_t bytes = program->rodata_bytes;
 
-    arena->regions[VM_REGION_RODATA] = (struct vm_region){VM_IMAGE_BASE, VM_IMAGE_BASE + bytes, false};
+    arena->regions[VM_REGION_RODATA] =
+        (struct vm_region){VM_IMAGE_BASE, VM_IMAGE_BASE + bytes, false};
     return bytes == 0 || mmap(arena->base + VM_IMAGE_BASE, page_up(bytes), PROT_READ,
                               MAP_SHARED | MAP_FIXED, program->rodata_fd, 0) != MAP_FAILED;
 }
 
-/* Maps what the program needs. Only the stack it can use is mapped, so restoring the rest is never needed. */
+/* Maps what the program needs. Only the stack it can use is mapped, so restoring the rest is never
+ * needed. */
 static bool map_regions(struct vm_arena *arena, const struct vm_program *program)
 {
     uint32_t stack = page_up(program->stack_bytes);
@@ -83,7 +86,8 @@ bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
         return false;
     }
     if (program->data_bytes != 0) {
-        memcpy(arena->base + arena->regions[VM_REGION_DATA].start, program->data, program->data_bytes);
+        memcpy(arena->base + arena->regions[VM_REGION_DATA].start, program->data,
+               program->data_bytes);
     }
     context = vm_arena_context(arena);
     context->base = arena->base;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory: a 4 GiB-aligned window between guards, and the only code that maps it. See the map in vm/limits.h. */
+/* Guest memory: a 4 GiB-aligned window between guards, and the only code that maps it. See the map
+ * in vm/limits.h. */
 #ifndef VM_ARENA_H
 #define VM_ARENA_H
 
@@ -20,7 +21,7 @@ struct vm_arena {
     uint8_t *base; /* guest address 0 */
     const struct vm_program *program;
     struct vm_region regions[VM_REGION_COUNT];
-    uint32_t heap_used;      /* bytes given out */
+    uint32_t heap_used; /* bytes given out */
     uint32_t heap_bytes_max;
 };
 
@@ -33,7 +34,8 @@ void vm_arena_restore(struct vm_arena *arena);
 /* See vm_run_heap_alloc. */
 uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **host);
 /* See vm_guest_range. */
-uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t length, bool write);
+uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t length,
+                        bool write);
 /* The context below the window. */
 struct vm_context *vm_arena_context(const struct vm_arena *arena);
 

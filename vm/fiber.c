@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Native stacks. The switch itself is in fiber.S; here are the mapping, the first frame, and what the sanitizers must be told. */
+/* Native stacks. The switch itself is in fiber.S; here are the mapping, the first frame, and what
+ * the sanitizers must be told. */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -9,7 +10,8 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#define STACK_BYTES (8 * (size_t)VM_FIBER_BYTES) /* instrumented frames are several times larger */
+#define STACK_BYTES (8 * (size_t)VM_FIBER_BYTES) /* instrumented frames are several times larger   \
+                                                  */
 #else
 #define STACK_BYTES ((size_t)VM_FIBER_BYTES)
 #endif
@@ -128,8 +130,8 @@ void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main)
 #ifdef __SANITIZE_ADDRESS__
     __asan_unpoison_memory_region(fiber->mapping + GUARD_BYTES, STACK_BYTES);
 #endif
-    /* What vm_fiber_switch pops: six registers and a return address, with rsp = 8 modulo 16 in first_frame as after a call. */
-    *--frame = NULL;
+    /* What vm_fiber_switch pops: six registers and a return address, with rsp = 8 modulo 16 in
+     * first_frame as after a call. */
     *--frame = NULL;
     *--frame = (void *)first_frame;
     for (int i = 0; i < 6; i++) {

@@ -14,16 +14,19 @@ struct vm_fiber {
     void *sp;         /* of the side that is not running */
     void *caller_sp;
     vm_fiber_main *main;
-    void *sanitizer[4]; /* what AddressSanitizer and ThreadSanitizer want to know; unused otherwise */
+    void *
+        sanitizer[4]; /* what AddressSanitizer and ThreadSanitizer want to know; unused otherwise */
 };
 
 bool vm_fiber_create(struct vm_fiber *fiber);
 void vm_fiber_destroy(struct vm_fiber *fiber);
-/* Makes the next vm_fiber_enter call `main`, which must not return. Drops whatever the fiber was doing. */
+/* Makes the next vm_fiber_enter call `main`, which must not return. Drops whatever the fiber was
+ * doing. */
 void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main);
 /* From the thread into the fiber; returns at its next vm_fiber_leave. */
 void vm_fiber_enter(struct vm_fiber *fiber);
-/* From the fiber back to vm_fiber_enter's caller; returns at the next vm_fiber_enter. With `last` it does not return. */
+/* From the fiber back to vm_fiber_enter's caller; returns at the next vm_fiber_enter. With `last`
+ * it does not return. */
 void vm_fiber_leave(struct vm_fiber *fiber, bool last);
 
 #endif

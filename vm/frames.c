@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much stack a function needs, from the code itself, so that a callee's frame never overlaps its caller's.
+/* How much stack a function needs, from the code itself, so that a callee's frame never overlaps
+ * its caller's.
  *
- * A frame reaches down to the lowest byte the function can name: offsets of accesses through r10, and constants added to a copy of r10. Where r10 is
- * copied, compilers may still index below what is visible here, so such a frame is at least VM_FRAME_ESCAPED_BYTES. A function that
- * computes its way lower only reaches other frames of its own run.
+ * A frame reaches down to the lowest byte the function can name: offsets of accesses through r10,
+ * and constants added to a copy of r10. Where r10 is copied, compilers may still index below what
+ * is visible here, so such a frame is at least VM_FRAME_ESCAPED_BYTES. A function that computes its
+ * way lower only reaches other frames of its own run.
  */
 #include <stdlib.h>
 
 #include "vm/validate.h"
 
-/* What one scan of a function knows: the registers that may hold a copy of r10 (bit per register). */
+/* What one scan of a function knows: the registers that may hold a copy of r10 (bit per register).
+ */
 struct scan {
     uint32_t copies;
     uint32_t depth; /* bytes below r10 */
@@ -55,8 +58,7 @@ static void scan_op(struct scan *scan, const struct vm_op *op)
     case VM_GROUP_JMP:
     case VM_GROUP_JA:
     case VM_GROUP_CALL:
-    case VM_GROUP_EXIT:
-        break;
+    case VM_GROUP_EXIT: break;
     }
 }
 
@@ -71,9 +73,8 @@ static enum vm_error check_own_frame(const struct vm_program *p, uint32_t index,
                  op->dst == 10;
 
     if ((load || store) && op->off + row->width / 8 > 0) {
-        return vm_diag_set(diag, VM_ERROR_BAD_FRAME, index,
-                           "instruction %u: %s (r10%+d)", index, vm_error_text(VM_ERROR_BAD_FRAME),
-                           op->off);
+        return vm_diag_set(diag, VM_ERROR_BAD_FRAME, index, "instruction %u: %s (r10%+d)", index,
+                           vm_error_text(VM_ERROR_BAD_FRAME), op->off);
     }
     return VM_ERROR_OK;
 }
@@ -104,13 +105,14 @@ static enum vm_error measure_function(const struct vm_program *p, struct vm_func
     return VM_ERROR_OK;
 }
 
-/* Longest path through the call graph, in bytes of stack. Walks without recursing: programs choose how deep calls go. */
+/* Longest path through the call graph, in bytes of stack. Walks without recursing: programs choose
+ * how deep calls go. */
 struct walk {
-    uint8_t *state;    /* per function: 0 new, 1 on the path, 2 done */
-    uint32_t *bytes;   /* per function: stack from its frame downwards */
-    uint32_t *path;    /* functions on the path */
-    uint32_t *resume;  /* per path element: next instruction to look at */
-    bool unbounded;    /* a function can reach itself, or calls through a pointer */
+    uint8_t *state;   /* per function: 0 new, 1 on the path, 2 done */
+    uint32_t *bytes;  /* per function: stack from its frame downwards */
+    uint32_t *path;   /* functions on the path */
+    uint32_t *resume; /* per path element: next instruction to look at */
+    bool unbounded;   /* a function can reach itself, or calls through a pointer */
 };
 
 static void walk_from(const struct vm_program *p, struct walk *w, uint32_t root)

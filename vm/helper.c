@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls from guest code to the host: arguments are checked here, so that no helper can forget to. */
+/* Calls from guest code to the host: arguments are checked here, so that no helper can forget to.
+ */
 #include <string.h>
 
 #include "vm/run.h"
@@ -73,7 +74,8 @@ static void check_span(struct vm_context *context, const struct vm_helper *helpe
     arg[i].length = length;
 }
 
-/* A span that the helper writes must not lie over another one of the call: the order of its steps would show. */
+/* A span that the helper writes must not lie over another one of the call: the order of its steps
+ * would show. */
 static bool overlaps(const struct vm_helper *helper, const struct vm_arg arg[5])
 {
     for (int i = 0; i < 5; i++) {
@@ -92,7 +94,8 @@ uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint
                         struct vm_context *context, uint32_t index)
 {
     const struct vm_helper *helper = context->program->helpers[index];
-    struct vm_arg arg[5] = {{.value = r1}, {.value = r2}, {.value = r3}, {.value = r4}, {.value = r5}};
+    struct vm_arg arg[5] = {
+        {.value = r1}, {.value = r2}, {.value = r3}, {.value = r4}, {.value = r5}};
     uint64_t result;
 
     for (int i = 0; i < 5; i++) {

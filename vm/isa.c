@@ -11,11 +11,13 @@ const struct vm_isa_row vm_isa[VM_IX_COUNT] = {
     /* clang-format on */
 };
 
-/* Opcode and discriminator side by side make a key that no two rows share (a duplicate does not compile). */
+/* Opcode and discriminator side by side make a key that no two rows share (a duplicate does not
+ * compile). */
 #define KEY(code, sub) ((uint32_t)(code) << 8 | (uint32_t)(sub))
-#define NO_SUB UINT32_MAX
+#define NO_SUB         UINT32_MAX
 
-/* The field that tells rows of one opcode apart, as isa.def puts it; NO_SUB when its value fits no row. */
+/* The field that tells rows of one opcode apart, as isa.def puts it; NO_SUB when its value fits no
+ * row. */
 static uint32_t discriminator(const struct vm_insn *insn)
 {
     uint8_t class = insn->code & 0x07;
@@ -23,8 +25,8 @@ static uint32_t discriminator(const struct vm_insn *insn)
     bool is_alu = class == 0x04 || class == 0x07;
     uint32_t sub = 0;
 
-    if (is_alu && (operation == 0x30 || operation == 0x90 || insn->code == 0xbc ||
-                   insn->code == 0xbf)) {
+    if (is_alu &&
+        (operation == 0x30 || operation == 0x90 || insn->code == 0xbc || insn->code == 0xbf)) {
         sub = (uint16_t)insn->off; /* DIV, MOD, MOV by register */
     } else if ((is_alu && operation == 0xd0) || insn->code == 0xdb || insn->code == 0xc3) {
         sub = (uint32_t)insn->imm; /* END, ATOMIC */
@@ -43,10 +45,8 @@ enum vm_ix vm_isa_find(const struct vm_insn *insn)
     }
     switch (KEY(insn->code, sub)) {
 #define ISA(name, code, sub_, ...)                                                                 \
-    case KEY(code, sub_):                                                                          \
-        return VM_IX_##name;
-#include "vm/isa.def"
-    default:
-        return VM_IX_COUNT;
+    case KEY(code, sub_): return VM_IX_##name;                                                     \
+        #include "vm/isa.def"
+    default: return VM_IX_COUNT;
     }
 }

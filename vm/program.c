@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program: copies what the caller describes, finds its functions, validates, measures. Immutable afterwards. */
+/* A program: copies what the caller describes, finds its functions, validates, measures. Immutable
+ * afterwards. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +101,8 @@ static uint32_t count_call_targets(const struct vm_program *p)
     return count;
 }
 
-/* Collects starts: the described functions, every target of a local call, entries, instruction 0; then sorts and drops duplicates. */
+/* Collects starts: the described functions, every target of a local call, entries, instruction 0;
+ * then sorts and drops duplicates. */
 static enum vm_error collect_functions(struct vm_program *p, const struct vm_program_desc *desc,
                                        struct vm_diag *diag)
 {

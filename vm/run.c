@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Images, threads and runs: taking a run from the pool, entering and leaving it, what it may use of the processor. */
+/* Images, threads and runs: taking a run from the pool, entering and leaving it, what it may use of
+ * the processor. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,8 @@ struct vm_thread *vm_thread_create(const struct vm_thread_config *config, struct
     t->tick_ms = config->tick_ms != 0 ? config->tick_ms : VM_TICK_MS_DEFAULT;
     t->budget_ms = config->budget_ms != 0 ? config->budget_ms : VM_BUDGET_MS_DEFAULT;
     t->run_count_max = config->run_count_max != 0 ? config->run_count_max : VM_RUN_COUNT_DEFAULT;
-    t->heap_bytes_max = config->heap_bytes_max != 0 ? config->heap_bytes_max : VM_HEAP_BYTES_DEFAULT;
+    t->heap_bytes_max =
+        config->heap_bytes_max != 0 ? config->heap_bytes_max : VM_HEAP_BYTES_DEFAULT;
     if (t->heap_bytes_max > VM_HEAP_BYTES_MAX) {
         t->heap_bytes_max = VM_HEAP_BYTES_MAX;
     }
@@ -158,8 +160,8 @@ static void run_main(void)
 {
     struct vm_run *run = vm_thread_self()->running;
 
-    run->result = run->image->engine->enter(run->image->code, vm_arena_context(&run->arena),
-                                            run->entry_insn);
+    run->result =
+        run->image->engine->enter(run->image->code, vm_arena_context(&run->arena), run->entry_insn);
     run->state = VM_STATE_DONE;
     vm_fiber_leave(&run->fiber, true);
 }
@@ -263,7 +265,8 @@ static uint64_t thread_time_ns(void)
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
-/* Charges the slice that a tick ended. The first slice is not measured, so that short runs need no clock: it counts as one tick. */
+/* Charges the slice that a tick ended. The first slice is not measured, so that short runs need no
+ * clock: it counts as one tick. */
 static void charge(struct vm_run *run)
 {
     uint64_t used = run->slice_start_ns != 0 ? thread_time_ns() - run->slice_start_ns

@@ -20,8 +20,9 @@ struct vm_run {
     uint64_t result;
     struct vm_fault fault;
     uint64_t budget_left_ns;
-    uint64_t slice_start_ns; /* processor time of the thread when this slice began; 0 in the first one */
-    bool resumed;            /* was switched out by a tick at least once */
+    uint64_t
+        slice_start_ns; /* processor time of the thread when this slice began; 0 in the first one */
+    bool resumed;       /* was switched out by a tick at least once */
 };
 
 /* What the signal handlers read is volatile: they interrupt this same thread. */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signals: guest faults become values, ticks take the processor away. The only file that calls sigaction and timer_*.
+/* Signals: guest faults become values, ticks take the processor away. The only file that calls
+ * sigaction and timer_*.
  *
- * Async-signal-safe, and called from handlers: on_fault, on_tick, redirect_*, vm_run_set_fault, an engine's insn_at. They look at the interrupted program
- * counter, write to this thread's own structures and redirect; they take no lock and allocate nothing. Both signals mask each other.
+ * Async-signal-safe, and called from handlers: on_fault, on_tick, redirect_*, vm_run_set_fault, an
+ * engine's insn_at. They look at the interrupted program counter, write to this thread's own
+ * structures and redirect; they take no lock and allocate nothing. Both signals mask each other.
  *
- * A SIGSEGV is the guest's only if it comes from the code range of the run that is active on this thread and its address lies in that run's window or
- * guards. Any other is a bug of the host and goes to whoever handled it before: the process must not go on.
+ * A SIGSEGV is the guest's only if it comes from the code range of the run that is active on this
+ * thread and its address lies in that run's window or guards. Any other is a bug of the host and
+ * goes to whoever handled it before: the process must not go on.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -99,9 +102,9 @@ static void on_fault(int signo, siginfo_t *info, void *context_)
     if (insn == VM_NO_INSN) {
         insn = vm_arena_context(&run->arena)->insn;
     }
-    vm_run_set_fault(
-        run, kind_of(run, address, context->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE), address,
-        insn);
+    vm_run_set_fault(run,
+                     kind_of(run, address, context->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE),
+                     address, insn);
     redirect_to_fault(run, context);
 }
 

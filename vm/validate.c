@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Structural checks, one instruction at a time and then function by function. Every refusal names the instruction and the reason. */
+/* Structural checks, one instruction at a time and then function by function. Every refusal names
+ * the instruction and the reason. */
 #include "vm/validate.h"
 
 static enum vm_error refuse(struct vm_diag *diag, enum vm_error error, uint32_t insn)
@@ -15,16 +16,14 @@ static bool writes_dst(const struct vm_isa_row *row)
     case VM_GROUP_END:
     case VM_GROUP_LDDW:
     case VM_GROUP_LDX:
-    case VM_GROUP_LDSX:
-        return true;
+    case VM_GROUP_LDSX: return true;
     case VM_GROUP_ST:
     case VM_GROUP_STX:
     case VM_GROUP_ATOMIC:
     case VM_GROUP_JMP:
     case VM_GROUP_JA:
     case VM_GROUP_CALL:
-    case VM_GROUP_EXIT:
-        return false;
+    case VM_GROUP_EXIT: return false;
     }
     return false;
 }
@@ -51,7 +50,8 @@ static enum vm_error check_fields(const struct vm_insn *insn, const struct vm_is
     return VM_ERROR_OK;
 }
 
-/* Absolute target of a jump or local call by `distance` from the instruction after `index`, or VM_NO_INSN when outside the program. */
+/* Absolute target of a jump or local call by `distance` from the instruction after `index`, or
+ * VM_NO_INSN when outside the program. */
 static uint32_t target_of(const struct vm_program *p, uint32_t index, int64_t distance)
 {
     int64_t target = (int64_t)index + 1 + distance;
