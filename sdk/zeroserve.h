@@ -26,9 +26,9 @@
  *
  * A script is plain C or C++ and needs nothing but this file. `zeroserve --pack` compiles it; by
  * hand it is
- *   clang -target bpf -mcpu=v3 -O2 -g -fno-builtin -c 10-hello.c
- * Without -fno-builtin, clang inlines memcpy and memset of constant size and refuses other sizes;
- * zs_memcpy and zs_memset always work.
+ *   clang -target bpf -mcpu=v3 -O2 -g -c 10-hello.c
+ * Clang inlines memcpy, memset and memmove of a constant size and refuses to call them for other
+ * sizes unless told -fno-builtin; zs_memcpy and zs_memset always work.
  */
 #ifndef ZEROSERVE_H
 #define ZEROSERVE_H
