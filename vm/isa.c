@@ -44,9 +44,12 @@ enum vm_ix vm_isa_find(const struct vm_insn *insn)
         return VM_IX_COUNT;
     }
     switch (KEY(insn->code, sub)) {
-#define ISA(name, code, sub_, ...)                                                                 \
-    case KEY(code, sub_): return VM_IX_##name;                                                     \
-        #include "vm/isa.def"
+/* clang-format off */
+#define ISA(name, code, sub_, ...) \
+    case KEY(code, sub_): \
+        return VM_IX_##name;
+#include "vm/isa.def"
+    /* clang-format on */
     default: return VM_IX_COUNT;
     }
 }
