@@ -21,7 +21,7 @@ enum h1_framing { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED };
 struct h1_head {
     struct span method;
     struct span target; /* origin-form ("/a?b") or "*"; of an absolute-form target, its path and
-                           query ("/" when empty) */
+                           query ("/" when empty, "?b" when it has a query but no path) */
     struct span
         authority;   /* of the absolute-form target, else of Host; empty in HTTP/1.0 without Host */
     uint8_t minor;   /* HTTP/1.<minor> */
@@ -37,6 +37,7 @@ struct h1_head {
 struct h1_parser {
     size_t scanned;     /* bytes of the buffer known not to end the head */
     size_t line;        /* start of the line that `scanned` is in */
+    size_t fields;      /* start of the first field line, once there is a request line */
     unsigned lines;     /* complete lines so far, empty ones before the request line not counted */
     unsigned status;    /* after H1_BAD: 400, 414, 417, 431, 501 or 505 */
     const char *reason; /* after H1_BAD: for the log, static */
@@ -55,8 +56,8 @@ struct h1_body {
     enum h1_framing framing;
     uint64_t left;        /* bytes of the body or of the chunk still to come */
     uint8_t state;        /* private */
-    uint32_t line_bytes;  /* private: of the current chunk line or trailer */
-    uint32_t extra_bytes; /* private: extensions or trailers so far */
+    uint32_t line_bytes;  /* private: of the current chunk line, or of all trailers */
+    uint32_t extra_bytes; /* private: of all extensions so far */
     unsigned status;      /* after H1_BAD: 400 or 413 */
 };
 

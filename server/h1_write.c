@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The head of an HTTP/1 response. Room is checked once against an upper bound, then everything is
+ * copied. Fields were checked when they were added (field_add), so no value can end its line. */
+#include <assert.h>
+
+#include "server/date.h"
+#include "server/h1.h"
+
+/* Upper bound of what is written besides the reason, the date and the fields of the exchange:
+ * "HTTP/1.1 200 ", CRLF, "date: ...", "content-length: " with 20 digits, "connection: keep-alive",
+ * the empty line. */
+enum { FIXED_BYTES = 13 + 2 + 6 + 2 + 16 + 20 + 2 + 22 + 2 + 2 };
+
+enum { DIGITS_MAX = 20 }; /* of a uint64_t */
+
+size_t h1_head_bytes(const struct exchange *ex)
+{
+    size_t bytes = FIXED_BYTES + strlen(status_reason(ex->status)) + DATE_BYTES;
+    for (unsigned i = 0; i < ex->response_fields.count; i++) {
+        const struct field *field = &ex->response_fields.items[i];
+        bytes += field->name.len + field->value.len + 4; /* ": " and CRLF */
+    }
+    return bytes;
+}
+
+static char *put(char *out, struct span text)
+{
+    if (text.len > 0) {
+        memcpy(out, text.base, text.len);
+    }
+    return out + text.len;
+}
+
+static char *put_number(char *out, uint64_t value)
+{
+    char digits[DIGITS_MAX];
+    size_t at = DIGITS_MAX;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return put(out, (struct span){digits + at, DIGITS_MAX - at});
+}
+
+static uint64_t content_length(const struct body *body)
+{
+    switch (body->kind) {
+    case BODY_BYTES: return body->bytes.len;
+    case BODY_FILE: return body->file_bytes;
+    case BODY_NONE: break;
+    }
+    return 0;
+}
+
+static char *put_status_line(char *out, unsigned status)
+{
+    char code[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
+                    (char)('0' + status % 10)};
+    out = put(out, SPAN("HTTP/1.1 "));
+    out = put(out, (struct span){code, sizeof code});
+    out = put(out, SPAN(" "));
+    out = put(out, span_of(status_reason(status)));
+    return put(out, SPAN("\r\n"));
+}
+
+/* Puts the fields; *dated tells whether a Date is among them. */
+static char *put_fields(char *out, const struct field_list *list, bool *dated)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        const struct field *field = &list->items[i];
+        out = put(out, field->name);
+        out = put(out, SPAN(": "));
+        out = put(out, field->value);
+        out = put(out, SPAN("\r\n"));
+        *dated |= span_equal_nocase(field->name, SPAN("date"));
+    }
+    return out;
+}
+
+size_t h1_write_head(const struct exchange *ex, bool keep_alive, struct span date, char *out,
+                     size_t capacity)
+{
+    assert(ex->status >= 200 && ex->status <= 999);
+    assert(date.len == DATE_BYTES);
+    if (capacity < h1_head_bytes(ex)) {
+        return 0;
+    }
+    bool dated = false;
+    char *at = put_status_line(out, ex->status);
+    at = put_fields(at, &ex->response_fields, &dated);
+    if (!dated) {
+        at = put(at, SPAN("date: "));
+        at = put(at, date);
+        at = put(at, SPAN("\r\n"));
+    }
+    if (ex->status != 204 && ex->status != 304) {
+        at = put(at, SPAN("content-length: "));
+        at = put_number(at, content_length(&ex->body));
+        at = put(at, SPAN("\r\n"));
+    }
+    if (!keep_alive) {
+        at = put(at, SPAN("connection: close\r\n"));
+    } else if (ex->proto_major == 1 && ex->proto_minor == 0) {
+        at = put(at, SPAN("connection: keep-alive\r\n"));
+    }
+    at = put(at, SPAN("\r\n"));
+    assert((size_t)(at - out) <= capacity);
+    return (size_t)(at - out);
+}
