@@ -80,8 +80,8 @@ void exchange_init(struct exchange *ex);
 void exchange_reset(struct exchange *ex);
 void exchange_free(struct exchange *ex);
 
-/* Splits `target` (origin-form, "*", or "?query" for the root) into raw_path and query and normalises the path. False:
- * malformed, answer 400. Copies into the pool. */
+/* Splits `target` (origin-form, "*", or "?query" for the root) into raw_path and query and
+ * normalises the path. False: malformed, answer 400. Copies into the pool. */
 bool exchange_set_target(struct exchange *ex, struct span target);
 
 /* Percent-decodes per segment, drops empty and `.` segments, resolves `..`; keeps a final '/' (also

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conditional and range requests (RFC 9110 13 and 14) for GET and HEAD of something that exists.
+ * Pure functions of the request's fields and the file's validators. */
+#ifndef SERVER_CONDITIONAL_H
+#define SERVER_CONDITIONAL_H
+
+#include <stdint.h>
+
+#include "server/exchange.h"
+
+struct validators {
+    struct span etag;      /* strong, with quotes */
+    int64_t last_modified; /* seconds since 1970 */
+};
+
+enum conditional_result {
+    CONDITIONAL_PASS,
+    CONDITIONAL_UNCHANGED, /* 304 */
+    CONDITIONAL_FAILED,    /* 412 */
+};
+
+/* Steps 1 to 4 of RFC 9110 13.2.2. */
+enum conditional_result conditional_check(const struct field_list *fields,
+                                          const struct validators *validators);
+
+enum range_result {
+    RANGE_ALL,  /* none asked for, malformed, several, or If-Range says no: answer with it all */
+    RANGE_PART, /* 206 */
+    RANGE_NONE, /* 416 */
+};
+
+/* Step 5, for GET: what of `bytes` the client wants, as *offset and *count (> 0). */
+enum range_result range_select(const struct field_list *fields, const struct validators *validators,
+                               uint64_t bytes, uint64_t *offset, uint64_t *count);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a path to an answer: which file it names, then what the request's conditions and range make
+ * of it. Paths are normalised before (path_normalize), so lookup is by exact name; what lies below
+ * .zeroserve/ is not in the index (site_find).
+ */
+#include "server/static.h"
+
+#include "server/chars.h"
+#include "server/conditional.h"
+#include "server/date.h"
+#include "server/limits.h"
+
+static bool add(struct exchange *ex, struct span name, struct span value)
+{
+    return field_add(ex, &ex->response_fields, name, value);
+}
+
+/* ---- lookup */
+
+/* The file called `path` + `tail` + `name`; names too long for a tar are not there. */
+static const struct site_file *find_joined(const struct site *site, struct span path,
+                                           struct span tail, struct span name)
+{
+    char joined[LIM_TAR_PATH_BYTES];
+    if (path.len > sizeof joined || tail.len > sizeof joined - path.len ||
+        name.len > sizeof joined - path.len - tail.len) {
+        return NULL;
+    }
+    memcpy(joined, path.base, path.len);
+    memcpy(joined + path.len, tail.base, tail.len);
+    memcpy(joined + path.len + tail.len, name.base, name.len);
+    return site_find(site, (struct span){joined, path.len + tail.len + name.len});
+}
+
+/* `path` has no leading '/'. The file to serve; or NULL, and *redirect tells whether it is a
+ * directory to be asked for with a final '/'. */
+static const struct site_file *find(const struct site *site, const struct static_options *options,
+                                    struct span path, bool *redirect)
+{
+    struct span index = span_of(options->index);
+    *redirect = false;
+    if (path.len == 0 || path.base[path.len - 1] == '/') {
+        return find_joined(site, path, SPAN(""), index);
+    }
+    const struct site_file *file = site_find(site, path);
+    if (file != NULL) {
+        return file;
+    }
+    file = find_joined(site, path, SPAN("/"), index);
+    if (file != NULL) {
+        *redirect = !options->no_dir_redirect;
+        return options->no_dir_redirect ? file : NULL;
+    }
+    file = options->try_html ? find_joined(site, path, SPAN(".html"), SPAN("")) : NULL;
+    *redirect = file == NULL && !options->no_dir_redirect && site_is_directory(site, path);
+    return file;
+}
+
+/* ---- answers without a file */
+
+static void answer_method(struct exchange *ex)
+{
+    if (span_equal(ex->method, SPAN("OPTIONS"))) {
+        response_start(ex, 204);
+    } else {
+        response_error(ex, 405);
+    }
+    if (!add(ex, SPAN("allow"), SPAN("GET, HEAD, OPTIONS"))) {
+        response_error(ex, 500);
+    }
+}
+
+/* The site's own page, without validators: they would be the page's, not of what was asked for. */
+static void answer_not_found(struct exchange *ex, const struct site *site)
+{
+    const struct site_file *page = site_find(site, SPAN("404.html"));
+    if (page == NULL) {
+        response_error(ex, 404);
+        return;
+    }
+    response_start(ex, 404);
+    if (!add(ex, SPAN("content-type"), site_file_type(page))) {
+        response_error(ex, 500);
+        return;
+    }
+    ex->body =
+        (struct body){.kind = BODY_FILE, .file_offset = page->offset, .file_bytes = page->bytes};
+}
+
+static char *put(char *out, struct span text)
+{
+    if (text.len > 0) {
+        memcpy(out, text.base, text.len);
+    }
+    return out + text.len;
+}
+
+/* Escapes the path again instead of repeating it as sent: "//host" or "/\host" at its start would
+ * be an address elsewhere. */
+static char *put_escaped(char *out, struct span path)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.base[i];
+        if (char_is(c, CHAR_PATH)) {
+            *out++ = c;
+        } else {
+            *out++ = '%';
+            *out++ = hex[(uint8_t)c >> 4];
+            *out++ = hex[(uint8_t)c & 15];
+        }
+    }
+    return out;
+}
+
+static void answer_redirect(struct exchange *ex)
+{
+    char *location = pool_alloc(&ex->pool, ex->path.len * 3 + ex->query.len + 2);
+    if (location == NULL) {
+        response_error(ex, 500);
+        return;
+    }
+    char *end = put(put_escaped(location, ex->path), SPAN("/"));
+    if (ex->query.len > 0) {
+        end = put(put(end, SPAN("?")), ex->query);
+    }
+    response_error(ex, 308);
+    if (!add(ex, SPAN("location"), (struct span){location, (size_t)(end - location)})) {
+        response_error(ex, 500);
+    }
+}
+
+/* ---- answers from a file */
+
+static bool add_validators(struct exchange *ex, struct span etag, struct span modified)
+{
+    return add(ex, SPAN("etag"), etag) && add(ex, SPAN("last-modified"), modified);
+}
+
+static bool answer_unsatisfiable(struct exchange *ex, uint64_t bytes)
+{
+    response_error(ex, 416);
+    struct span range = pool_printf(&ex->pool, "bytes */%llu", (unsigned long long)bytes);
+    return range.base != NULL && add(ex, SPAN("content-range"), range) &&
+           add(ex, SPAN("accept-ranges"), SPAN("bytes"));
+}
+
+/* All of the file, or the part asked for. */
+static bool answer_content(struct exchange *ex, const struct site_file *file,
+                           const struct validators *validators, struct span modified)
+{
+    uint64_t offset = 0;
+    uint64_t count = file->bytes;
+    enum range_result range = RANGE_ALL;
+    if (span_equal(ex->method, SPAN("GET"))) {
+        range = range_select(&ex->request_fields, validators, file->bytes, &offset, &count);
+    }
+    if (range == RANGE_NONE) {
+        return answer_unsatisfiable(ex, file->bytes);
+    }
+    response_start(ex, range == RANGE_PART ? 206 : 200);
+    ex->body =
+        (struct body){.kind = BODY_FILE, .file_offset = file->offset + offset, .file_bytes = count};
+    if (range == RANGE_PART) {
+        struct span text =
+            pool_printf(&ex->pool, "bytes %llu-%llu/%llu", (unsigned long long)offset,
+                        (unsigned long long)(offset + count - 1), (unsigned long long)file->bytes);
+        if (text.base == NULL || !add(ex, SPAN("content-range"), text)) {
+            return false;
+        }
+    }
+    return add(ex, SPAN("content-type"), site_file_type(file)) &&
+           add_validators(ex, validators->etag, modified) &&
+           add(ex, SPAN("accept-ranges"), SPAN("bytes"));
+}
+
+static bool answer_file(struct exchange *ex, const struct site_file *file)
+{
+    char etag[SITE_ETAG_BYTES];
+    char modified[SITE_DATE_BYTES];
+    struct validators validators = {.last_modified = 0};
+    site_file_etag(file, etag);
+    site_file_last_modified(file, modified);
+    validators.etag = span_of(etag);
+    /* The time as it is sent, which is in the range of years that can be written. */
+    (void)date_parse(span_of(modified), &validators.last_modified);
+    switch (conditional_check(&ex->request_fields, &validators)) {
+    case CONDITIONAL_FAILED: response_error(ex, 412); return true;
+    case CONDITIONAL_UNCHANGED:
+        response_start(ex, 304);
+        return add_validators(ex, validators.etag, span_of(modified));
+    case CONDITIONAL_PASS: break;
+    }
+    return answer_content(ex, file, &validators, span_of(modified));
+}
+
+void static_answer(struct exchange *ex, const struct site *site,
+                   const struct static_options *options)
+{
+    if (!span_equal(ex->method, SPAN("GET")) && !span_equal(ex->method, SPAN("HEAD"))) {
+        answer_method(ex);
+        return;
+    }
+    bool redirect;
+    struct span path = {ex->path.base + 1, ex->path.len - 1};
+    const struct site_file *file = find(site, options, path, &redirect);
+    if (redirect) {
+        answer_redirect(ex);
+    } else if (file == NULL) {
+        answer_not_found(ex, site);
+    } else if (!answer_file(ex, file)) {
+        response_error(ex, 500);
+    }
+}
