@@ -31,6 +31,10 @@
 #define LIM_RING_COMPLETIONS    8192u
 #define LIM_RECV_BUFFERS        256u /* provided to the kernel; a power of two */
 #define LIM_RECV_BUFFER_BYTES   4096u
+#define LIM_REQUESTS_PER_TURN   32u   /* of one connection, before the others have their turn */
+#define LIM_ACCEPT_RETRY_MS     100u  /* after accept failed, for lack of descriptors mostly */
+#define LIM_ACCESS_LOG_BYTES    65536u /* lines of one turn, written together */
+#define LIM_ACCESS_TARGET_BYTES 2048u  /* of a target in the access log; longer ones are cut */
 #define LIM_CHUNK_BYTES_DEFAULT 65536u      /* body bytes read from the tar at a time */
 #define LIM_PIPELINE_BYTES      (64u << 10) /* unanswered request bytes in hand before reading stops */
 

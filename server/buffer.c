@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Growing byte buffers. Capacities are powers of two, so appending costs a constant per byte. */
+#include "server/buffer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define CAPACITY_MIN 1024u
+
+bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max)
+{
+    size_t held = buffer_bytes(buffer);
+    if (more <= buffer->capacity - buffer->end) {
+        return true;
+    }
+    if (held > bytes_max || more > bytes_max - held) {
+        return false;
+    }
+    size_t capacity = CAPACITY_MIN;
+    while (capacity < held + more) {
+        capacity *= 2;
+    }
+    if (capacity > buffer->capacity) {
+        char *base = malloc(capacity);
+        if (base == NULL) {
+            return false;
+        }
+        if (held > 0) {
+            memcpy(base, buffer->base + buffer->start, held);
+        }
+        free(buffer->base);
+        buffer->base = base;
+        buffer->capacity = capacity;
+    } else {
+        memmove(buffer->base, buffer->base + buffer->start, held);
+    }
+    buffer->start = 0;
+    buffer->end = held;
+    return true;
+}
+
+bool buffer_append(struct buffer *buffer, struct span data, size_t bytes_max)
+{
+    if (!buffer_reserve(buffer, data.len, bytes_max)) {
+        return false;
+    }
+    if (data.len > 0) {
+        memcpy(buffer->base + buffer->end, data.base, data.len);
+        buffer->end += data.len;
+    }
+    return true;
+}
+
+void buffer_consume(struct buffer *buffer, size_t bytes)
+{
+    assert(bytes <= buffer_bytes(buffer));
+    buffer->start += bytes;
+    if (buffer->start == buffer->end) {
+        buffer->start = 0;
+        buffer->end = 0;
+    }
+}
+
+void buffer_release(struct buffer *buffer)
+{
+    free(buffer->base);
+    *buffer = (struct buffer){0};
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes on their way in or out of a connection: appended at the end, consumed at the start. Holds
+ * no memory while nobody reserved any; its owner says how large it may grow. */
+#ifndef SERVER_BUFFER_H
+#define SERVER_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "server/span.h"
+
+/* All zero is an empty buffer. */
+struct buffer {
+    char *base;
+    size_t start;
+    size_t end;
+    size_t capacity;
+};
+
+static inline struct span buffer_span(const struct buffer *buffer)
+{
+    size_t bytes = buffer->end - buffer->start;
+    return (struct span){bytes > 0 ? buffer->base + buffer->start : NULL, bytes};
+}
+
+static inline size_t buffer_bytes(const struct buffer *buffer)
+{
+    return buffer->end - buffer->start;
+}
+
+/* Makes room for `more` bytes at base + end; the bytes may move. False: out of memory, or the
+ * buffer would hold more than bytes_max. */
+bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max);
+/* reserve and copy */
+bool buffer_append(struct buffer *buffer, struct span data, size_t bytes_max);
+void buffer_consume(struct buffer *buffer, size_t bytes);
+/* Gives the memory back, with what is in it. */
+void buffer_release(struct buffer *buffer);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* States, deadlines and slots of connections. */
+#include "server/conn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define TO(name) (1u << CONN_##name)
+const struct conn_row conn_rows[CONN_STATES] = {
+#define CONN(name, successors, ms, meaning) [CONN_##name] = {#name, (successors), (ms)},
+#include "server/conn.def"
+};
+#undef TO
+
+/* ---- lists ---- */
+
+static void list_append(struct conn_list *list, struct conn *conn)
+{
+    conn->next = NULL;
+    conn->previous = list->last;
+    if (list->last != NULL) {
+        list->last->next = conn;
+    } else {
+        list->first = conn;
+    }
+    list->last = conn;
+}
+
+static void list_remove(struct conn_list *list, struct conn *conn)
+{
+    if (conn->previous != NULL) {
+        conn->previous->next = conn->next;
+    } else {
+        list->first = conn->next;
+    }
+    if (conn->next != NULL) {
+        conn->next->previous = conn->previous;
+    } else {
+        list->last = conn->previous;
+    }
+}
+
+/* ---- states ---- */
+
+static void enter(struct conn_table *table, struct conn *conn, enum conn_state next)
+{
+    uint32_t ms = conn_rows[next].ms;
+    list_remove(&table->lists[conn->state], conn);
+    conn->state = next;
+    conn->deadline_ms = ms == 0 ? UINT64_MAX : table->now_ms + ms;
+    list_append(&table->lists[next], conn);
+}
+
+void conn_set_state(struct conn_table *table, struct conn *conn, enum conn_state next)
+{
+    assert(conn_rows[conn->state].successors & 1u << next);
+    assert(next != CONN_FREE || conn->inflight == 0);
+    enter(table, conn, next);
+}
+
+void conn_restart_deadline(struct conn_table *table, struct conn *conn)
+{
+    enter(table, conn, conn->state);
+}
+
+struct conn *conn_expired(const struct conn_table *table)
+{
+    for (unsigned state = 0; state < CONN_STATES; state++) {
+        struct conn *first = table->lists[state].first;
+        if (first != NULL && first->deadline_ms <= table->now_ms) {
+            return first;
+        }
+    }
+    return NULL;
+}
+
+int64_t conn_wait_ms(const struct conn_table *table)
+{
+    uint64_t nearest = UINT64_MAX;
+    for (unsigned state = 0; state < CONN_STATES; state++) {
+        const struct conn *first = table->lists[state].first;
+        if (first != NULL && first->deadline_ms < nearest) {
+            nearest = first->deadline_ms;
+        }
+    }
+    if (nearest == UINT64_MAX) {
+        return -1;
+    }
+    return nearest > table->now_ms ? (int64_t)(nearest - table->now_ms) : 0;
+}
+
+/* ---- slots ---- */
+
+static bool grow(struct conn_table *table)
+{
+    if (table->block_count == CONN_BLOCKS) {
+        return false;
+    }
+    struct conn *block = calloc(CONN_BLOCK_SLOTS, sizeof(*block));
+    if (block == NULL) {
+        return false;
+    }
+    for (unsigned i = 0; i < CONN_BLOCK_SLOTS; i++) {
+        block[i].state = CONN_FREE;
+        block[i].slot = table->block_count * CONN_BLOCK_SLOTS + i;
+        block[i].deadline_ms = UINT64_MAX;
+        list_append(&table->lists[CONN_FREE], &block[i]);
+    }
+    table->blocks[table->block_count++] = block;
+    return true;
+}
+
+struct conn *conn_open(struct conn_table *table, int fd)
+{
+    if (table->lists[CONN_FREE].first == NULL && !grow(table)) {
+        return NULL;
+    }
+    /* The slot freed last is the one most likely in the processor's cache. */
+    struct conn *conn = table->lists[CONN_FREE].last;
+    conn->fd = fd;
+    conn->keep_alive = true;
+    exchange_init(&conn->exchange);
+    conn_set_state(table, conn, CONN_IDLE);
+    table->live++;
+    return conn;
+}
+
+struct conn *conn_find(struct conn_table *table, uint32_t slot, uint32_t generation)
+{
+    if (slot / CONN_BLOCK_SLOTS >= table->block_count) {
+        return NULL;
+    }
+    struct conn *conn = &table->blocks[slot / CONN_BLOCK_SLOTS][slot % CONN_BLOCK_SLOTS];
+    return conn->generation == generation && conn->state != CONN_FREE ? conn : NULL;
+}
+
+void conn_release(struct conn_table *table, struct conn *conn)
+{
+    conn_set_state(table, conn, CONN_FREE);
+    buffer_release(&conn->in);
+    buffer_release(&conn->out);
+    exchange_free(&conn->exchange);
+    /* All that outlives a connection is its place in the table. */
+    struct conn blank = {
+        .state = CONN_FREE,
+        .slot = conn->slot,
+        .generation = (conn->generation + 1) & RING_GENERATION_MASK,
+        .next = conn->next,
+        .previous = conn->previous,
+        .deadline_ms = UINT64_MAX,
+        .fd = -1,
+    };
+    *conn = blank;
+    table->live--;
+}
+
+void conn_table_free(struct conn_table *table)
+{
+    assert(table->live == 0);
+    for (unsigned i = 0; i < table->block_count; i++) {
+        free(table->blocks[i]);
+    }
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections of one worker: what one is, the states it goes through (conn.def), its deadline, and
+ * the table that holds them. No I/O here; serve.h acts on them.
+ *
+ * Connections live in slots of blocks that never move. Those in the same state form a list; as
+ * they share a time-out, the list is sorted by deadline with the nearest first. Memory of a
+ * connection may belong to the kernel while something is in flight, so FREE requires that nothing
+ * is.
+ */
+#ifndef SERVER_CONN_H
+#define SERVER_CONN_H
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+#include "server/buffer.h"
+#include "server/exchange.h"
+#include "server/h1.h"
+#include "server/limits.h"
+#include "server/ring.h"
+
+enum conn_state {
+#define CONN(name, successors, ms, meaning) CONN_##name,
+#include "server/conn.def"
+    CONN_STATES
+};
+
+struct conn_row {
+    const char *name;
+    uint32_t successors; /* bit mask */
+    uint32_t ms;
+};
+extern const struct conn_row conn_rows[CONN_STATES];
+
+/* The request in hand, from its complete head to its last byte in `out`. */
+struct conn_request {
+    bool active;
+    bool head_only;     /* HEAD as the client sent it, whatever scripts made of it */
+    struct span method; /* as the client sent them, in the exchange's pool; for the log */
+    struct span target;
+    uint64_t started_us;
+    uint64_t body_sent;   /* bytes put into `out` */
+    uint64_t file_offset; /* of what is still to be read from the tar */
+    uint64_t file_left;
+};
+
+struct conn {
+    enum conn_state state;
+    uint32_t slot;
+    uint32_t generation;
+    int fd;
+    struct conn *next; /* in the list of the state */
+    struct conn *previous;
+    struct conn *touched_next; /* the worker's list of connections to step this turn */
+    uint64_t deadline_ms;      /* UINT64_MAX: none */
+    uint64_t acked_bytes;      /* by the peer, when the deadline was last set */
+
+    uint32_t inflight;      /* operations that will complete with this slot */
+    bool touched;           /* is in the list of touched ones */
+    bool receiving;         /* a receive is armed */
+    bool cancelling;        /* a cancel of it is on its way */
+    bool sending;           /* the start of `out` belongs to the kernel */
+    bool reading;           /* so does what follows its end */
+    bool eof;               /* the peer sends no more */
+    bool broken;            /* the connection failed: nothing can be sent */
+    bool keep_alive;        /* may another request follow the one in hand */
+    bool refused;           /* nothing received is looked at any more */
+    bool answer_due;        /* scripts ended, the answer waits for `out` */
+    bool body_left;         /* the body of the last request is not all consumed */
+    uint32_t body_bytes;    /* of it, dropped so far */
+    uint32_t turn_requests; /* answered in this turn of the loop */
+
+    struct buffer in;
+    struct buffer out;
+    struct h1_parser parser;
+    struct h1_body body;
+    struct conn_request request;
+    struct exchange exchange;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } peer;
+};
+
+struct conn_list {
+    struct conn *first;
+    struct conn *last;
+};
+
+#define CONN_BLOCK_SLOTS 64u
+/* A few more than the limit: evicted ones give their slot back a turn later. */
+#define CONN_BLOCKS (LIM_CONNECTIONS / CONN_BLOCK_SLOTS + 4u)
+
+struct conn_table {
+    struct conn *blocks[CONN_BLOCKS];
+    unsigned block_count;
+    unsigned live; /* not FREE */
+    uint64_t now_ms;
+    struct conn_list lists[CONN_STATES];
+};
+
+/* Enters IDLE. NULL: full, or out of memory. */
+struct conn *conn_open(struct conn_table *table, int fd);
+/* The slot's connection when the generation is its own, else NULL. */
+struct conn *conn_find(struct conn_table *table, uint32_t slot, uint32_t generation);
+/* The only way to change the state: asserts that the table allows it, sets the deadline. */
+void conn_set_state(struct conn_table *table, struct conn *conn, enum conn_state next);
+/* Starts the deadline of the state again. */
+void conn_restart_deadline(struct conn_table *table, struct conn *conn);
+/* From CLOSING, with nothing in flight, to FREE: memory is given back, the generation goes on. */
+void conn_release(struct conn_table *table, struct conn *conn);
+/* A connection whose deadline passed, or NULL. */
+struct conn *conn_expired(const struct conn_table *table);
+/* Milliseconds to the nearest deadline, or -1. */
+int64_t conn_wait_ms(const struct conn_table *table);
+/* All must be FREE. */
+void conn_table_free(struct conn_table *table);
+
+#endif

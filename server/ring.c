@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ring over liburing.
+ *
+ * DEFER_TASKRUN makes completions run only inside our own wait, so that they come in batches; it
+ * wants the ring created by the one thread that submits. Kernels that refuse it get a plain ring.
+ * A wait may be cut short by a signal, as scripts are preempted by one: callers loop.
+ */
+#include "server/ring.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <liburing.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "server/limits.h"
+#include "server/log.h"
+
+#define BUFFER_GROUP 0
+
+_Static_assert((LIM_RECV_BUFFERS & (LIM_RECV_BUFFERS - 1)) == 0, "a power of two");
+
+struct ring {
+    struct io_uring uring;
+    struct io_uring_buf_ring *buffer_ring;
+    char *buffers;  /* LIM_RECV_BUFFERS of LIM_RECV_BUFFER_BYTES */
+    int lent;       /* id of the buffer the last event showed, or -1 */
+    bool needs_get; /* the kernel runs completions only when asked */
+};
+
+static uint64_t pack_tag(struct ring_tag tag)
+{
+    assert(tag.generation <= RING_GENERATION_MASK);
+    return (uint64_t)tag.op << 56 | (uint64_t)tag.generation << 32 | tag.slot;
+}
+
+static struct ring_tag unpack_tag(uint64_t data)
+{
+    return (struct ring_tag){
+        .op = (enum ring_op)(data >> 56),
+        .generation = (uint32_t)(data >> 32) & RING_GENERATION_MASK,
+        .slot = (uint32_t)data,
+    };
+}
+
+/* ---- life ---- */
+
+static int init_queues(struct ring *ring)
+{
+    struct io_uring_params best = {
+        .cq_entries = LIM_RING_COMPLETIONS,
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+                 IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG,
+    };
+    struct io_uring_params plain = {.cq_entries = LIM_RING_COMPLETIONS,
+                                    .flags = IORING_SETUP_CQSIZE};
+    int result = io_uring_queue_init_params(LIM_RING_ENTRIES, &ring->uring, &best);
+    ring->needs_get = result == 0;
+    return result == -EINVAL ? io_uring_queue_init_params(LIM_RING_ENTRIES, &ring->uring, &plain)
+                             : result;
+}
+
+static void give_buffer(struct ring *ring, int id)
+{
+    io_uring_buf_ring_add(ring->buffer_ring, ring->buffers + (size_t)id * LIM_RECV_BUFFER_BYTES,
+                          LIM_RECV_BUFFER_BYTES, (unsigned short)id,
+                          io_uring_buf_ring_mask(LIM_RECV_BUFFERS), 0);
+    io_uring_buf_ring_advance(ring->buffer_ring, 1);
+}
+
+static int init_buffers(struct ring *ring)
+{
+    size_t bytes = LIM_RECV_BUFFERS * sizeof(struct io_uring_buf);
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    ring->buffers = malloc((size_t)LIM_RECV_BUFFERS * LIM_RECV_BUFFER_BYTES);
+    if (pages == MAP_FAILED || ring->buffers == NULL) {
+        return -ENOMEM;
+    }
+    ring->buffer_ring = pages;
+    io_uring_buf_ring_init(ring->buffer_ring);
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uintptr_t)pages,
+        .ring_entries = LIM_RECV_BUFFERS,
+        .bgid = BUFFER_GROUP,
+    };
+    int result = io_uring_register_buf_ring(&ring->uring, &registration, 0);
+    for (unsigned i = 0; result == 0 && i < LIM_RECV_BUFFERS; i++) {
+        give_buffer(ring, (int)i);
+    }
+    return result;
+}
+
+static void free_buffers(struct ring *ring)
+{
+    if (ring->buffer_ring != NULL) {
+        munmap(ring->buffer_ring, LIM_RECV_BUFFERS * sizeof(struct io_uring_buf));
+    }
+    free(ring->buffers);
+}
+
+struct ring *ring_create(char *error, size_t error_bytes)
+{
+    struct ring *ring = calloc(1, sizeof(*ring));
+    if (ring == NULL) {
+        snprintf(error, error_bytes, "io_uring: out of memory");
+        return NULL;
+    }
+    ring->lent = -1;
+    int result = init_queues(ring);
+    if (result != 0) {
+        snprintf(error, error_bytes, "io_uring: %s%s", strerror(-result),
+                 result == -EPERM ? " (see /proc/sys/kernel/io_uring_disabled)" : "");
+        free(ring);
+        return NULL;
+    }
+    result = init_buffers(ring);
+    if (result != 0) {
+        snprintf(error, error_bytes, "io_uring: receive buffers: %s%s", strerror(-result),
+                 result == -EINVAL ? " (Linux 6.0 or newer is needed)" : "");
+        ring_free(ring);
+        return NULL;
+    }
+    io_uring_register_ring_fd(&ring->uring); /* only saves a look-up per system call */
+    return ring;
+}
+
+void ring_free(struct ring *ring)
+{
+    if (ring == NULL) {
+        return;
+    }
+    io_uring_queue_exit(&ring->uring);
+    free_buffers(ring);
+    free(ring);
+}
+
+/* ---- operations ---- */
+
+static void submit(struct ring *ring, struct ring_tag tag, const struct io_uring_sqe *filled)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    while (sqe == NULL) {
+        int result = io_uring_submit(&ring->uring);
+        assert(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY);
+        sqe = io_uring_get_sqe(&ring->uring);
+    }
+    *sqe = *filled;
+    io_uring_sqe_set_data64(sqe, pack_tag(tag));
+}
+
+void ring_accept(struct ring *ring, int listener, struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    io_uring_prep_multishot_accept(&sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    submit(ring, tag, &sqe);
+}
+
+void ring_recv(struct ring *ring, int fd, struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    io_uring_prep_recv_multishot(&sqe, fd, NULL, 0, 0);
+    sqe.flags |= IOSQE_BUFFER_SELECT;
+    sqe.buf_group = BUFFER_GROUP;
+    submit(ring, tag, &sqe);
+}
+
+void ring_send(struct ring *ring, int fd, struct span data, struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    io_uring_prep_send(&sqe, fd, data.base, data.len, MSG_NOSIGNAL | MSG_WAITALL);
+    submit(ring, tag, &sqe);
+}
+
+void ring_read(struct ring *ring, int fd, void *out, size_t bytes, uint64_t offset,
+               struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    assert(bytes <= INT32_MAX);
+    io_uring_prep_read(&sqe, fd, out, (unsigned)bytes, offset);
+    submit(ring, tag, &sqe);
+}
+
+void ring_cancel(struct ring *ring, struct ring_tag target, struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    io_uring_prep_cancel64(&sqe, pack_tag(target), 0);
+    submit(ring, tag, &sqe);
+}
+
+void ring_cancel_fd(struct ring *ring, int fd, struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    io_uring_prep_cancel_fd(&sqe, fd, IORING_ASYNC_CANCEL_ALL);
+    submit(ring, tag, &sqe);
+}
+
+void ring_close(struct ring *ring, int fd)
+{
+    struct io_uring_sqe sqe = {0};
+    io_uring_prep_close(&sqe, fd);
+    submit(ring, (struct ring_tag){.op = RING_NONE}, &sqe);
+}
+
+/* ---- turns ---- */
+
+bool ring_turn(struct ring *ring, int64_t timeout_ms)
+{
+    struct io_uring_cqe *unused;
+    struct __kernel_timespec timeout = {
+        .tv_sec = timeout_ms / 1000,
+        .tv_nsec = timeout_ms % 1000 * 1000000,
+    };
+    int result;
+    if (timeout_ms == 0) {
+        result = ring->needs_get ? io_uring_submit_and_get_events(&ring->uring)
+                                 : io_uring_submit(&ring->uring);
+    } else {
+        result = io_uring_submit_and_wait_timeout(&ring->uring, &unused, 1,
+                                                  timeout_ms > 0 ? &timeout : NULL, NULL);
+    }
+    if (result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
+        result == -EBUSY) {
+        return true;
+    }
+    log_line("io_uring: %s", strerror(-result));
+    return false;
+}
+
+static void return_lent(struct ring *ring)
+{
+    if (ring->lent >= 0) {
+        give_buffer(ring, ring->lent);
+        ring->lent = -1;
+    }
+}
+
+bool ring_next(struct ring *ring, struct ring_event *event)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head;
+    return_lent(ring);
+    io_uring_for_each_cqe(&ring->uring, head, cqe)
+    {
+        *event = (struct ring_event){
+            .tag = unpack_tag(cqe->user_data),
+            .result = cqe->res,
+            .more = (cqe->flags & IORING_CQE_F_MORE) != 0,
+        };
+        if (cqe->flags & IORING_CQE_F_BUFFER) {
+            ring->lent = (int)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+            assert(ring->lent < (int)LIM_RECV_BUFFERS && cqe->res <= (int)LIM_RECV_BUFFER_BYTES);
+            event->data.base = ring->buffers + (size_t)ring->lent * LIM_RECV_BUFFER_BYTES;
+            event->data.len = cqe->res > 0 ? (size_t)cqe->res : 0;
+        }
+        io_uring_cqe_seen(&ring->uring, cqe);
+        return true;
+    }
+    return false;
+}

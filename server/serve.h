@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Serves HTTP/1 on a connection: parses requests, runs scripts, sends answers. One function for
+ * each thing that may happen to a connection; those note what happened, serve_step acts on it. */
+#ifndef SERVER_SERVE_H
+#define SERVER_SERVE_H
+
+#include "server/worker.h"
+
+/* Completions. The caller then steps the connection. */
+void serve_received(struct conn *conn, const struct ring_event *event);
+void serve_sent(struct worker *worker, struct conn *conn, int result);
+void serve_read(struct worker *worker, struct conn *conn, int result);
+void serve_cancelled(struct conn *conn);
+
+/* Brings the connection as far as it gets without waiting. May free it. */
+void serve_step(struct worker *worker, struct conn *conn);
+/* Gives the pending chain of a connection in RUN one go. Then it is to be stepped. */
+void serve_resume(struct worker *worker, struct conn *conn);
+/* The deadline passed. Leaves the state, or moves the deadline. */
+void serve_expire(struct worker *worker, struct conn *conn);
+/* Ends the connection in any state, as soon as nothing is in flight for it. */
+void serve_close(struct worker *worker, struct conn *conn);
+
+#endif

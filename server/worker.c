@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop of a worker: the ring's events to connections, accepting, deadlines, the end. */
+#include "server/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/log.h"
+#include "server/script.h"
+#include "server/serve.h"
+
+enum { ERROR_BYTES = 512 };
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct span worker_date(struct worker *worker)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (worker->date_second != now.tv_sec) {
+        date_format(now.tv_sec, worker->date);
+        worker->date_second = now.tv_sec;
+    }
+    return (struct span){worker->date, DATE_BYTES};
+}
+
+void worker_touch(struct worker *worker, struct conn *conn)
+{
+    if (conn->touched) {
+        return;
+    }
+    conn->touched = true;
+    conn->touched_next = NULL;
+    if (worker->touched_first == NULL) {
+        worker->touched_first = conn;
+    } else {
+        worker->touched_last->touched_next = conn;
+    }
+    worker->touched_last = conn;
+}
+
+static void step_touched(struct worker *worker)
+{
+    while (worker->touched_first != NULL) {
+        struct conn *conn = worker->touched_first;
+        worker->touched_first = conn->touched_next;
+        conn->touched = false;
+        serve_step(worker, conn);
+    }
+}
+
+/* ---- accepting ---- */
+
+static void arm_accept(struct worker *worker)
+{
+    worker->accept_retry_ms = 0;
+    worker->accepting = true;
+    ring_accept(worker->ring, worker->listener, (struct ring_tag){.op = RING_ACCEPT});
+}
+
+static void open_spare(struct worker *worker)
+{
+    worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Without a free descriptor a waiting client would neither be served nor turned away. */
+static void shed_client(struct worker *worker)
+{
+    if (worker->spare_fd < 0) {
+        return;
+    }
+    close(worker->spare_fd);
+    int client = accept4(worker->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (client >= 0) {
+        close(client);
+    }
+    open_spare(worker);
+}
+
+static void add_connection(struct worker *worker, int fd)
+{
+    struct conn *oldest = worker->conns.lists[CONN_IDLE].first;
+    bool full = worker->conns.live >= worker->connections_max;
+    if (full && oldest != NULL) {
+        serve_close(worker, oldest);
+    }
+    struct conn *conn = full && oldest == NULL ? NULL : conn_open(&worker->conns, fd);
+    if (conn == NULL) {
+        ring_close(worker->ring, fd);
+        return;
+    }
+    socklen_t bytes = sizeof(conn->peer);
+    if (getpeername(fd, &conn->peer.any, &bytes) != 0) {
+        conn->broken = true;
+    }
+    worker_touch(worker, conn);
+}
+
+static void accepted(struct worker *worker, const struct ring_event *event)
+{
+    int error = event->result < 0 ? -event->result : 0;
+    if (error == 0) {
+        add_connection(worker, event->result);
+    }
+    if (event->more) {
+        return;
+    }
+    worker->accepting = false;
+    if (worker->draining) {
+        return;
+    }
+    if (error == 0 || error == ECONNABORTED || error == EINTR) {
+        arm_accept(worker);
+        return;
+    }
+    log_line("accept: %s", strerror(error));
+    if (error == EMFILE || error == ENFILE) {
+        shed_client(worker);
+    }
+    worker->accept_retry_ms = worker->conns.now_ms + LIM_ACCEPT_RETRY_MS;
+}
+
+/* ---- the end ---- */
+
+static void close_all(struct worker *worker, enum conn_state state)
+{
+    struct conn *next;
+    for (struct conn *conn = worker->conns.lists[state].first; conn != NULL; conn = next) {
+        next = conn->next;
+        serve_close(worker, conn);
+    }
+}
+
+/* Accepts no more; requests that have begun are finished. */
+static void start_drain(struct worker *worker)
+{
+    worker->draining = true;
+    worker->drain_end_ms = worker->conns.now_ms + worker->options->drain_ms;
+    worker->accept_retry_ms = 0;
+    if (worker->accepting) {
+        ring_cancel(worker->ring, (struct ring_tag){.op = RING_ACCEPT},
+                    (struct ring_tag){.op = RING_NONE});
+    }
+    close_all(worker, CONN_IDLE);
+}
+
+/* Draining took too long. What is in flight comes back soon after closing; if not, the process ends
+ * without it. */
+static void give_up(struct worker *worker)
+{
+    worker->abandoned = worker->given_up;
+    worker->given_up = true;
+    worker->drain_end_ms = worker->conns.now_ms + LIM_LINGER_MS;
+    for (unsigned state = 0; state < CONN_CLOSING; state++) {
+        close_all(worker, (enum conn_state)state);
+    }
+}
+
+static bool is_done(const struct worker *worker)
+{
+    return worker->abandoned || (worker->draining && !worker->accepting && worker->conns.live == 0);
+}
+
+/* ---- the loop ---- */
+
+static void dispatch(struct worker *worker, const struct ring_event *event)
+{
+    if (event->tag.op == RING_ACCEPT) {
+        accepted(worker, event);
+        return;
+    }
+    if (event->tag.op == RING_WAKE) {
+        start_drain(worker);
+        return;
+    }
+    if (event->tag.op == RING_NONE) {
+        return;
+    }
+    struct conn *conn = conn_find(&worker->conns, event->tag.slot, event->tag.generation);
+    if (conn == NULL) {
+        return;
+    }
+    switch (event->tag.op) {
+    case RING_RECV: serve_received(conn, event); break;
+    case RING_SEND: serve_sent(worker, conn, event->result); break;
+    case RING_READ: serve_read(worker, conn, event->result); break;
+    case RING_CANCEL: serve_cancelled(conn); break;
+    case RING_NONE:
+    case RING_ACCEPT:
+    case RING_WAKE: break;
+    }
+    worker_touch(worker, conn);
+}
+
+/* -1: no limit. */
+static int64_t wait_ms(const struct worker *worker)
+{
+    if (worker->conns.lists[CONN_RUN].first != NULL) {
+        return 0;
+    }
+    int64_t wait = conn_wait_ms(&worker->conns);
+    uint64_t other = worker->draining ? worker->drain_end_ms : worker->accept_retry_ms;
+    if (other == 0) {
+        return wait;
+    }
+    int64_t until = other > worker->conns.now_ms ? (int64_t)(other - worker->conns.now_ms) : 0;
+    return wait < 0 || until < wait ? until : wait;
+}
+
+static void expire(struct worker *worker)
+{
+    struct conn *conn;
+    uint64_t now = worker->conns.now_ms;
+    while ((conn = conn_expired(&worker->conns)) != NULL) {
+        serve_expire(worker, conn);
+    }
+    if (worker->accept_retry_ms != 0 && worker->accept_retry_ms <= now) {
+        arm_accept(worker);
+    }
+    if (worker->draining && worker->drain_end_ms <= now) {
+        give_up(worker);
+    }
+}
+
+static void resume_pending(struct worker *worker)
+{
+    struct conn *next;
+    for (struct conn *conn = worker->conns.lists[CONN_RUN].first; conn != NULL; conn = next) {
+        next = conn->next;
+        serve_resume(worker, conn);
+        worker_touch(worker, conn);
+    }
+}
+
+/* False: the ring broke. */
+static bool turn(struct worker *worker)
+{
+    struct ring_event event;
+    if (!ring_turn(worker->ring, wait_ms(worker))) {
+        return false;
+    }
+    worker->conns.now_ms = now_ms();
+    while (ring_next(worker->ring, &event)) {
+        dispatch(worker, &event);
+    }
+    expire(worker);
+    resume_pending(worker);
+    step_touched(worker);
+    if (worker->access != NULL) {
+        access_flush(worker->access);
+    }
+    return true;
+}
+
+/* ---- life ---- */
+
+static bool init(struct worker *worker)
+{
+    const struct options *options = worker->options;
+    struct script_options script_options = {
+        .interpret = options->interpret,
+        .tick_ms = options->tick_ms,
+        .budget_ms = options->budget_ms,
+    };
+    char error[ERROR_BYTES] = "out of memory";
+    worker->static_options = (struct static_options){
+        .index = options->index,
+        .try_html = options->try_html,
+        .no_dir_redirect = options->no_dir_redirect,
+    };
+    worker->conns.now_ms = now_ms();
+    if (!options->disable_request_logging) {
+        worker->access = calloc(1, sizeof(*worker->access));
+    }
+    if (options->disable_request_logging || worker->access != NULL) {
+        worker->ring = ring_create(error, sizeof(error));
+    }
+    if (worker->ring != NULL) {
+        worker->host = script_host_create(&script_options, error, sizeof(error));
+    }
+    if (worker->host == NULL) {
+        log_line("zeroserve: %s", error);
+        return false;
+    }
+    open_spare(worker);
+    arm_accept(worker);
+    ring_read(worker->ring, worker->wake_fd, &worker->wake_value, sizeof(worker->wake_value), 0,
+              (struct ring_tag){.op = RING_WAKE});
+    return true;
+}
+
+/* The ring goes first: until then the kernel may write to what the others free. */
+static void finish(struct worker *worker)
+{
+    if (worker->host != NULL) {
+        script_host_forget(worker->host, worker->snapshot->scripts);
+    }
+    ring_free(worker->ring);
+    script_host_free(worker->host);
+    conn_table_free(&worker->conns);
+    free(worker->access);
+    close(worker->listener);
+    if (worker->spare_fd >= 0) {
+        close(worker->spare_fd);
+    }
+}
+
+static void tell_creator(struct worker *worker)
+{
+    uint64_t one = 1;
+    ssize_t written = write(worker->done_fd, &one, sizeof(one));
+    assert(written == sizeof(one));
+    (void)written;
+}
+
+void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    worker->spare_fd = -1;
+    bool fine = init(worker);
+    worker->failed = !fine;
+    tell_creator(worker);
+    while (fine && !is_done(worker)) {
+        fine = turn(worker);
+    }
+    worker->failed = !fine;
+    /* Otherwise memory and descriptors are still the kernel's; the process is about to end. */
+    if (worker->conns.live == 0) {
+        finish(worker);
+    }
+    tell_creator(worker);
+    return NULL;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker: one thread with its own ring, listener, connections and script host. Workers share
+ * nothing that changes.
+ *
+ * A turn of its loop submits all operations prepared so far and waits; then it collects the
+ * completions, steps each touched connection once, and gives each pending script chain one go.
+ * While chains are pending it does not wait.
+ */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include <pthread.h>
+
+#include "server/access.h"
+#include "server/conn.h"
+#include "server/date.h"
+#include "server/options.h"
+#include "server/ring.h"
+#include "server/server.h"
+#include "server/static.h"
+
+struct worker {
+    /* set by the creator */
+    const struct options *options;
+    const struct snapshot *snapshot;
+    unsigned index;
+    unsigned count; /* of workers */
+    unsigned connections_max;
+    int listener; /* the worker's own; it closes it */
+    int wake_fd;  /* eventfd; a write makes the worker drain and end */
+    int done_fd;  /* eventfd; the worker adds 1 when it is ready, and again when it ended */
+    pthread_t thread;
+    _Atomic bool failed; /* the log says why */
+
+    /* the worker's */
+    struct static_options static_options;
+    struct ring *ring;
+    struct script_host *host;
+    struct conn_table conns;
+    struct conn *touched_first;
+    struct conn *touched_last;
+    struct access_log *access; /* NULL: requests are not logged */
+    struct h1_head head;       /* scratch: of the request being started */
+    uint64_t requests;
+    int64_t date_second; /* that `date` shows */
+    char date[DATE_BYTES + 1];
+    int spare_fd; /* closed to accept and drop a client when descriptors ran out */
+    bool accepting;
+    bool draining;
+    bool given_up;            /* draining took too long: all connections are being closed */
+    bool abandoned;           /* so did that */
+    uint64_t accept_retry_ms; /* when to arm accept again; 0: it did not fail */
+    uint64_t drain_end_ms;    /* once draining: when to give up */
+    uint64_t wake_value;
+};
+
+/* Thread function; `worker` stays the creator's. */
+void *worker_main(void *worker);
+/* Steps the connection before the turn ends. */
+void worker_touch(struct worker *worker, struct conn *conn);
+/* The current Date value. */
+struct span worker_date(struct worker *worker);
+
+#endif
