@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* zs-vm: run, check, inspect and list one eBPF object. This file reads the command line; run.c and
+ * inspect.c do the work. Exit status: 0 done, 1 the program faulted, 2 bad object or usage. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/version.h"
+#include "tools/tool.h"
+
+#define BUDGET_MS_DEFAULT 10000u /* somebody is waiting, but no other request is */
+#define BUDGET_MS_MAX     86400000u
+#define REPEAT_MAX        100000000u
+
+static const char usage[] =
+    "usage: zs-vm run [OPTION]... FILE     run one entry, print r0\n"
+    "       zs-vm check FILE               load, validate and compile\n"
+    "       zs-vm inspect FILE             list entries, functions, helpers, memory\n"
+    "       zs-vm dis FILE                 list the instructions\n"
+    "       zs-vm jit FILE                 list the native code of each instruction\n"
+    "       zs-vm --help | --version\n"
+    "\n"
+    "FILE is an eBPF object (.o), C source (.c, compiled by clang or bpf-gcc) or raw\n"
+    "8-byte instructions (.bin).\n"
+    "\n"
+    "  --engine jit|interp   compiled (default) or interpreted\n"
+    "  --entry NAME          symbol or section to run; default: the first entry\n"
+    "  --mem FILE            bytes of FILE in guest memory: r1 = address, r2 = length\n"
+    "  --request FILE        run the script on this HTTP request, print its response\n"
+    "  --repeat N            run N times, print the median time on standard error\n"
+    "  --trace               print each instruction and what it changed (interpreter)\n"
+    "  --budget-ms N         processor time of one run; default 10000\n"
+    "\n"
+    "Exit status: 0 the program ended, 1 it faulted, 2 bad object or usage.\n";
+
+enum { OPT_ENGINE = 1, OPT_ENTRY, OPT_MEM, OPT_REQUEST, OPT_REPEAT, OPT_TRACE, OPT_BUDGET };
+
+static const struct option longopts[] = {
+    {"engine", required_argument, NULL, OPT_ENGINE},
+    {"entry", required_argument, NULL, OPT_ENTRY},
+    {"mem", required_argument, NULL, OPT_MEM},
+    {"request", required_argument, NULL, OPT_REQUEST},
+    {"repeat", required_argument, NULL, OPT_REPEAT},
+    {"trace", no_argument, NULL, OPT_TRACE},
+    {"budget-ms", required_argument, NULL, OPT_BUDGET},
+    {NULL, 0, NULL, 0},
+};
+
+static const struct command {
+    const char *name;
+    tool_command *function;
+    bool takes_options;
+} commands[] = {
+    {"run", tool_run, true},  {"check", tool_check, false}, {"inspect", tool_inspect, false},
+    {"dis", tool_dis, false}, {"jit", tool_jit, false},
+};
+
+/* A number from 1 to `max`. */
+static bool parse_number(const char *text, uint32_t max, uint32_t *out)
+{
+    char *end;
+
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || value == 0 || value > max) {
+        return false;
+    }
+    *out = (uint32_t)value;
+    return true;
+}
+
+static bool set_number(const char *option, const char *text, uint32_t max, uint32_t *out)
+{
+    bool fine = parse_number(text, max, out);
+    if (!fine) {
+        tool_refuse("%s %s: want a number from 1 to %u", option, text, max);
+    }
+    return fine;
+}
+
+/* *engine stays NULL until --engine is given. */
+static bool set_option(struct tool_options *options, int option, const char *value,
+                       const char **engine)
+{
+    switch (option) {
+    case OPT_ENGINE:
+        *engine = value;
+        options->interpret = strcmp(value, "interp") == 0;
+        if (!options->interpret && strcmp(value, "jit") != 0) {
+            tool_refuse("--engine %s: want jit or interp", value);
+            return false;
+        }
+        return true;
+    case OPT_ENTRY: options->entry = value; return true;
+    case OPT_MEM: options->memory = value; return true;
+    case OPT_REQUEST: options->request = value; return true;
+    case OPT_REPEAT: return set_number("--repeat", value, REPEAT_MAX, &options->repeat);
+    case OPT_TRACE: options->trace = true; return true;
+    case OPT_BUDGET: return set_number("--budget-ms", value, BUDGET_MS_MAX, &options->budget_ms);
+    default: return false; /* getopt_long has said why */
+    }
+}
+
+/* What options mean together. */
+static bool combine(struct tool_options *options, const char *engine)
+{
+    if (options->request &&
+        (options->memory || options->repeat || options->trace || options->entry)) {
+        tool_refuse("--request goes with --engine and --budget-ms only");
+        return false;
+    }
+    if (options->trace && engine && !options->interpret) {
+        tool_refuse("--trace needs --engine interp");
+        return false;
+    }
+    options->interpret = options->interpret || options->trace;
+    return true;
+}
+
+/* argv[0] is the command's name. */
+static int run_command(const struct command *command, int argc, char **argv)
+{
+    static const struct option none[] = {{NULL, 0, NULL, 0}};
+    struct tool_options options = {.budget_ms = BUDGET_MS_DEFAULT};
+    const char *engine = NULL;
+    char name[] = "zs-vm"; /* getopt_long's messages start with it */
+    int option;
+
+    argv[0] = name;
+    while ((option = getopt_long(argc, argv, "", command->takes_options ? longopts : none, NULL)) !=
+           -1) {
+        if (!set_option(&options, option, optarg, &engine)) {
+            return TOOL_REFUSED;
+        }
+    }
+    if (argc - optind != 1) {
+        return tool_refuse("%s: want one FILE; see zs-vm --help", command->name);
+    }
+    options.file = argv[optind];
+    return combine(&options, engine) ? command->function(&options) : TOOL_REFUSED;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return TOOL_REFUSED;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        fputs(usage, stdout);
+        return TOOL_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("zs-vm %s\n", ZEROSERVE_VERSION);
+        return TOOL_OK;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return run_command(&commands[i], argc - 1, argv + 1);
+        }
+    }
+    return tool_refuse("%s: no such command; see zs-vm --help", argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    int status = dispatch(argc, argv);
+
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        return tool_refuse("standard output: %s", strerror(errno));
+    }
+    return status;
+}
