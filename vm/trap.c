@@ -83,6 +83,14 @@ static void pass_on(int signo, siginfo_t *info, void *context)
     }
 }
 
+/* An atomic access counts as a write, also where an engine makes it of a load and a compare. */
+static bool is_atomic(const struct vm_run *run, uint32_t insn)
+{
+    const struct vm_program *program = run->image->program;
+
+    return insn < program->insn_count && vm_isa[program->ops[insn].ix].group == VM_GROUP_ATOMIC;
+}
+
 static void on_fault(int signo, siginfo_t *info, void *context_)
 {
     ucontext_t *context = context_;
@@ -91,6 +99,7 @@ static void on_fault(int signo, siginfo_t *info, void *context_)
     struct vm_run *run;
     uint32_t address;
     uint32_t insn;
+    bool write;
 
     if (!is_guest_fault(t, pc, (uintptr_t)info->si_addr)) {
         pass_on(signo, info, context_);
@@ -102,9 +111,8 @@ static void on_fault(int signo, siginfo_t *info, void *context_)
     if (insn == VM_NO_INSN) {
         insn = vm_arena_context(&run->arena)->insn;
     }
-    vm_run_set_fault(run,
-                     kind_of(run, address, context->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE),
-                     address, insn);
+    write = context->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE || is_atomic(run, insn);
+    vm_run_set_fault(run, kind_of(run, address, write), address, insn);
     redirect_to_fault(run, context);
 }
 
