@@ -49,6 +49,11 @@ static bool fill_exchange(struct exchange *ex, const struct h1_head *head)
             return false;
         }
     }
+    /* The authority of an absolute-form target stands for Host (RFC 9112 3.2.2). */
+    if (head->authority.len > 0 &&
+        !field_set(ex, &ex->request_fields, SPAN("Host"), head->authority)) {
+        return false;
+    }
     return exchange_set_target(ex, head->target);
 }
 

@@ -389,6 +389,22 @@ Test(script, offline_prints_the_response)
     cr_assert_eq(strncmp(out, "HTTP/1.1 500 ", 13), 0);
 }
 
+Test(script, offline_authority_of_an_absolute_target_is_the_host)
+{
+    static const char text[] = HEADER ENTRY
+        "{\n"
+        "    char text[64];\n"
+        "    return zs_respond(200, text, zs_req_header(\"host\", 4, text, sizeof text));\n"
+        "}\n";
+    char out[512] = "";
+    char error[256] = "";
+
+    cr_assert_eq(offline(text, "GET http://real.test/ HTTP/1.1\nHost: fake.test\n\n", out,
+                         sizeof out, error),
+                 SCRIPT_OFFLINE_ENDED, "%s", error);
+    cr_assert_str_eq(out, "HTTP/1.1 200 OK\n\nreal.test");
+}
+
 Test(script, offline_refuses_what_is_no_request)
 {
     char out[512] = "";
