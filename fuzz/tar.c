@@ -58,7 +58,8 @@ static void seal_blocks(uint8_t *bytes, size_t count)
     for (size_t at = 0; at + TAR_BLOCK_BYTES <= count; at += TAR_BLOCK_BYTES) {
         struct tar_header *header = (struct tar_header *)(bytes + at);
         if (memcmp(header->magic, "ustar", 5) == 0) {
-            snprintf(header->checksum, sizeof header->checksum, "%06o", tar_checksum(header));
+            snprintf(header->checksum, sizeof header->checksum, "%06o",
+                     tar_checksum(header) & 0777777);
         }
     }
 }

@@ -19,7 +19,7 @@ struct tarball {
 
 static inline void tarball_seal(struct tar_header *h)
 {
-    snprintf(h->checksum, sizeof h->checksum, "%06o", tar_checksum(h));
+    snprintf(h->checksum, sizeof h->checksum, "%06o", tar_checksum(h) & 0777777);
 }
 
 static inline void tarball_block(struct tarball *t, const void *bytes, size_t count)
@@ -42,7 +42,7 @@ static inline struct tar_header *tarball_add(struct tarball *t, const char *path
     memset(&h, 0, sizeof h);
     memcpy(h.name, path, name_bytes < sizeof h.name ? name_bytes : sizeof h.name);
     snprintf(h.mode, sizeof h.mode, "%07o", 0644);
-    snprintf(h.size, sizeof h.size, "%011zo", bytes);
+    snprintf(h.size, sizeof h.size, "%011o", (unsigned)bytes & 07777777777);
     snprintf(h.mtime, sizeof h.mtime, "%011o", 1700000000);
     h.type = type;
     memcpy(h.magic, "ustar", sizeof h.magic);
