@@ -266,7 +266,7 @@ static bool next_request(struct worker *worker, struct conn *conn)
 
 /* ---- steps: true when the state changed and may be able to go on ---- */
 
-/* Drops what is here of the body of the last request. */
+/* Drops what is here of the body of the last request. After H1_BAD the connection ends. */
 static enum h1_result drop_body(struct conn *conn)
 {
     while (conn->body_left) {
@@ -277,6 +277,7 @@ static enum h1_result drop_body(struct conn *conn)
         buffer_consume(&conn->in, consumed);
         conn->body_bytes += (uint32_t)consumed;
         if (result == H1_BAD || conn->body_bytes > LIM_BODY_DRAIN_BYTES) {
+            conn->keep_alive = false;
             return H1_BAD;
         }
         conn->body_left = result == H1_MORE;

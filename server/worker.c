@@ -60,6 +60,14 @@ static void step_touched(struct worker *worker)
 
 /* ---- accepting ---- */
 
+static void close_listener(struct worker *worker)
+{
+    if (worker->listener >= 0) {
+        close(worker->listener);
+        worker->listener = -1;
+    }
+}
+
 static void arm_accept(struct worker *worker)
 {
     worker->accept_retry_ms = 0;
@@ -116,6 +124,7 @@ static void accepted(struct worker *worker, const struct ring_event *event)
     }
     worker->accepting = false;
     if (worker->draining) {
+        close_listener(worker);
         return;
     }
     if (error == 0 || error == ECONNABORTED || error == EINTR) {
@@ -149,6 +158,8 @@ static void start_drain(struct worker *worker)
     if (worker->accepting) {
         ring_cancel(worker->ring, (struct ring_tag){.op = RING_ACCEPT},
                     (struct ring_tag){.op = RING_NONE});
+    } else {
+        close_listener(worker);
     }
     close_all(worker, CONN_IDLE);
 }
@@ -304,11 +315,14 @@ static void finish(struct worker *worker)
     if (worker->host != NULL) {
         script_host_forget(worker->host, worker->snapshot->scripts);
     }
+    if (worker->ring != NULL) {
+        ring_turn(worker->ring, 0); /* closes of the last turn */
+    }
     ring_free(worker->ring);
     script_host_free(worker->host);
     conn_table_free(&worker->conns);
     free(worker->access);
-    close(worker->listener);
+    close_listener(worker);
     if (worker->spare_fd >= 0) {
         close(worker->spare_fd);
     }
