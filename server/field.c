@@ -33,23 +33,6 @@ static bool valid_in(const struct exchange *ex, const struct field_list *list, s
     return field_name_valid(name) && field_value_valid(value);
 }
 
-/* Room for the metadata's entry `name` with `value`, not counting an entry that it replaces. */
-static bool meta_fits(struct exchange *ex, struct span name, struct span value, bool replaces)
-{
-    size_t bytes = 0;
-    for (unsigned i = 0; i < ex->meta.count; i++) {
-        const struct field *item = &ex->meta.items[i];
-        if (!replaces || !span_equal_nocase(item->name, name)) {
-            bytes += item->name.len + item->value.len;
-        }
-    }
-    if (name.len > LIM_META_BYTES - bytes || value.len > LIM_META_BYTES - bytes - name.len) {
-        return false;
-    }
-    ex->meta_bytes = bytes + name.len + value.len;
-    return true;
-}
-
 static bool grow(struct pool *pool, struct field_list *list)
 {
     unsigned capacity = list->capacity == 0 ? FIELDS_FIRST : list->capacity * 2;
@@ -87,9 +70,7 @@ static bool append(struct exchange *ex, struct field_list *list, struct span nam
 
 bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value)
 {
-    return valid_in(ex, list, name, value) &&
-           (list != &ex->meta || meta_fits(ex, name, value, false)) &&
-           append(ex, list, name, value);
+    return valid_in(ex, list, name, value) && append(ex, list, name, value);
 }
 
 /* Removes from items[from..) what is called `name`. */
@@ -108,8 +89,7 @@ static unsigned delete_from(struct field_list *list, unsigned from, struct span 
 
 bool field_set(struct exchange *ex, struct field_list *list, struct span name, struct span value)
 {
-    if (!valid_in(ex, list, name, value) ||
-        (list == &ex->meta && !meta_fits(ex, name, value, true))) {
+    if (!valid_in(ex, list, name, value)) {
         return false;
     }
     unsigned at = 0;
