@@ -3,6 +3,7 @@
 #include "server/buffer.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #define CAPACITY_MIN 1024u
@@ -10,11 +11,12 @@
 bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max)
 {
     size_t held = buffer_bytes(buffer);
-    if (more <= buffer->capacity - buffer->end) {
-        return true;
-    }
+    assert(bytes_max <= SIZE_MAX / 2);
     if (held > bytes_max || more > bytes_max - held) {
         return false;
+    }
+    if (more <= buffer->capacity - buffer->end) {
+        return true;
     }
     size_t capacity = CAPACITY_MIN;
     while (capacity < held + more) {
