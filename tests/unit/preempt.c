@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preemption: endless programs come back within a few ticks and end when their budget is spent,
+ * others run meanwhile, and a computation that was switched out many times has the result of one
+ * that never was. */
+#include <criterion/criterion.h>
+#include <time.h>
+
+#include "tests/support/asm.h"
+#include "tests/support/machine.h"
+
+enum { SLICE_MS_MAX = 1000 }; /* far above two ticks: test machines are busy */
+
+struct subject {
+    struct t_asm code;
+    struct vm_program *program;
+    struct vm_image *image;
+};
+
+static struct subject make(const struct vm_engine *engine, const char *text)
+{
+    struct subject s;
+    struct vm_diag diag;
+    cr_assert(t_assemble(&s.code, text, t_helpers, t_helper_count), "%s", s.code.error);
+    s.program = t_program(s.code.insns, s.code.count, &diag);
+    cr_assert(s.program, "%s", diag.text);
+    s.image = vm_image_create(engine, s.program, &diag);
+    cr_assert(s.image, "%s", diag.text);
+    return s;
+}
+
+static void drop(struct subject *s)
+{
+    vm_thread_forget(t_thread(), s->image);
+    vm_image_free(s->image);
+    vm_program_free(s->program);
+    t_asm_free(&s->code);
+}
+
+static uint64_t now_ms(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+#define BOTH_ENGINES(name)                                                                         \
+    Test(preempt, name##_interp, .timeout = 60)                                                    \
+    {                                                                                              \
+        name(&vm_interp);                                                                          \
+    }                                                                                              \
+    Test(preempt, name##_jit, .timeout = 60)                                                       \
+    {                                                                                              \
+        name(&jit_x86_64);                                                                         \
+    }
+
+/* ---- endless programs */
+
+/* Every shape of loop that a tick must be able to end. */
+static const char *const endless[] = {
+    "loop:\n ja loop\n",
+    "loop:\n gotol loop\n",
+    "loop:\n jeq r0, r0, loop\n exit\n",
+    "mov r6, 1\n loop:\n add r0, 1\n jne32 r6, 0, loop\n exit\n",
+    "loop:\n call minus_one\n ja loop\n",
+    "loop:\n mov r1, 1\n call sum5\n add r6, r0\n jne r0, 0, loop\n exit\n",
+    "loop:\n call f\n ja loop\n f:\n add r6, 1\n exit\n",
+    "lddw r6, &f\n loop:\n callx r6\n ja loop\n f:\n stdw [r10-8], 1\n exit\n",
+    "call f\n exit\n f:\n stxdw [r10-16], r10\n ja f\n",
+    "loop:\n mov r1, r10\n atomic_fetch_add [r10-8], r1\n ja loop\n",
+};
+
+static void endless_is_preempted_then_killed(const struct vm_engine *engine)
+{
+    enum { BUDGET_MS = 20 };
+    t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = BUDGET_MS});
+    for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
+        struct subject s = make(engine, endless[i]);
+        struct vm_run *run = vm_run_start(t_thread(), s.image, NULL, NULL);
+        uint64_t cpu = now_ms(CLOCK_THREAD_CPUTIME_ID);
+        unsigned slices = 0;
+        for (enum vm_state state = VM_STATE_PREEMPTED; state == VM_STATE_PREEMPTED; slices++) {
+            uint64_t start = now_ms(CLOCK_MONOTONIC);
+            state = vm_run_resume(run);
+            cr_expect_lt(now_ms(CLOCK_MONOTONIC) - start, SLICE_MS_MAX, "program %zu", i);
+            cr_assert(state == VM_STATE_PREEMPTED || state == VM_STATE_FAULT);
+        }
+        cpu = now_ms(CLOCK_THREAD_CPUTIME_ID) - cpu;
+        cr_expect_geq(slices, 3, "program %zu: %u slices", i, slices);
+        cr_expect_eq(vm_run_fault(run)->kind, VM_FAULT_BUDGET);
+        cr_expect_leq(cpu, 5 * BUDGET_MS, "program %zu ran %llu ms", i, (unsigned long long)cpu);
+        vm_run_free(run);
+        drop(&s);
+    }
+    t_thread_end();
+}
+BOTH_ENGINES(endless_is_preempted_then_killed)
+
+static void others_proceed(const struct vm_engine *engine)
+{
+    t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = 10000});
+    struct subject loop = make(engine, "loop:\n add r6, 1\n ja loop\n");
+    struct subject count = make(engine, "mov r1, 1000\n loop:\n add r0, r1\n sub r1, 1\n"
+                                        "jne r1, 0, loop\n exit\n");
+    struct vm_run *endless_run[2];
+    for (int i = 0; i < 2; i++)
+        endless_run[i] = vm_run_start(t_thread(), loop.image, NULL, NULL);
+    for (int turn = 0; turn < 20; turn++) {
+        for (int i = 0; i < 2; i++)
+            cr_assert_eq(vm_run_resume(endless_run[i]), VM_STATE_PREEMPTED);
+        struct vm_run *run = vm_run_start(t_thread(), count.image, NULL, NULL);
+        enum vm_state state;
+        while ((state = vm_run_resume(run)) == VM_STATE_PREEMPTED)
+            continue;
+        cr_assert_eq(state, VM_STATE_DONE);
+        cr_expect_eq(vm_run_result(run), 500500);
+        vm_run_free(run);
+    }
+    for (int i = 0; i < 2; i++)
+        vm_run_free(endless_run[i]); /* dropped where they are */
+    drop(&loop);
+    drop(&count);
+    t_thread_end();
+}
+BOTH_ENGINES(others_proceed)
+
+/* ---- same results */
+
+/* Keeps state in all registers, on two frames and in memory; divides, multiplies, shifts, calls. r1
+ * is guest memory, r3 the number of rounds. */
+static const char computation[] = "    mov r6, r1\n"
+                                  "    mov r9, r3\n"
+                                  "    lddw r7, 0x9e3779b97f4a7c15\n"
+                                  "    mov r8, 1\n"
+                                  "    mov r0, 0\n"
+                                  "round:\n"
+                                  "    mov r1, r7\n"
+                                  "    lsh r1, 13\n"
+                                  "    xor r7, r1\n"
+                                  "    mov r1, r7\n"
+                                  "    rsh r1, 7\n"
+                                  "    xor r7, r1\n"
+                                  "    mov r2, r7\n"
+                                  "    and r2, 56\n"
+                                  "    add r2, r6\n"
+                                  "    ldxdw r3, [r2+0]\n"
+                                  "    add r3, r7\n"
+                                  "    stxdw [r2+0], r3\n"
+                                  "    atomic_fetch_add [r2+0], r8\n"
+                                  "    mov r4, r9\n"
+                                  "    or r4, 1\n"
+                                  "    mov r5, r3\n"
+                                  "    div r5, r4\n"
+                                  "    smod32 r3, 1021\n"
+                                  "    arsh r4, r9\n"
+                                  "    stxdw [r10-8], r5\n"
+                                  "    mov r1, r3\n"
+                                  "    mov r2, r9\n"
+                                  "    call mix\n"
+                                  "    ldxdw r1, [r10-8]\n"
+                                  "    add r8, r0\n"
+                                  "    xor r8, r1\n"
+                                  "    jsgt r8, 0, positive\n"
+                                  "    neg r8\n"
+                                  "positive:\n"
+                                  "    mov r1, r9\n"
+                                  "    and r1, 255\n"
+                                  "    jne r1, 0, no_helper\n"
+                                  "    mov r1, r8\n"
+                                  "    mov r2, r7\n"
+                                  "    call sum5\n"
+                                  "    add r8, r0\n"
+                                  "no_helper:\n"
+                                  "    sub r9, 1\n"
+                                  "    jne r9, 0, round\n"
+                                  "    mov r0, r8\n"
+                                  "    exit\n"
+                                  "mix:\n"
+                                  "    stxdw [r10-8], r1\n"
+                                  "    mov r6, r2\n"
+                                  "    mul r6, r1\n"
+                                  "    ldxw r0, [r10-8]\n"
+                                  "    bswap64 r6\n"
+                                  "    add r0, r6\n"
+                                  "    exit\n";
+
+static struct t_outcome compute(const struct subject *s, uint64_t rounds, uint32_t tick_ms)
+{
+    static struct t_outcome outcome;
+    uint8_t memory[64] = {1, 2, 3};
+    struct t_input input = {.memory = memory, .memory_bytes = sizeof memory, .arg = {[2] = rounds}};
+    t_thread_with(&(struct vm_thread_config){.tick_ms = tick_ms, .budget_ms = 60000});
+    t_run(s->image, &input, &outcome);
+    t_thread_end();
+    return outcome;
+}
+
+/* Rounds that keep this engine busy for about 100 ms, and so many ticks. */
+static uint64_t enough_rounds(const struct subject *s)
+{
+    for (uint64_t rounds = 1 << 12;; rounds *= 2) {
+        uint64_t start = now_ms(CLOCK_MONOTONIC);
+        compute(s, rounds, 10000);
+        uint64_t took = now_ms(CLOCK_MONOTONIC) - start;
+        if (took >= 100)
+            return rounds;
+    }
+}
+
+static void preempted_result_is_the_same(const struct vm_engine *engine)
+{
+    struct subject s = make(engine, computation);
+    uint64_t rounds = enough_rounds(&s);
+    struct t_outcome calm = compute(&s, rounds, 10000);
+    cr_assert_eq(calm.state, VM_STATE_DONE);
+    cr_assert_eq(calm.preemptions, 0);
+    for (int i = 0; i < 5; i++) {
+        struct t_outcome busy = compute(&s, rounds, 1);
+        cr_expect_geq(busy.preemptions, 10, "only %u preemptions", busy.preemptions);
+        cr_expect_null(t_difference(&calm, &busy), "differs in %s", t_difference(&calm, &busy));
+    }
+    t_thread();
+    drop(&s);
+    t_thread_end();
+}
+BOTH_ENGINES(preempted_result_is_the_same)
+
+/* Two preempted runs of one image take turns and do not mix. */
+static void interleaved_runs_do_not_mix(const struct vm_engine *engine)
+{
+    struct subject s = make(engine, computation);
+    uint64_t rounds = enough_rounds(&s) / 2;
+    struct t_outcome calm = compute(&s, rounds, 10000);
+    struct vm_thread *thread =
+        t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = 60000});
+    struct vm_run *run[3];
+    enum vm_state state[3];
+    for (int i = 0; i < 3; i++) {
+        uint8_t *memory;
+        run[i] = vm_run_start(thread, s.image, NULL, NULL);
+        uint64_t args[5] = {vm_run_heap_alloc(run[i], 64, &memory), 64, rounds};
+        memory[0] = 1, memory[1] = 2, memory[2] = 3;
+        vm_run_set_args(run[i], args);
+        state[i] = VM_STATE_PREEMPTED;
+    }
+    for (bool busy = true; busy;) {
+        busy = false;
+        for (int i = 0; i < 3; i++) {
+            if (state[i] == VM_STATE_PREEMPTED)
+                state[i] = vm_run_resume(run[i]);
+            busy |= state[i] == VM_STATE_PREEMPTED;
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(state[i], VM_STATE_DONE);
+        cr_expect_eq(vm_run_result(run[i]), calm.r0, "run %d", i);
+        vm_run_free(run[i]);
+    }
+    drop(&s);
+    t_thread_end();
+}
+BOTH_ENGINES(interleaved_runs_do_not_mix)
