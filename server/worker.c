@@ -242,13 +242,23 @@ static void expire(struct worker *worker)
     }
 }
 
+/* Gives pending chains a go, oldest wait first, each at most once; those that do not fit into a
+ * tick have their go in a later turn, so that many busy scripts delay others no more than one does.
+ */
 static void resume_pending(struct worker *worker)
 {
-    struct conn *next;
-    for (struct conn *conn = worker->conns.lists[CONN_RUN].first; conn != NULL; conn = next) {
-        next = conn->next;
+    struct conn_list *pending = &worker->conns.lists[CONN_RUN];
+    const struct conn *last = pending->last;
+    uint64_t end_ms = worker->conns.now_ms + worker->options->tick_ms;
+    bool more = last != NULL;
+    while (more) {
+        struct conn *conn = pending->first;
         serve_resume(worker, conn);
+        if (conn->state == CONN_RUN) {
+            conn_restart_deadline(&worker->conns, conn); /* to the end of the list */
+        }
         worker_touch(worker, conn);
+        more = conn != last && now_ms() < end_ms;
     }
 }
 
