@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "server/date.h"
 #include "server/limits.h"
 #include "server/log.h"
 #include "server/pack.h"
@@ -28,6 +28,7 @@
 
 enum { CHUNK_BYTES = 64 << 10 };
 _Static_assert(LIM_TAR_PATH_BYTES < CHUNK_BYTES, "a path fits a chunk");
+_Static_assert(SITE_DATE_BYTES == DATE_BYTES + 1, "one size of dates");
 _Static_assert(LIM_TAR_PATH_BYTES <= UINT16_MAX, "path_bytes is 16 bits");
 
 struct chunk {
@@ -432,15 +433,5 @@ void site_file_etag(const struct site_file *file, char out[SITE_ETAG_BYTES])
 
 void site_file_last_modified(const struct site_file *file, char out[SITE_DATE_BYTES])
 {
-    static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    const time_t last = 253402300799; /* 9999-12-31 23:59:59 */
-    time_t seconds = file->mtime < 0 ? 0 : file->mtime > last ? last : file->mtime;
-    struct tm t;
-    gmtime_r(&seconds, &t);
-    /* The ranges tell the compiler that the text fits. */
-    snprintf(out, SITE_DATE_BYTES, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[t.tm_wday],
-             (unsigned)t.tm_mday % 100, months[t.tm_mon], ((unsigned)t.tm_year + 1900) % 10000,
-             (unsigned)t.tm_hour % 100, (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100);
+    date_format(file->mtime, out);
 }
