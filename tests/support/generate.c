@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program generator. A program is a list of functions, a function a list of items, an item one
+ * to some thirty instructions that make sense together; `emit_item` chooses. */
+#include "tests/support/generate.h"
+
+#include <string.h>
+
+#include "vm/limits.h"
+
+enum { FUNCTIONS_MAX = 4, FRAME_BYTES = 256, COUNTER = 9, ITEMS_MAX = 60, PATCHES_MAX = 16 };
+
+struct patch {
+    uint32_t insn;
+    unsigned callee;
+};
+
+struct generator {
+    struct t_code *code;
+    const uint8_t *bytes;
+    size_t length;
+    size_t at;
+    unsigned function; /* being written */
+    unsigned function_count;
+    bool in_loop;   /* COUNTER is taken */
+    unsigned depth; /* nesting of skips and loops */
+    uint32_t start[FUNCTIONS_MAX];
+    struct patch patch[PATCHES_MAX]; /* calls whose distance is not known yet */
+    unsigned patch_count;
+};
+
+static const int64_t edges[] = {
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    15,
+    16,
+    31,
+    32,
+    33,
+    63,
+    64,
+    127,
+    128,
+    255,
+    256,
+    1023,
+    4096,
+    0x7fff,
+    0x8000,
+    0xffff,
+    0x10000,
+    0x7fffffff,
+    0x80000000,
+    0xffffffff,
+    0x100000000,
+    0x123456789abcdef,
+    INT64_MAX,
+    INT64_MIN,
+    INT32_MIN,
+    -1,
+    -2,
+    -3,
+    -8,
+    -128,
+    -129,
+    -32768,
+    -65536,
+    0x00ff00ff00ff00ff,
+    (int64_t)0xffffffff00000000,
+    10,
+    100,
+    1000,
+    641,
+    0x55555555,
+};
+enum { EDGES = sizeof edges / sizeof *edges };
+
+/* ---- choices */
+
+static uint8_t byte(struct generator *g)
+{
+    return g->at < g->length ? g->bytes[g->at++] : 0;
+}
+
+static unsigned choose(struct generator *g, unsigned limit)
+{
+    return byte(g) % limit;
+}
+
+static bool one_in(struct generator *g, unsigned n)
+{
+    return byte(g) % n == n - 1; /* no, when the input has ended */
+}
+
+static uint64_t value64(struct generator *g)
+{
+    uint64_t value = 0;
+    if (!one_in(g, 4))
+        return (uint64_t)edges[choose(g, EDGES)];
+    for (int i = 0; i < 8; i++)
+        value = value << 8 | byte(g);
+    return value;
+}
+
+static int32_t value32(struct generator *g)
+{
+    return (int32_t)(uint32_t)value64(g);
+}
+
+/* A register that may be written here. */
+static unsigned writable(struct generator *g)
+{
+    unsigned reg = choose(g, 10);
+    return g->in_loop && reg == COUNTER ? 0 : reg;
+}
+
+static unsigned readable(struct generator *g)
+{
+    return choose(g, 11);
+}
+
+static unsigned emit(struct generator *g, enum vm_ix ix, unsigned dst, unsigned src, int off,
+                     int64_t imm)
+{
+    return t_emit(g->code, ix, dst, src, off, imm);
+}
+
+static bool full(const struct generator *g)
+{
+    return g->code->count >= T_GENERATED_INSNS_MAX || g->at >= g->length;
+}
+
+/* Some row of the group. */
+static enum vm_ix row_of(struct generator *g, enum vm_group group)
+{
+    unsigned ix = choose(g, VM_IX_COUNT);
+    while (vm_isa[ix].group != group)
+        ix = (ix + 1) % VM_IX_COUNT;
+    return (enum vm_ix)ix;
+}
+
+/* ---- memory */
+
+/* An address the program may access with `width` bytes, seldom a wild one. */
+static uint64_t address(struct generator *g, unsigned width, bool *is_wild)
+{
+    unsigned off = byte(g);
+    *is_wild = false;
+    switch (choose(g, 16)) {
+    case 0:
+    case 1:
+    case 2: return VM_STACK_TOP - width - off % (FRAME_BYTES - width);
+    case 3:
+    case 4: return VM_IMAGE_BASE + VM_PAGE_BYTES + off % (T_GENERATED_DATA - width);
+    case 5: return VM_IMAGE_BASE + off % (T_GENERATED_RODATA - width); /* a store faults */
+    case 6: return VM_STACK_TOP - VM_PAGE_BYTES + off % 16;
+    case 7:
+        *is_wild = one_in(g, 4);
+        if (*is_wild)
+            return value64(g);
+        break;
+    default: break;
+    }
+    return VM_HEAP_BASE + off % (T_GENERATED_MEMORY - 80 - width);
+}
+
+/* Puts such an address in a register, with a displacement to go with it. */
+static unsigned emit_address(struct generator *g, unsigned width, bool aligned, int *off)
+{
+    bool is_wild;
+    unsigned reg = writable(g);
+    uint64_t at = address(g, width, &is_wild);
+    *off = 0;
+    if (aligned && !is_wild && !one_in(g, 16))
+        at &= ~(uint64_t)(width - 1);
+    switch (choose(g, 6)) {
+    case 0: *off = (int8_t)byte(g); break;
+    case 1: *off = (int16_t)(byte(g) << 8 | 0x80); break;
+    case 2: at |= (uint64_t)byte(g) << 56 | (uint64_t)byte(g) << 32; break;
+    default: break;
+    }
+    if (!is_wild)
+        at = (at & 0xffffffff00000000) | (uint32_t)((uint32_t)at - (uint32_t)*off);
+    if (at <= INT32_MAX && one_in(g, 2))
+        emit(g, VM_IX_MOV64_IMM, reg, 0, 0, (int64_t)at);
+    else
+        t_emit_lddw(g->code, reg, at);
+    return reg;
+}
+
+/* A copy of r10 moved down, as compilers make for arrays. */
+static unsigned emit_frame_pointer(struct generator *g, unsigned width)
+{
+    unsigned reg = writable(g);
+    emit(g, VM_IX_MOV64_REG, reg, 10, 0, 0);
+    emit(g, VM_IX_ADD64_IMM, reg, 0, 0, -(int)(width + byte(g) % (FRAME_BYTES - width + 1)));
+    return reg;
+}
+
+static void emit_access(struct generator *g, enum vm_group group)
+{
+    enum vm_ix ix = row_of(g, group);
+    unsigned width = vm_isa[ix].width / 8;
+    bool aligned = group == VM_GROUP_ATOMIC;
+    bool load = group == VM_GROUP_LDX || group == VM_GROUP_LDSX;
+    unsigned base;
+    int off = 0;
+    switch (choose(g, 8)) {
+    case 0:
+    case 1:
+    case 2:
+        base = 10;
+        off = -(int)(width + byte(g) % (FRAME_BYTES - width));
+        off -= aligned ? (int)(off & (int)(width - 1)) : 0;
+        off = off < -FRAME_BYTES ? -FRAME_BYTES : off;
+        break;
+    case 3: base = emit_frame_pointer(g, width); break;
+    case 4:
+        if (one_in(g, 16)) { /* whatever is in the register */
+            base = choose(g, 10);
+            off = (int8_t)byte(g);
+            break;
+        }
+        /* fall through */
+    default: base = emit_address(g, width, aligned, &off);
+    }
+    if (load)
+        emit(g, ix, writable(g), base, off, 0);
+    else
+        emit(g, ix, base, group == VM_GROUP_ATOMIC ? writable(g) : readable(g), off, value32(g));
+}
+
+/* ---- arithmetic */
+
+static void emit_alu(struct generator *g)
+{
+    enum vm_ix ix = row_of(g, VM_GROUP_ALU);
+    emit(g, ix, writable(g), readable(g), 0, value32(g));
+}
+
+/* Sequences that compilers emit and a compiler of ours may treat as one. */
+static void emit_idiom(struct generator *g)
+{
+    unsigned a = writable(g), b = writable(g), count = choose(g, 64);
+    switch (choose(g, 9)) {
+    case 0: /* zero-extend */
+        emit(g, VM_IX_LSH64_IMM, a, 0, 0, 32);
+        emit(g, one_in(g, 2) ? VM_IX_ARSH64_IMM : VM_IX_RSH64_IMM, a, 0, 0, 32);
+        break;
+    case 1: /* rotate */
+        emit(g, VM_IX_MOV64_REG, b, a, 0, 0);
+        emit(g, VM_IX_LSH64_IMM, a, 0, 0, count);
+        emit(g, VM_IX_RSH64_IMM, b, 0, 0, 64 - (int)count);
+        emit(g, VM_IX_OR64_REG, a, b, 0, 0);
+        break;
+    case 2: /* rotate in 32 bits */
+        emit(g, VM_IX_MOV32_REG, b, a, 0, 0);
+        emit(g, VM_IX_LSH32_IMM, a, 0, 0, count & 31);
+        emit(g, VM_IX_RSH32_IMM, b, 0, 0, 32 - (int)(count & 31));
+        emit(g, VM_IX_OR32_REG, a, b, 0, 0);
+        break;
+    case 3: /* constant folding */
+        emit(g, VM_IX_MOV64_IMM, a, 0, 0, value32(g));
+        emit(g, row_of(g, VM_GROUP_ALU), a, a, 0, value32(g));
+        break;
+    case 4: /* dead and copied values */
+        emit(g, VM_IX_MOV64_REG, b, a, 0, 0);
+        emit(g, VM_IX_MOV64_REG, a, b, 0, 0);
+        emit(g, row_of(g, VM_GROUP_ALU), b, a, 0, value32(g));
+        break;
+    case 5: /* bytes put together */
+        emit(g, VM_IX_LDX8, a, 10, -16, 0);
+        emit(g, VM_IX_LDX8, b, 10, -15, 0);
+        emit(g, VM_IX_LSH64_IMM, b, 0, 0, 8);
+        emit(g, VM_IX_OR64_REG, b, a, 0, 0);
+        break;
+    case 6: /* 32-bit result, then used in 64 bits */
+        emit(g, VM_IX_MOV32_REG, a, b, 0, 0);
+        emit(g, VM_IX_ADD64_REG, a, a, 0, 0);
+        break;
+    case 7: /* three operands: copy, then change */
+        emit(g, one_in(g, 2) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG, a, b, 0, 0);
+        emit(g, row_of(g, VM_GROUP_ALU), a, readable(g), 0, value32(g));
+        break;
+    case 8: /* division by a constant */
+        emit(g,
+             (const enum vm_ix[]){VM_IX_DIV64_IMM, VM_IX_MOD64_IMM, VM_IX_DIV32_IMM,
+                                  VM_IX_MOD32_IMM, VM_IX_SDIV64_IMM, VM_IX_SMOD64_IMM,
+                                  VM_IX_SDIV32_IMM, VM_IX_SMOD32_IMM}[choose(g, 8)],
+             a, 0, 0, value32(g));
+        break;
+    }
+}
+
+/* ---- control flow */
+
+static void emit_item(struct generator *g);
+
+static void emit_items(struct generator *g, unsigned count)
+{
+    g->depth++;
+    for (unsigned i = 0; i < count && !full(g); i++)
+        emit_item(g);
+    g->depth--;
+}
+
+static void set_target(struct generator *g, uint32_t jump)
+{
+    struct vm_insn *insn = &g->code->insns[jump];
+    int32_t distance = (int32_t)(g->code->count - jump - 1);
+    if (vm_isa_find(insn) == VM_IX_JA32)
+        insn->imm = distance;
+    else
+        insn->off = (int16_t)distance;
+}
+
+static void emit_skip(struct generator *g)
+{
+    enum vm_ix ix = row_of(g, VM_GROUP_JMP);
+    unsigned dst = readable(g), src = readable(g);
+    uint32_t jump = emit(g, ix, dst, src, 0, value32(g));
+    emit_items(g, choose(g, 6));
+    if (one_in(g, 3)) { /* else */
+        uint32_t over = emit(g, one_in(g, 4) ? VM_IX_JA32 : VM_IX_JA, 0, 0, 0, 0);
+        set_target(g, jump);
+        emit_items(g, choose(g, 4));
+        set_target(g, over);
+    } else {
+        set_target(g, jump);
+    }
+}
+
+static void emit_loop(struct generator *g)
+{
+    static const enum vm_ix again[] = {VM_IX_JNE64_IMM,  VM_IX_JNE32_IMM,  VM_IX_JGT64_IMM,
+                                       VM_IX_JSGT64_IMM, VM_IX_JSGT32_IMM, VM_IX_JSET32_IMM};
+    if (g->in_loop)
+        return;
+    unsigned rounds = choose(g, 12) + 1;
+    unsigned condition = choose(g, sizeof again / sizeof *again);
+    emit(g, VM_IX_MOV64_IMM, COUNTER, 0, 0, rounds);
+    uint32_t top = g->code->count;
+    g->in_loop = true;
+    emit_items(g, choose(g, 6) + 1);
+    g->in_loop = false;
+    emit(g, one_in(g, 2) ? VM_IX_ADD64_IMM : VM_IX_ADD32_IMM, COUNTER, 0, 0, -1);
+    int back = (int)top - (int)g->code->count - 1;
+    emit(g, again[condition], COUNTER, 0, back,
+         again[condition] == VM_IX_JSET32_IMM ? INT32_MAX : 0);
+}
+
+static void emit_call(struct generator *g)
+{
+    unsigned callee = g->function + 1 + choose(g, FUNCTIONS_MAX);
+    if (one_in(g, 32))
+        callee = choose(g, g->function_count); /* recursion, ended by the depth limit */
+    if (callee >= g->function_count || g->patch_count == PATCHES_MAX)
+        return;
+    uint32_t insn;
+    if (one_in(g, 3)) {
+        unsigned reg = writable(g);
+        insn = g->code->count;
+        emit(g, VM_IX_LDDW_FUNC, reg, 0, 0, 0);
+        g->code->insns[g->code->count++] = (struct vm_insn){0};
+        if (one_in(g, 64))
+            emit(g, VM_IX_ADD64_IMM, reg, 0, 0, 8 * (int8_t)byte(g)); /* most likely no function */
+        emit(g, VM_IX_CALLX, reg, 0, 0, 0);
+    } else {
+        insn = emit(g, VM_IX_CALL_LOCAL, 0, 0, 0, 0);
+    }
+    g->patch[g->patch_count++] = (struct patch){insn, callee};
+}
+
+static unsigned helper_index(const char *name)
+{
+    for (unsigned i = 0; i < t_helper_count; i++)
+        if (!strcmp(t_helpers[i]->name, name))
+            return i;
+    return 0;
+}
+
+static void emit_span(struct generator *g, unsigned reg, unsigned length)
+{
+    emit(g, VM_IX_MOV64_IMM, reg, 0, 0,
+         (int64_t)VM_HEAP_BASE + byte(g) % (T_GENERATED_MEMORY - 80 - 16));
+    emit(g, VM_IX_MOV64_IMM, reg + 1, 0, 0, length);
+}
+
+static void emit_helper(struct generator *g)
+{
+    static const char *const one_span[] = {"sum_bytes", "fill", "reverse", "string_length"};
+    switch (choose(g, 8)) {
+    case 0:
+    case 1: emit(g, VM_IX_CALL, 0, 0, 0, helper_index("sum5")); break;
+    case 2: emit(g, VM_IX_CALL, 0, 0, 0, helper_index("minus_one")); break;
+    case 3: emit(g, VM_IX_CALL, 0, 0, 0, helper_index("wait_once")); break;
+    case 4:
+        emit_span(g, 1, choose(g, 16));
+        emit_span(g, 3, choose(g, 16));
+        emit(g, VM_IX_CALL, 0, 0, 0, helper_index("copy"));
+        break;
+    case 5:
+        if (one_in(g, 16)) /* with what the registers hold */
+            emit(g, VM_IX_CALL, 0, 0, 0, choose(g, t_helper_count));
+        break;
+    default:
+        emit_span(g, 1, choose(g, 16));
+        emit(g, VM_IX_CALL, 0, 0, 0, helper_index(one_span[choose(g, 4)]));
+    }
+}
+
+static void emit_item(struct generator *g)
+{
+    bool nested = g->depth > 4;
+    switch (choose(g, 24)) {
+    default: emit_alu(g); break;
+    case 8:
+    case 9: emit_idiom(g); break;
+    case 10: emit(g, row_of(g, VM_GROUP_END), writable(g), 0, 0, 0); break;
+    case 11: t_emit_lddw(g->code, writable(g), value64(g)); break;
+    case 12: emit(g, VM_IX_MOV64_IMM, writable(g), 0, 0, value32(g)); break;
+    case 13: emit_access(g, VM_GROUP_LDX); break;
+    case 14: emit_access(g, VM_GROUP_LDSX); break;
+    case 15: emit_access(g, VM_GROUP_ST); break;
+    case 16: emit_access(g, VM_GROUP_STX); break;
+    case 17: emit_access(g, VM_GROUP_ATOMIC); break;
+    case 18:
+    case 19: nested ? emit_alu(g) : emit_skip(g); break;
+    case 20: nested ? emit_alu(g) : emit_loop(g); break;
+    case 21: emit_call(g); break;
+    case 22: emit_helper(g); break;
+    case 23:
+        if (one_in(g, 16) && g->depth > 1)
+            emit(g, VM_IX_EXIT, 0, 0, 0, 0);
+        break;
+    }
+}
+
+/* ---- functions */
+
+static void emit_function(struct generator *g, unsigned function)
+{
+    g->function = function;
+    g->start[function] = g->code->count;
+    if (function == 0) /* values the engine cannot know: r1 is guest memory */
+        for (unsigned reg = 2; reg < 10; reg++)
+            emit(g, VM_IX_LDX64, reg, 1, 8 * (int)reg, 0);
+    emit_items(g, function == 0 ? ITEMS_MAX : choose(g, 12) + 1);
+    if (function == 0)
+        t_emit_report(g->code, VM_HEAP_BASE + T_GENERATED_MEMORY - 80);
+    else
+        emit(g, VM_IX_EXIT, 0, 0, 0, 0);
+}
+
+void t_generate(struct t_code *code, const uint8_t *bytes, size_t length)
+{
+    struct generator g = {.code = code, .bytes = bytes, .length = length};
+    code->count = 0;
+    g.function_count = choose(&g, FUNCTIONS_MAX) + 1;
+    for (unsigned f = 0; f < g.function_count; f++)
+        emit_function(&g, f);
+    for (unsigned i = 0; i < g.patch_count; i++) {
+        const struct patch *p = &g.patch[i];
+        code->insns[p->insn].imm = (int32_t)(g.start[p->callee] - p->insn - 1);
+    }
+}
+
+struct vm_program *t_generated_program(const struct t_code *code, struct vm_diag *diag)
+{
+    uint8_t rodata[T_GENERATED_RODATA], data[T_GENERATED_DATA / 2];
+    for (unsigned i = 0; i < sizeof rodata; i++)
+        rodata[i] = (uint8_t)(i * 37 + 11);
+    for (unsigned i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 151 + 128);
+    return vm_program_create(&(struct vm_program_desc){.name = "generated",
+                                                       .insns = code->insns,
+                                                       .insn_count = code->count,
+                                                       .helpers = t_helpers,
+                                                       .helper_count = t_helper_count,
+                                                       .rodata = rodata,
+                                                       .rodata_bytes = sizeof rodata,
+                                                       .data = data,
+                                                       .data_bytes = sizeof data,
+                                                       .data_bytes_total = T_GENERATED_DATA},
+                             diag);
+}
