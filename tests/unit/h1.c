@@ -314,17 +314,19 @@ struct good {
     bool expect_continue;
 };
 
-/* clang-format off */
 static const struct good good_heads[] = {
     {OK, "/", "h", H1_BODY_NONE, 0, true, false},
     {"\r\n" OK, "/", "h", H1_BODY_NONE, 0, true, false},
     {"\r\n\r\n" OK, "/", "h", H1_BODY_NONE, 0, true, false},
-    {"GET /a%20b?c=\"d\"|{}^`\\<> HTTP/1.1\r\n" HOST "\r\n", "/a%20b?c=\"d\"|{}^`\\<>", "h", H1_BODY_NONE, 0, true, false},
+    {"GET /a%20b?c=\"d\"|{}^`\\<> HTTP/1.1\r\n" HOST "\r\n", "/a%20b?c=\"d\"|{}^`\\<>", "h",
+     H1_BODY_NONE, 0, true, false},
     {"OPTIONS * HTTP/1.1\r\n" HOST "\r\n", "*", "h", H1_BODY_NONE, 0, true, false},
     {"abc-DEF_1 / HTTP/1.1\r\n" HOST "\r\n", "/", "h", H1_BODY_NONE, 0, true, false},
-    {"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF / HTTP/1.1\r\n" HOST "\r\n", "/", "h", H1_BODY_NONE, 0, true, false},
+    {"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF / HTTP/1.1\r\n" HOST "\r\n", "/", "h", H1_BODY_NONE, 0, true,
+     false},
     /* absolute-form */
-    {"GET http://a.b:81/c?d HTTP/1.1\r\n" HOST "\r\n", "/c?d", "a.b:81", H1_BODY_NONE, 0, true, false},
+    {"GET http://a.b:81/c?d HTTP/1.1\r\n" HOST "\r\n", "/c?d", "a.b:81", H1_BODY_NONE, 0, true,
+     false},
     {"GET HTTPS://a HTTP/1.1\r\n" HOST "\r\n", "/", "a", H1_BODY_NONE, 0, true, false},
     {"GET http://a?b/c HTTP/1.1\r\n" HOST "\r\n", "?b/c", "a", H1_BODY_NONE, 0, true, false},
     {"GET http://a/ HTTP/1.0\r\n\r\n", "/", "a", H1_BODY_NONE, 0, false, false},
@@ -338,25 +340,31 @@ static const struct good good_heads[] = {
     /* Connection */
     {GET HOST "Connection: close\r\n\r\n", "/", "h", H1_BODY_NONE, 0, false, false},
     {GET HOST "Connection: x , CLOSE,\r\n\r\n", "/", "h", H1_BODY_NONE, 0, false, false},
-    {GET HOST "Connection: keep-alive\r\nConnection: close\r\n\r\n", "/", "h", H1_BODY_NONE, 0, false, false},
+    {GET HOST "Connection: keep-alive\r\nConnection: close\r\n\r\n", "/", "h", H1_BODY_NONE, 0,
+     false, false},
     {GET HOST "Connection: closed, xclose\r\n\r\n", "/", "h", H1_BODY_NONE, 0, true, false},
     {GET HOST "Connection:\r\n\r\n", "/", "h", H1_BODY_NONE, 0, true, false},
     {"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/", "", H1_BODY_NONE, 0, true, false},
-    {"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", "/", "", H1_BODY_NONE, 0, false, false},
+    {"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", "/", "", H1_BODY_NONE, 0, false,
+     false},
     /* framing */
     {GET HOST "Content-Length: 0\r\n\r\n", "/", "h", H1_BODY_NONE, 0, true, false},
     {GET HOST "content-length:12\r\n\r\n", "/", "h", H1_BODY_LENGTH, 12, true, false},
-    {GET HOST "Content-Length: 0000000000000000000000007\r\n\r\n", "/", "h", H1_BODY_LENGTH, 7, true, false},
-    {GET HOST "Content-Length: 9223372036854775807\r\n\r\n", "/", "h", H1_BODY_LENGTH, INT64_MAX, true, false},
+    {GET HOST "Content-Length: 0000000000000000000000007\r\n\r\n", "/", "h", H1_BODY_LENGTH, 7,
+     true, false},
+    {GET HOST "Content-Length: 9223372036854775807\r\n\r\n", "/", "h", H1_BODY_LENGTH, INT64_MAX,
+     true, false},
     {GET HOST "Transfer-Encoding: Chunked\r\n\r\n", "/", "h", H1_BODY_CHUNKED, 0, true, false},
     /* Expect */
-    {GET HOST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n", "/", "h", H1_BODY_LENGTH, 1, true, true},
+    {GET HOST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n", "/", "h", H1_BODY_LENGTH, 1,
+     true, true},
     {GET HOST "Expect: 100-continue\r\n\r\n", "/", "h", H1_BODY_NONE, 0, true, false},
-    {"GET / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", "/", "", H1_BODY_LENGTH, 1, false, false},
+    {"GET / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", "/", "", H1_BODY_LENGTH,
+     1, false, false},
     /* values */
-    {GET HOST "a:\r\nb: \r\nc: \xc3\xa9\t \"x\"\r\n!#$%&'*+-.^_`|~9: d\r\n\r\n", "/", "h", H1_BODY_NONE, 0, true, false},
+    {GET HOST "a:\r\nb: \r\nc: \xc3\xa9\t \"x\"\r\n!#$%&'*+-.^_`|~9: d\r\n\r\n", "/", "h",
+     H1_BODY_NONE, 0, true, false},
 };
-/* clang-format on */
 
 Test(h1, good_heads_are_taken)
 {
