@@ -63,6 +63,9 @@ $(O)/libzsvm.a: $(VM_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 $(O)/libserver.a: $(SERVER_OBJ)
 	@rm -f $@ && ar rcs $@ $^
+# An archive, so that a fuzz harness takes what it uses and not what needs the unit test library.
+$(O)/libsupport.a: $(SUPPORT_OBJ)
+	@rm -f $@ && ar rcs $@ $^
 $(O)/zeroserve: $(O)/server/main.c.o $(O)/libserver.a $(O)/libzsvm.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SERVER_LIBS)
 $(O)/zs-vm: $(call obj,$(TOOL_SRC)) $(O)/libserver.a $(O)/libzsvm.a
@@ -83,12 +86,12 @@ $(O)/server/sdk_text.S.o: $(O)/gen/zeroserve_sdk.h
 
 # ---- tests ------------------------------------------------------------------------------------------------------
 
-$(O)/tests/%: $(O)/tests/unit/%.c.o $(SUPPORT_OBJ) $(O)/libserver.a $(O)/libzsvm.a
+$(O)/tests/%: $(O)/tests/unit/%.c.o $(O)/libsupport.a $(O)/libserver.a $(O)/libzsvm.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcriterion $(SERVER_LIBS)
 # A fuzz harness runs its corpus and a fixed share of random inputs by itself; built by clang it is a libFuzzer target.
 FUZZ_MAIN ?= $(O)/fuzz/replay.c.o
-$(O)/fuzz/%: $(O)/fuzz/%.c.o $(FUZZ_MAIN) $(SUPPORT_OBJ) $(O)/libserver.a $(O)/libzsvm.a
+$(O)/fuzz/%: $(O)/fuzz/%.c.o $(FUZZ_MAIN) $(O)/libsupport.a $(O)/libserver.a $(O)/libzsvm.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SERVER_LIBS)
 
