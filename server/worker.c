@@ -80,6 +80,16 @@ static void open_spare(struct worker *worker)
     worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* An idle connection makes way for a new one. */
+static bool evict_idle(struct worker *worker)
+{
+    struct conn *oldest = worker->conns.lists[CONN_IDLE].first;
+    if (oldest != NULL) {
+        serve_close(worker, oldest);
+    }
+    return oldest != NULL;
+}
+
 /* Without a free descriptor a waiting client would neither be served nor turned away. */
 static void shed_client(struct worker *worker)
 {
@@ -96,12 +106,8 @@ static void shed_client(struct worker *worker)
 
 static void add_connection(struct worker *worker, int fd)
 {
-    struct conn *oldest = worker->conns.lists[CONN_IDLE].first;
-    bool full = worker->conns.live >= worker->connections_max;
-    if (full && oldest != NULL) {
-        serve_close(worker, oldest);
-    }
-    struct conn *conn = full && oldest == NULL ? NULL : conn_open(&worker->conns, fd);
+    bool full = worker->conns.live >= worker->connections_max && !evict_idle(worker);
+    struct conn *conn = full ? NULL : conn_open(&worker->conns, fd);
     if (conn == NULL) {
         ring_close(worker->ring, fd);
         return;
@@ -132,7 +138,7 @@ static void accepted(struct worker *worker, const struct ring_event *event)
         return;
     }
     log_line("accept: %s", strerror(error));
-    if (error == EMFILE || error == ENFILE) {
+    if ((error == EMFILE || error == ENFILE) && !evict_idle(worker)) {
         shed_client(worker);
     }
     worker->accept_retry_ms = worker->conns.now_ms + LIM_ACCEPT_RETRY_MS;
