@@ -229,17 +229,20 @@ static bool any_failed(const struct server *server)
 
 /* ---- signals ---- */
 
-/* Blocked before threads start, so that only the descriptor gets them. */
+/* Blocked before threads start, which inherit it. Those that end the server come by the descriptor;
+ * SIGPIPE and SIGHUP mean nothing here and are never delivered. */
 static int open_signals(void)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    sigset_t ending;
+    sigset_t blocked;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGINT);
+    blocked = ending;
+    sigaddset(&blocked, SIGPIPE);
+    sigaddset(&blocked, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    return signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* The signal that came, or 0. */

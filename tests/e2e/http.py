@@ -568,6 +568,16 @@ def addresses_that_do_not_work(server):
 
 
 @case
+def hangup_changes_nothing(server):
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(0.05)
+    client = server.connect()
+    client.sendall(GOOD)
+    assert Answers(client).next()[2] == SMALL
+    client.close()
+
+
+@case
 def the_server_ends_clean(server):
     """Last: with ASan this is where leaks show."""
     assert server.stop() == 0, server.output()[-2000:]
