@@ -10,9 +10,9 @@
  *
  * Random input I depends on seed, corpus and I alone, so that a failure can be played again. Inputs
  * run in a child process; the one in hand lies in shared memory. When the child dies or hangs, the
- * parent names that input, keeps a copy as <harness>-fail-<n>, and goes on with the next in a new
- * child. The last line is "N passed, N failed": a corpus file counts one, all random inputs
- * together count one, each failing input counts one.
+ * parent names that input, keeps a copy beside the program as <harness>-fail-<n>, and goes on with
+ * the next in a new child. The last line is "N passed, N failed": a corpus file counts one, all
+ * random inputs together count one, each failing input counts one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -43,6 +43,7 @@ struct file {
 };
 
 struct options {
+    const char *program; /* as it was called; failing inputs are kept beside it */
     const char *name;
     char corpus[512];
     uint64_t runs;
@@ -247,8 +248,8 @@ static bool child_ok(pid_t child, char *why, size_t why_bytes)
 
 static void report(const struct options *options, unsigned failure, const char *why)
 {
-    char path[256];
-    snprintf(path, sizeof path, "%s-fail-%u", options->name, failure);
+    char path[1024];
+    snprintf(path, sizeof path, "%s-fail-%u", options->program, failure);
     FILE *out = fopen(path, "wb");
     if (out) {
         fwrite(shared->bytes, 1, shared->length, out);
@@ -354,6 +355,7 @@ int main(int argc, char **argv)
 {
     struct options options = {.runs = RUNS_DEFAULT, .seed = 1};
     const char *slash = strrchr(argv[0], '/');
+    options.program = argv[0];
     options.name = slash ? slash + 1 : argv[0];
     snprintf(options.corpus, sizeof options.corpus, "fuzz/corpus/%s", options.name);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

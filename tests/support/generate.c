@@ -145,7 +145,7 @@ static enum vm_ix row_of(struct generator *g, enum vm_group group)
 /* ---- memory */
 
 /* An address the program may access with `width` bytes, seldom a wild one. */
-static uint64_t address(struct generator *g, unsigned width, bool *is_wild)
+static uint64_t address(struct generator *g, unsigned width, bool load, bool *is_wild)
 {
     unsigned off = byte(g);
     *is_wild = false;
@@ -155,8 +155,14 @@ static uint64_t address(struct generator *g, unsigned width, bool *is_wild)
     case 2: return VM_STACK_TOP - width - off % (FRAME_BYTES - width);
     case 3:
     case 4: return VM_IMAGE_BASE + VM_PAGE_BYTES + off % (T_GENERATED_DATA - width);
-    case 5: return VM_IMAGE_BASE + off % (T_GENERATED_RODATA - width); /* a store faults */
-    case 6: return VM_STACK_TOP - VM_PAGE_BYTES + off % 16;
+    case 5:
+        if (load || one_in(g, 8)) /* a store faults */
+            return VM_IMAGE_BASE + off % (T_GENERATED_RODATA - width);
+        break;
+    case 6:
+        if (one_in(g, 8)) /* around the end of what is mapped, mostly */
+            return VM_STACK_TOP - VM_PAGE_BYTES + off % 16 - 8;
+        break;
     case 7:
         *is_wild = one_in(g, 4);
         if (*is_wild)
@@ -168,13 +174,13 @@ static uint64_t address(struct generator *g, unsigned width, bool *is_wild)
 }
 
 /* Puts such an address in a register, with a displacement to go with it. */
-static unsigned emit_address(struct generator *g, unsigned width, bool aligned, int *off)
+static unsigned emit_address(struct generator *g, unsigned width, enum vm_group group, int *off)
 {
     bool is_wild;
     unsigned reg = writable(g);
-    uint64_t at = address(g, width, &is_wild);
+    uint64_t at = address(g, width, group == VM_GROUP_LDX || group == VM_GROUP_LDSX, &is_wild);
     *off = 0;
-    if (aligned && !is_wild && !one_in(g, 16))
+    if (group == VM_GROUP_ATOMIC && !is_wild && !one_in(g, 32))
         at &= ~(uint64_t)(width - 1);
     switch (choose(g, 6)) {
     case 0: *off = (int8_t)byte(g); break;
@@ -192,11 +198,12 @@ static unsigned emit_address(struct generator *g, unsigned width, bool aligned, 
 }
 
 /* A copy of r10 moved down, as compilers make for arrays. */
-static unsigned emit_frame_pointer(struct generator *g, unsigned width)
+static unsigned emit_frame_pointer(struct generator *g, unsigned width, bool aligned)
 {
+    unsigned below = width + byte(g) % (FRAME_BYTES - width + 1);
     unsigned reg = writable(g);
     emit(g, VM_IX_MOV64_REG, reg, 10, 0, 0);
-    emit(g, VM_IX_ADD64_IMM, reg, 0, 0, -(int)(width + byte(g) % (FRAME_BYTES - width + 1)));
+    emit(g, VM_IX_ADD64_IMM, reg, 0, 0, -(int)(aligned ? below & ~(width - 1) : below));
     return reg;
 }
 
@@ -217,7 +224,7 @@ static void emit_access(struct generator *g, enum vm_group group)
         off -= aligned ? (int)(off & (int)(width - 1)) : 0;
         off = off < -FRAME_BYTES ? -FRAME_BYTES : off;
         break;
-    case 3: base = emit_frame_pointer(g, width); break;
+    case 3: base = emit_frame_pointer(g, width, aligned); break;
     case 4:
         if (one_in(g, 16)) { /* whatever is in the register */
             base = choose(g, 10);
@@ -225,7 +232,7 @@ static void emit_access(struct generator *g, enum vm_group group)
             break;
         }
         /* fall through */
-    default: base = emit_address(g, width, aligned, &off);
+    default: base = emit_address(g, width, group, &off);
     }
     if (load)
         emit(g, ix, writable(g), base, off, 0);
