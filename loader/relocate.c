@@ -39,26 +39,21 @@ static bool has_value(const struct ld_symbol *symbol)
            symbol->section < SHN_LORESERVE && symbol->value != 0;
 }
 
-/* What a place holds before it is relocated, in bytes (calls: instructions). Places outside their
- * section hold 0; relocating them is refused later. */
-static int64_t content(const struct ld_section *in, const Elf64_Rel *rel)
+/* What the instruction at a relocation holds: bytes for lddw, instructions for a call. Places
+ * outside their section hold 0; relocating them is refused later. */
+static int64_t held_by(const struct ld_section *code, const Elf64_Rel *rel)
 {
-    uint32_t type = ELF64_R_TYPE(rel->r_info);
-    bool is_wide = in->kind != LD_CODE && (type == R_POINTER || type == R_GNU_POINTER);
-    size_t at = in->kind == LD_CODE ? offsetof(struct vm_insn, imm) : 0;
-    int64_t wide = 0;
-    int32_t narrow = 0;
+    struct vm_insn insn = {0};
 
-    if (!in->bytes || rel->r_offset > in->size || in->size - rel->r_offset < sizeof wide) {
-        return 0;
+    if (rel->r_offset <= code->size && code->size - rel->r_offset >= sizeof insn) {
+        memcpy(&insn, code->bytes + rel->r_offset, sizeof insn);
     }
-    memcpy(&wide, in->bytes + rel->r_offset, sizeof wide);
-    memcpy(&narrow, in->bytes + rel->r_offset + at, sizeof narrow);
-    return is_wide ? wide : (int64_t)narrow + (type == R_CALL);
+    return (int64_t)insn.imm + (ELF64_R_TYPE(rel->r_info) == R_CALL);
 }
 
-/* Does this table speak for values in places (1), against (-1), or neither (0)? An assembler that
- * does not add them leaves at least one place below its symbol's value, commonly at 0. */
+/* Does this table speak for values in places (1), against (-1), or neither (0)? In code they are
+ * there if every place holds at least its symbol's value: compilers that leave them out write plain
+ * calls and addends of 0. In data the number of the relocation tells. */
 static int judge_table(const struct ld_linker *l, const struct ld_section *table)
 {
     const struct ld_section *in = &l->object.sections[table->info];
@@ -71,10 +66,14 @@ static int judge_table(const struct ld_linker *l, const struct ld_section *table
         Elf64_Rel rel;
         memcpy(&rel, table->bytes + at, sizeof rel);
         uint64_t index = ELF64_R_SYM(rel.r_info);
-        if (index < l->object.symbol_count && has_value(&l->object.symbols[index])) {
-            if (content(in, &rel) < (int64_t)l->object.symbols[index].value) {
-                return -1;
-            }
+        if (index >= l->object.symbol_count || !has_value(&l->object.symbols[index])) {
+            continue;
+        }
+        if (in->kind == LD_CODE && held_by(in, &rel) < (int64_t)l->object.symbols[index].value) {
+            return -1;
+        }
+        uint32_t type = ELF64_R_TYPE(rel.r_info);
+        if (in->kind == LD_CODE || type == R_GNU_POINTER || type == R_GNU_POINTER32) {
             verdict = 1;
         }
     }

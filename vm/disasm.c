@@ -44,10 +44,11 @@ static bool second_slot_ok(const struct vm_insn *slot)
 /* The second operand: a register or a number. */
 static const char *source(const struct line *l, char text[static 16])
 {
-    if (l->row->source == VM_SOURCE_REG)
+    if (l->row->source == VM_SOURCE_REG) {
         snprintf(text, 16, "r%u", l->insn->src);
-    else
+    } else {
         snprintf(text, 16, "%" PRId32, l->insn->imm);
+    }
     return text;
 }
 
@@ -59,8 +60,9 @@ static int64_t target_of(const struct line *l, int64_t distance)
 /* Name of the function that starts at `target`, or NULL. */
 static const char *function_name(const struct line *l, int64_t target)
 {
-    if (!l->program || target < 0 || target >= VM_NO_INSN)
+    if (!l->program || target < 0 || target >= VM_NO_INSN) {
         return NULL;
+    }
     const struct vm_function *f = vm_program_function_at(l->program, (uint32_t)target);
     return f && f->start == (uint32_t)target && f->name[0] ? f->name : NULL;
 }
@@ -68,11 +70,12 @@ static const char *function_name(const struct line *l, int64_t target)
 static void print_alu(const struct line *l)
 {
     char operand[16];
-    if (l->row->source == VM_SOURCE_NONE)
+    if (l->row->source == VM_SOURCE_NONE) {
         snprintf(l->out, l->out_bytes, "%s r%u", l->row->mnemonic, l->insn->dst);
-    else
+    } else {
         snprintf(l->out, l->out_bytes, "%s r%u, %s", l->row->mnemonic, l->insn->dst,
                  source(l, operand));
+    }
 }
 
 static void print_load(const struct line *l)
@@ -106,10 +109,11 @@ static void print_function(const struct line *l, const char *before)
 {
     int64_t target = target_of(l, l->insn->imm);
     const char *name = function_name(l, target);
-    if (name)
+    if (name) {
         snprintf(l->out, l->out_bytes, "%s%s", before, name);
-    else
+    } else {
         snprintf(l->out, l->out_bytes, "%s%+" PRId32 " -> %" PRId64, before, l->insn->imm, target);
+    }
 }
 
 static void print_call(const struct line *l)
@@ -122,11 +126,12 @@ static void print_call(const struct line *l)
         print_function(l, before);
     } else {
         uint32_t helper = (uint32_t)l->insn->imm;
-        if (l->program && helper < vm_program_helper_count(l->program))
+        if (l->program && helper < vm_program_helper_count(l->program)) {
             snprintf(l->out, l->out_bytes, "%s%s", before,
                      vm_program_helper(l->program, helper)->name);
-        else
+        } else {
             snprintf(l->out, l->out_bytes, "%s%" PRId32, before, l->insn->imm);
+        }
     }
 }
 
@@ -164,8 +169,9 @@ uint32_t vm_disasm(const struct vm_program *program, const struct vm_insn *insns
                    uint32_t index, char *out, size_t out_bytes)
 {
     if (index >= count) {
-        if (out_bytes)
+        if (out_bytes) {
             out[0] = '\0';
+        }
         return 1;
     }
     const struct vm_insn *insn = &insns[index];

@@ -178,6 +178,7 @@ Test(loader, data_of_every_kind)
         expect(p, "tables", 2, 'g' * 1000 + 70 + 3);
         expect(p, "zeros", 5, 531);
         expect(p, "others", 1, 11 + 23 + 200);
+        expect(p, "pointer_inside", 5, 9);
     }
 }
 
@@ -223,6 +224,35 @@ Test(loader, unused_maps_and_licences_are_no_data)
     struct vm_program *p = load(&o);
     cr_expect_eq(vm_program_data_bytes(p), 0);
     expect(p, "test.xdp", 0, 2);
+    vm_program_free(p);
+    free(o.bytes);
+}
+
+static struct object read_file(const char *path)
+{
+    struct object o = {malloc(1 << 16), 0};
+    FILE *file = fopen(path, "rb");
+    cr_assert_not_null(file, "%s", path);
+    o.length = fread(o.bytes, 1, 1 << 16, file);
+    fclose(file);
+    return o;
+}
+
+/* bpf-gcc 12 and GNU as 2.40 made these of data.c and sections.c. */
+Test(loader, objects_of_gnu_tools)
+{
+    struct object o = read_file("fuzz/corpus/loader/gnu-data.elf");
+    struct vm_program *p = load(&o);
+    expect(p, "strings", 1, ('o' * 31 + 'n') * 31 + 'e');
+    expect(p, "tables", 1, 'b' * 1000 + 70 + 2);
+    expect(p, "zeros", 5, 531);
+    expect(p, "others", 1, 11 + 23 + 200);
+    vm_program_free(p);
+    free(o.bytes);
+    o = read_file("fuzz/corpus/loader/gnu-sections.elf");
+    p = load(&o);
+    expect(p, "first_entry", 2, 8 + 4);
+    expect(p, "second_entry", 2, (8 + 1) * 2 + 9);
     vm_program_free(p);
     free(o.bytes);
 }

@@ -52,3 +52,12 @@ __attribute__((section("test.others"))) u64 others(u64 i)
     mine[1] += i;
     return mine[0] + mine[1] + weights[i % 3] + (maybe ? 1000 : 0) + (&missing ? 2000 : 0);
 }
+
+/* A pointer into a global variable that does not begin its section. */
+int padding[4] = {1, 2, 3, 4};
+int *inside = &padding[3];
+
+__attribute__((section("test.inside"))) u64 pointer_inside(u64 i)
+{
+    return (u64)*inside + i;
+}
