@@ -87,12 +87,14 @@ static bool clang_has_stack_flag(void)
     return answer == 1;
 }
 
+/* -fno-builtin: what clang takes for memcpy and the like and cannot expand, clang 14 refuses to
+ * call; left alone it is a call of our helper. */
 static int run_clang(const struct job *job)
 {
     const char *stack = clang_has_stack_flag() ? "-bpf-stack-size=8192" : NULL;
     const char *const argv[] = {
         /* clang-format off */
-        "clang", "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fno-ident",
+        "clang", "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fno-ident", "-fno-builtin",
         "-fdebug-compilation-dir=.", job->map_temporary, job->map_folder,
         "-I", job->temporary, "-c", job->name, "-o", job->object,
         stack != NULL ? "-mllvm" : NULL, stack, NULL,
