@@ -26,9 +26,8 @@
  *
  * A script is plain C or C++ and needs nothing but this file. `zeroserve --pack` compiles it; by
  * hand it is
- *   clang -target bpf -mcpu=v3 -O2 -g -c 10-hello.c
- * Clang inlines memcpy, memset and memmove of a constant size and refuses to call them for other
- * sizes unless told -fno-builtin; zs_memcpy and zs_memset always work.
+ *   clang -target bpf -mcpu=v3 -O2 -g -fno-builtin -c 10-hello.c
+ * Without -fno-builtin clang refuses to call memcpy, memset and memmove where it cannot expand them.
  */
 #ifndef ZEROSERVE_H
 #define ZEROSERVE_H
@@ -152,11 +151,14 @@ extern "C" {
  * to make for eBPF. */
 #define ZS_KEEP_LOOP_ __asm__ __volatile__("")
 
-/* Length without the NUL. */
+/* Length without the NUL; of a literal it is a constant. */
 ZS_TEXT_FUNCTION_ size_t zs_strlen(const char *s)
 {
     size_t n = 0;
 
+    if (__builtin_constant_p(__builtin_strlen(s))) {
+        return __builtin_strlen(s);
+    }
     while (s[n] != '\0') {
         n++;
         ZS_KEEP_LOOP_;
