@@ -28,6 +28,8 @@ struct script_chain {
     unsigned script; /* the one that runs, or is next */
     unsigned entry;  /* of its entries */
     struct vm_run *run;
+    uint64_t budget_left_ns; /* after the last run: a request has one budget, not each script */
+    bool has_run;
     struct helper_state state;
 };
 
@@ -104,6 +106,7 @@ static void fail_closed(struct exchange *ex)
 static void end_run(struct script_chain *chain)
 {
     helper_log_finish(&chain->state);
+    chain->budget_left_ns = vm_run_budget_left(chain->run);
     vm_run_free(chain->run);
     chain->run = NULL;
     chain->host->live--;
@@ -128,6 +131,10 @@ static bool start_run(struct script_chain *chain)
     if (chain->run == NULL) {
         return false;
     }
+    if (chain->has_run) {
+        vm_run_set_budget(chain->run, chain->budget_left_ns);
+    }
+    chain->has_run = true;
     chain->host->live++;
     chain->state.script = script->name;
     return true;

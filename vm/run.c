@@ -257,6 +257,16 @@ void vm_run_set_trace(struct vm_run *run, vm_trace_fn *fn, void *trace_context)
     context->trace_context = trace_context;
 }
 
+void vm_run_set_budget(struct vm_run *run, uint64_t ns)
+{
+    run->budget_left_ns = ns;
+}
+
+uint64_t vm_run_budget_left(const struct vm_run *run)
+{
+    return run->budget_left_ns;
+}
+
 static uint64_t thread_time_ns(void)
 {
     struct timespec now;
@@ -277,6 +287,7 @@ static void charge(struct vm_run *run)
         run->budget_left_ns -= used;
         return;
     }
+    run->budget_left_ns = 0;
     vm_run_set_fault(run, VM_FAULT_BUDGET, 0, vm_arena_context(&run->arena)->insn);
     run->state = VM_STATE_FAULT;
 }

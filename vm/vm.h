@@ -271,6 +271,11 @@ VM_API uint32_t vm_run_heap_alloc(struct vm_run *run, uint32_t bytes, uint8_t **
  * resume, and only for images of vm_interp. */
 typedef void vm_trace_fn(void *trace_context, uint32_t insn, const uint64_t regs[11]);
 VM_API void vm_run_set_trace(struct vm_run *run, vm_trace_fn *fn, void *trace_context);
+/* Processor time the run may still use before it ends with VM_FAULT_BUDGET, nanoseconds. Set it
+ * before the first resume to share one budget between runs; the default is budget_ms of the thread.
+ * Time is charged when a tick takes the processor away, so what is shorter than a tick is free. */
+VM_API void vm_run_set_budget(struct vm_run *run, uint64_t ns);
+VM_API uint64_t vm_run_budget_left(const struct vm_run *run);
 VM_API enum vm_state vm_run_resume(struct vm_run *run) VM_MUST_USE;
 VM_API uint64_t vm_run_result(const struct vm_run *run);
 VM_API const struct vm_fault *vm_run_fault(const struct vm_run *run);

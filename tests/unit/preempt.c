@@ -259,3 +259,28 @@ static void interleaved_runs_do_not_mix(const struct vm_engine *engine)
     t_thread_end();
 }
 BOTH_ENGINES(interleaved_runs_do_not_mix)
+
+/* ---- budgets shared between runs */
+
+/* What one run leaves is what the next may use: together they end where one alone would. */
+static void budget_passes_from_run_to_run(const struct vm_engine *engine)
+{
+    enum { BUDGET_MS = 30 };
+    t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = BUDGET_MS});
+    struct subject s = make(engine, "loop:\n ja loop\n");
+    uint64_t left = BUDGET_MS * 1000000ull;
+    bool spent = false;
+    for (unsigned runs = 0; !spent; runs++) {
+        cr_assert_lt(runs, BUDGET_MS, "every tick charges something");
+        struct vm_run *run = vm_run_start(t_thread(), s.image, NULL, NULL);
+        vm_run_set_budget(run, left);
+        spent = vm_run_resume(run) == VM_STATE_FAULT;
+        cr_assert_lt(vm_run_budget_left(run), left);
+        left = vm_run_budget_left(run);
+        vm_run_free(run);
+    }
+    cr_expect_eq(left, 0);
+    drop(&s);
+    t_thread_end();
+}
+BOTH_ENGINES(budget_passes_from_run_to_run)
