@@ -50,7 +50,7 @@ static void scan_op(struct scan *scan, const struct vm_op *op)
         if (row->source == VM_SOURCE_REG && from_copy) {
             scan->copies |= 1u << op->dst;
         } else if (op->ix == VM_IX_ADD64_IMM && (scan->copies >> op->dst & 1) != 0) {
-            note_depth(scan, op->imm);
+            note_depth(scan, op->imm >= -(int64_t)VM_FRAME_LOCALS_BYTES ? op->imm : 0);
         }
         break;
     case VM_GROUP_END:
@@ -158,7 +158,7 @@ static void walk_from(const struct vm_program *p, struct walk *w, uint32_t root)
         }
         w->state[f] = 2;
         if (w->bytes[f] > VM_STACK_BYTES) {
-            w->bytes[f] = VM_STACK_BYTES + 1; /* saturate: it is refused anyway */
+            w->bytes[f] = VM_STACK_BYTES; /* more makes no difference */
         }
         if (depth == 0) {
             return;
@@ -167,7 +167,9 @@ static void walk_from(const struct vm_program *p, struct walk *w, uint32_t root)
     }
 }
 
-static enum vm_error measure_stack(struct vm_program *p, struct walk *w, struct vm_diag *diag)
+/* Frames that follow a copy of r10 are guesses upwards, so a sum beyond the stack is no reason to
+ * refuse: such a program gets all of the stack, and a fault where it really runs out of it. */
+static void measure_stack(struct vm_program *p, struct walk *w)
 {
     uint32_t deepest = 0;
 
@@ -175,15 +177,9 @@ static enum vm_error measure_stack(struct vm_program *p, struct walk *w, struct 
         if (w->state[f] == 0) {
             walk_from(p, w, f);
         }
-        if (w->bytes[f] > VM_STACK_BYTES) {
-            return vm_diag_set(diag, VM_ERROR_TOO_LARGE, p->functions[f].start,
-                               "instruction %u: function %s needs more than %u bytes of stack",
-                               p->functions[f].start, p->functions[f].name, VM_STACK_BYTES);
-        }
         deepest = w->bytes[f] > deepest ? w->bytes[f] : deepest;
     }
-    p->stack_bytes = w->unbounded ? VM_STACK_BYTES : deepest;
-    return VM_ERROR_OK;
+    p->stack_bytes = w->unbounded || deepest > VM_STACK_BYTES ? VM_STACK_BYTES : deepest;
 }
 
 enum vm_error vm_measure_frames(struct vm_program *p, struct vm_diag *diag)
@@ -201,7 +197,7 @@ enum vm_error vm_measure_frames(struct vm_program *p, struct vm_diag *diag)
         error = measure_function(p, &p->functions[f], diag);
     }
     if (error == VM_ERROR_OK) {
-        error = measure_stack(p, &w, diag);
+        measure_stack(p, &w);
     }
     free(w.state);
     free(w.bytes);

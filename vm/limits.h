@@ -24,28 +24,34 @@
     ((1u << 15) + 8) /* 16-bit signed displacement, then the widest access */
 #define VM_PAGE_BYTES 4096u
 
-#define VM_IMAGE_BASE 0x00010000u
-#define VM_IMAGE_BYTES_MAX                                                                         \
-    (16u << 20) /* constants and data together; a script's tables, not a database */
-#define VM_STACK_BYTES                                                                             \
-    (64u << 10) /* per run: 32 frames of 2 KiB, or one of what -bpf-stack-size allows */
-#define VM_STACK_TOP          0x02020000u
-#define VM_STACK_BOTTOM       (VM_STACK_TOP - VM_STACK_BYTES)
+/* Constants and data together: a script's tables, not a database. */
+#define VM_IMAGE_BASE      0x00010000u
+#define VM_IMAGE_BYTES_MAX (16u << 20)
+
+/* Per run: 32 frames of 2 KiB, or a few of what -bpf-stack-size allows. */
+#define VM_STACK_BYTES  (64u << 10)
+#define VM_STACK_TOP    0x02020000u
+#define VM_STACK_BOTTOM (VM_STACK_TOP - VM_STACK_BYTES)
+
 #define VM_HEAP_BASE          0x04000000u
-#define VM_HEAP_BYTES_MAX     (512u << 20) /* hard ceiling; the default is below */
+#define VM_HEAP_BYTES_MAX     (512u << 20) /* hard ceiling; the default is the next */
 #define VM_HEAP_BYTES_DEFAULT (256u << 10)
-#define VM_MAP_BASE           0x40000000u
-#define VM_CODE_BASE          0xC0000000u /* address of the function at instruction n: VM_CODE_BASE + 8 n \
-                                           */
+
+#define VM_MAP_BASE  0x40000000u
+#define VM_CODE_BASE 0xC0000000u /* the function at instruction n is at VM_CODE_BASE + 8 n */
 
 #define VM_INSN_COUNT_MAX     (1u << 20)
 #define VM_FUNCTION_COUNT_MAX (1u << 16)
-#define VM_CALL_DEPTH_MAX     32u /* frames of local calls below the entry, recursion included */
-#define VM_FRAME_ALIGN        16u /* frames are multiples of it */
-#define VM_FRAME_ESCAPED_BYTES                                                                     \
-    512u /* least frame of a function that passes r10 on: what every compiler keeps to */
-#define VM_FRAME_BYTES_MAX (32u << 10)  /* reach of a 16-bit offset; larger constants are no frame */
-#define VM_HELPER_COUNT_MAX 1024u
+#define VM_HELPER_COUNT_MAX   1024u
+#define VM_CALL_DEPTH_MAX     32u /* local calls below the entry, recursion included */
+
+/* Frames, bytes. A function that passes r10 on gets what every compiler keeps to, at least;
+ * constants beyond what -bpf-stack-size is set to are added to a copy of r10 by chance; accesses
+ * through r10 itself reach as far as a 16-bit offset. */
+#define VM_FRAME_ALIGN         16u
+#define VM_FRAME_ESCAPED_BYTES 512u
+#define VM_FRAME_LOCALS_BYTES  (8u << 10)
+#define VM_FRAME_BYTES_MAX     (32u << 10)
 
 #define VM_FIBER_BYTES        (64u << 10) /* native stack of a run; helpers run on it */
 #define VM_SIGNAL_STACK_BYTES (64u << 10) /* AT_MINSIGSTKSZ is about 12 KiB with AVX-512 state */
@@ -59,6 +65,9 @@ _Static_assert(VM_IMAGE_BASE + VM_IMAGE_BYTES_MAX + VM_ACCESS_REACH_BYTES < VM_S
                "an offset from a stack pointer must not reach the image");
 _Static_assert(VM_STACK_TOP + VM_ACCESS_REACH_BYTES < VM_HEAP_BASE, "nor the heap");
 _Static_assert(VM_HEAP_BASE + VM_HEAP_BYTES_MAX <= VM_MAP_BASE, "the heap ends before the maps");
+_Static_assert(VM_IMAGE_BASE + VM_IMAGE_BYTES_MAX + (VM_CALL_DEPTH_MAX + 2) * VM_FRAME_BYTES_MAX <
+                   VM_STACK_TOP,
+               "frames below the stack fault, they do not reach the image");
 _Static_assert(VM_CODE_BASE + 8ull * VM_INSN_COUNT_MAX < 0xFFFF0000ull,
                "function addresses fit their range");
 
