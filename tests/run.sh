@@ -26,7 +26,11 @@ count() {
     [ "$bad" = 0 ] && return
     [ "$4" = 124 ] && echo "$1: stopped after $limit s"
     [ "$4" != 0 ] && echo "$1: exit status $4"
-    sed 's/^/    /' "$log" | tail -n 80
+    if [ "$(wc -l <"$log")" -gt 80 ]; then # what failed may lie far above the end
+        grep -n -A 3 'FAIL' "$log" | head -n 80 | sed 's/^/    /'
+        echo '    ...'
+    fi
+    tail -n 80 "$log" | sed 's/^/    /'
 }
 
 # number LABEL: the number after the label in the synthesis line, nothing when there is none.
