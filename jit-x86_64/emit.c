@@ -260,6 +260,11 @@ void emit_neg(struct emit *e, unsigned width, enum x86_reg reg)
     encode(e, (struct shape){.opcode = 0xf7, .width = (uint8_t)width}, 3, reg, 0);
 }
 
+void emit_mul_wide(struct emit *e, unsigned width, enum x86_reg reg)
+{
+    encode(e, (struct shape){.opcode = 0xf7, .width = (uint8_t)width}, 4, reg, 0);
+}
+
 void emit_div(struct emit *e, unsigned width, bool sign, enum x86_reg reg)
 {
     encode(e, (struct shape){.opcode = 0xf7, .width = (uint8_t)width}, sign ? 7 : 6, reg, 0);

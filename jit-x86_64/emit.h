@@ -43,6 +43,8 @@ void emit_test_imm(struct emit *e, unsigned width, enum x86_reg reg, int32_t imm
 void emit_imul(struct emit *e, unsigned width, enum x86_reg dst, enum x86_reg src);
 void emit_imul_imm(struct emit *e, unsigned width, enum x86_reg dst, int32_t imm);
 void emit_neg(struct emit *e, unsigned width, enum x86_reg reg);
+/* rdx:rax = rax * reg, unsigned. */
+void emit_mul_wide(struct emit *e, unsigned width, enum x86_reg reg);
 /* rdx:rax by reg: quotient in rax, remainder in rdx. */
 void emit_div(struct emit *e, unsigned width, bool sign, enum x86_reg reg);
 /* Sign of rax into all of rdx (cdq, cqo). */

@@ -81,6 +81,9 @@ enum lower_call { CALL_HELPER, CALL_LOCAL, CALL_CALLX };
 
 void lower_ALU(struct lower *l, const struct vm_op *op, enum lower_alu alu, enum vm_source source,
                unsigned width);
+/* DIV, SDIV, MOD and SMOD. */
+void lower_division(struct lower *l, const struct vm_op *op, enum lower_alu alu,
+                    enum vm_source source, unsigned width);
 void lower_END(struct lower *l, const struct vm_op *op, enum lower_end end, enum vm_source source,
                unsigned width);
 void lower_CALL(struct lower *l, const struct vm_op *op, enum lower_call call,

@@ -359,6 +359,49 @@ Test(jit, divides_and_shifts_in_all_register_pairs)
     }
 }
 
+/* Every constant that is special, or near one that is, by dividends next to its multiples. */
+static void check_constant(struct vm_thread *thread, enum vm_ix ix, unsigned dst, int32_t divisor)
+{
+    static struct builder b;
+    b.count = 0;
+    for (unsigned reg = 0; reg < 10; reg++) {
+        add_lddw(&b, reg, random_value());
+    }
+    for (unsigned i = 0; i < 24; i++) {
+        uint64_t multiple = random_value() / (i % 2 + 1) * (uint64_t)(int64_t)divisor;
+        add_lddw(&b, dst, i < 12 ? boundary[random_below(COUNT(boundary))] : multiple + i % 3 - 1);
+        add(&b, INSN(vm_isa[ix].code, dst, 0, vm_isa[ix].sub, divisor));
+        add(&b, MUL_IMM(9, 31));
+        add(&b, ADD_REG(9, dst));
+    }
+    add(&b, STX64(10, -8, 9));
+    add_end(&b);
+    struct vm_program *program = program_of(b.insns, b.count);
+    struct outcome want = run_on(thread, engine(0), program, NULL);
+    struct outcome got = run_on(thread, engine(1), program, NULL);
+    cr_assert_eq(want.state, VM_STATE_DONE);
+    cr_expect_eq(got.result, want.result, "%s r%u, %d", vm_isa[ix].mnemonic, dst, divisor);
+    vm_program_free(program);
+}
+
+Test(jit, divides_by_constants)
+{
+    static const enum vm_ix rows[] = {VM_IX_DIV64_IMM,  VM_IX_SDIV64_IMM, VM_IX_MOD64_IMM,
+                                      VM_IX_SMOD64_IMM, VM_IX_DIV32_IMM,  VM_IX_SDIV32_IMM,
+                                      VM_IX_MOD32_IMM,  VM_IX_SMOD32_IMM};
+    struct vm_thread *thread =
+        vm_thread_create(&(struct vm_thread_config){.budget_ms = 20000}, NULL);
+    random_state = 7;
+    for (unsigned n = 0; n < COUNT(rows) * 32 * 6; n++) {
+        uint32_t power = (uint32_t)1 << n / COUNT(rows) % 32;
+        uint32_t near[] = {power, power - 1, power + 1, -power, power * 5 / 4, random_below(power)};
+        int32_t divisor = (int32_t)near[n / COUNT(rows) / 32];
+        check_constant(thread, rows[n % COUNT(rows)], n * 7 % 9, divisor);
+        check_constant(thread, rows[n % COUNT(rows)], n % 2 * 3, divisor);
+    }
+    vm_thread_free(thread);
+}
+
 /* ---- calls ---------------------------------------------------------------------------------- */
 
 static uint64_t helper_mix(struct vm_context *context, const struct vm_arg arg[5])

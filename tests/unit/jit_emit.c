@@ -69,6 +69,7 @@ Test(jit_emit, encodes_registers)
     ENCODES(emit_imul_imm(e, 32, X86_RBX, -3), "6b db fd");
     ENCODES(emit_imul_imm(e, 64, X86_R8, 1000), "4d 69 c0 e8 03 00 00");
     ENCODES(emit_neg(e, 32, X86_RBX), "f7 db");
+    ENCODES(emit_mul_wide(e, 64, X86_R11), "49 f7 e3");
     ENCODES(emit_div(e, 64, false, X86_R11), "49 f7 f3");
     ENCODES(emit_div(e, 32, true, X86_R11), "41 f7 fb");
     ENCODES(emit_sign_rdx(e, 64), "48 99");
