@@ -42,6 +42,7 @@ struct conn_request {
     uint64_t body_sent;   /* bytes put into `out` */
     uint64_t file_offset; /* of what is still to be read from the tar */
     uint64_t file_left;
+    unsigned segments_left; /* of the body, behind that */
 };
 
 struct conn {

@@ -71,6 +71,22 @@ static struct span error_text(unsigned status)
 }
 /* clang-format on */
 
+uint64_t body_length(const struct body *body)
+{
+    uint64_t bytes = 0;
+    switch (body->kind) {
+    case BODY_BYTES: return body->bytes.len;
+    case BODY_FILE: return body->file_bytes;
+    case BODY_SEGMENTS:
+        for (unsigned i = 0; i < body->segment_count; i++) {
+            bytes += body->segments[i].bytes.len + body->segments[i].file_bytes;
+        }
+        break;
+    case BODY_NONE: break;
+    }
+    return bytes;
+}
+
 void response_start(struct exchange *ex, unsigned status)
 {
     ex->response_fields.count = 0;

@@ -27,13 +27,22 @@ struct field_list {
     unsigned capacity;
 };
 
-enum body_kind { BODY_NONE, BODY_BYTES, BODY_FILE };
+enum body_kind { BODY_NONE, BODY_BYTES, BODY_FILE, BODY_SEGMENTS };
+
+/* Bytes, and behind them a piece of the site's tar; either may be empty. */
+struct body_segment {
+    struct span bytes;
+    uint64_t file_offset;
+    uint64_t file_bytes;
+};
 
 struct body {
     enum body_kind kind;
     struct span bytes;    /* BODY_BYTES */
     uint64_t file_offset; /* BODY_FILE: in the site's tar */
     uint64_t file_bytes;
+    const struct body_segment *segments; /* BODY_SEGMENTS: sent in order */
+    unsigned segment_count;
 };
 
 struct script_chain; /* server/script.h */
@@ -112,6 +121,8 @@ void response_error(struct exchange *ex, unsigned status);
  * protected: content-length, transfer-encoding,
  * connection, keep-alive, upgrade, trailer, te), and removes a body where the status forbids it. */
 void response_finish(struct exchange *ex);
+/* The length of a body, as Content-Length tells it. */
+uint64_t body_length(const struct body *body);
 /* "Not Found" for 404; "" when unknown. */
 const char *status_reason(unsigned status);
 

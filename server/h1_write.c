@@ -42,16 +42,6 @@ static char *put_number(char *out, uint64_t value)
     return put(out, (struct span){digits + at, DIGITS_MAX - at});
 }
 
-static uint64_t content_length(const struct body *body)
-{
-    switch (body->kind) {
-    case BODY_BYTES: return body->bytes.len;
-    case BODY_FILE: return body->file_bytes;
-    case BODY_NONE: break;
-    }
-    return 0;
-}
-
 static char *put_status_line(char *out, unsigned status)
 {
     char code[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
@@ -95,7 +85,7 @@ size_t h1_write_head(const struct exchange *ex, bool keep_alive, struct span dat
     }
     if (ex->status != 204 && ex->status != 304) {
         at = put(at, SPAN("content-length: "));
-        at = put_number(at, content_length(&ex->body));
+        at = put_number(at, body_length(&ex->body));
         at = put(at, SPAN("\r\n"));
     }
     if (!keep_alive) {

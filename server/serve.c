@@ -106,6 +106,25 @@ static void end_request(struct worker *worker, struct conn *conn)
     exchange_reset(&conn->exchange);
 }
 
+/* Puts segments of the body into `out` up to the next bytes that are to be read from the tar. */
+static bool next_segments(struct worker *worker, struct conn *conn)
+{
+    const struct body *body = &conn->exchange.body;
+    struct conn_request *request = &conn->request;
+    while (request->file_left == 0 && request->segments_left > 0) {
+        const struct body_segment *segment =
+            &body->segments[body->segment_count - request->segments_left--];
+        if (!buffer_append(&conn->out, segment->bytes,
+                           worker->options->chunk_bytes + ANSWER_BYTES_MAX)) {
+            return false;
+        }
+        request->body_sent += segment->bytes.len;
+        request->file_offset = segment->file_offset;
+        request->file_left = segment->file_bytes;
+    }
+    return true;
+}
+
 /* Puts the answer into `out`; of a file only the head. */
 static void write_answer(struct worker *worker, struct conn *conn)
 {
@@ -134,6 +153,12 @@ static void write_answer(struct worker *worker, struct conn *conn)
     if (with_body && ex->body.kind == BODY_FILE) {
         conn->request.file_offset = ex->body.file_offset;
         conn->request.file_left = ex->body.file_bytes;
+    } else if (with_body && ex->body.kind == BODY_SEGMENTS) {
+        conn->request.segments_left = ex->body.segment_count;
+    }
+    if (!next_segments(worker, conn)) {
+        serve_close(worker, conn);
+        return;
     }
     if (conn->request.file_left == 0) {
         end_request(worker, conn);
@@ -500,7 +525,9 @@ void serve_read(struct worker *worker, struct conn *conn, int result)
     request->file_offset += (unsigned)result;
     request->file_left -= (unsigned)result;
     request->body_sent += (unsigned)result;
-    if (request->file_left == 0) {
+    if (!next_segments(worker, conn)) {
+        conn->broken = true;
+    } else if (request->file_left == 0) {
         end_request(worker, conn);
     }
 }
