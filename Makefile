@@ -5,6 +5,8 @@ MODE ?= release
 CC ?= gcc
 O ?= build/$(MODE)
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR ?=
 ifeq ($(origin CC),default)
 CC := gcc
@@ -22,6 +24,10 @@ BASE := -std=gnu11 -D_GNU_SOURCE -iquote . -iquote $(O)/gen -fno-omit-frame-poin
         -fstack-protector-strong $(WARN)
 CFLAGS_ALL := $(BASE) $(CFLAGS_$(MODE)) $(CFLAGS)
 LDFLAGS_ALL := $(filter -fsanitize%,$(CFLAGS_$(MODE))) -Wl,-z,relro,-z,now $(LDFLAGS)
+
+# Goes up when a program that was linked against the library before would no longer run.
+SOVERSION := 0
+VERSION = $(shell sed -n 's/^.define [A-Z_]*VERSION "\(.*\)"/\1/p' server/version.h)
 
 VM_LIBS := -lelf -pthread
 SERVER_LIBS := -luring -lcrypto $(VM_LIBS)
@@ -43,12 +49,12 @@ UNITS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 FUZZERS := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: all deps lib serve test unit e2e fuzz bench lint format install clean help tests fuzzers sdk
+.PHONY: all deps lib serve test unit e2e fuzz bench lint format install uninstall clean help tests fuzzers sdk
 .SECONDARY:
 .DEFAULT_GOAL := all
 
-all: $(O)/zeroserve $(O)/zs-vm ## build everything in this mode
-lib: $(O)/libzsvm.a ## build the engine alone
+all: $(O)/zeroserve $(O)/zs-vm lib ## build everything in this mode
+lib: $(O)/libzsvm.a $(O)/libzsvm.so.$(SOVERSION) ## build the engine alone
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -61,6 +67,13 @@ deps: ## install missing Debian packages; does nothing when all are there
 
 $(O)/libzsvm.a: $(VM_OBJ)
 	@rm -f $@ && ar rcs $@ $^
+# Only what is marked VM_API is exported. Signal handlers point into the library: it is never unloaded.
+$(O)/libzsvm.so.$(SOVERSION): $(VM_OBJ) vm/zsvm.map
+	$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,$(@F) -Wl,-Bsymbolic-functions -Wl,-z,nodelete \
+	    -Wl,--version-script=vm/zsvm.map -o $@ $(filter %.o,$^) $(VM_LIBS)
+# The same objects make both libraries. An object of an older Makefile may not fit into a shared one.
+$(VM_OBJ): CFLAGS_ALL += -fPIC -ftls-model=initial-exec
+$(VM_OBJ): Makefile
 $(O)/libserver.a: $(SERVER_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 # An archive, so that a fuzz harness takes what it uses and not what needs the unit test library.
@@ -124,17 +137,33 @@ $(O)/%.h.ok: %.h
 format: ## format all sources
 	@clang-format -i $$(git ls-files '*.c' '*.h')
 
+# Headers keep their folders below include/zsvm, so that "vm/vm.h" is the same name inside this tree and outside.
+BINS := zeroserve zs-vm
+PUBLIC_HEADERS := vm/vm.h vm/err.def vm/fault.def vm/limits.h loader/loader.h jit-x86_64/jit.h
+MANUALS := docs/zeroserve.1 docs/zs-vm.1
+DOCUMENTS := LICENSE $(wildcard docs/*.md)
+DEST_BIN := $(DESTDIR)$(PREFIX)/bin
+DEST_LIB := $(DESTDIR)$(LIBDIR)
+DEST_INCLUDE := $(DESTDIR)$(INCLUDEDIR)
+DEST_MAN := $(DESTDIR)$(PREFIX)/share/man/man1
+DEST_DOC := $(DESTDIR)$(PREFIX)/share/doc/zeroserve
+
 install: all ## install below DESTDIR and PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/include/zsvm/vm $(DESTDIR)$(PREFIX)/include/zsvm/loader \
-	    $(DESTDIR)$(PREFIX)/include/zsvm/jit-x86_64
-	install -m 755 $(O)/zeroserve $(O)/zs-vm $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(O)/libzsvm.a $(DESTDIR)$(PREFIX)/lib
-	install -m 644 vm/vm.h vm/err.def vm/fault.def $(DESTDIR)$(PREFIX)/include/zsvm/vm
-	install -m 644 loader/loader.h $(DESTDIR)$(PREFIX)/include/zsvm/loader
-	install -m 644 jit-x86_64/jit.h $(DESTDIR)$(PREFIX)/include/zsvm/jit-x86_64
-	install -m 644 $(O)/gen/zeroserve_sdk.h $(DESTDIR)$(PREFIX)/include/zeroserve.h
-	install -m 644 docs/zeroserve.1 docs/zs-vm.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DEST_BIN) $(DEST_LIB)/pkgconfig $(DEST_MAN) $(DEST_DOC)
+	install -m 755 $(BINS:%=$(O)/%) $(DEST_BIN)
+	install -m 644 $(O)/libzsvm.a $(O)/libzsvm.so.$(SOVERSION) $(DEST_LIB)
+	ln -sf libzsvm.so.$(SOVERSION) $(DEST_LIB)/libzsvm.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	    -e 's|@VERSION@|$(VERSION)|' vm/zsvm.pc.in > $(DEST_LIB)/pkgconfig/zsvm.pc
+	chmod 644 $(DEST_LIB)/pkgconfig/zsvm.pc
+	for h in $(PUBLIC_HEADERS); do install -D -m 644 $$h $(DEST_INCLUDE)/zsvm/$$h || exit 1; done
+	install -m 644 $(O)/gen/zeroserve_sdk.h $(DEST_INCLUDE)/zeroserve.h
+	install -m 644 $(MANUALS) $(DEST_MAN)
+	install -m 644 $(DOCUMENTS) $(DEST_DOC)
+uninstall: ## remove what install put there; same DESTDIR and PREFIX
+	rm -f $(BINS:%=$(DEST_BIN)/%) $(DEST_LIB)/libzsvm.a $(DEST_LIB)/libzsvm.so $(DEST_LIB)/libzsvm.so.$(SOVERSION) \
+	    $(DEST_LIB)/pkgconfig/zsvm.pc $(DEST_INCLUDE)/zeroserve.h $(MANUALS:docs/%=$(DEST_MAN)/%)
+	rm -rf $(DEST_INCLUDE)/zsvm $(DEST_DOC)
 clean: ## remove everything built
 	rm -rf build
 

@@ -14,8 +14,10 @@
 #define INTERP_TEXT                                                                                \
     __attribute__((section("vm_interp_text"), noinline, no_sanitize("address", "thread", "undefined")))
 
-extern const char vm_interp_text_start[] __asm__("__start_vm_interp_text");
-extern const char vm_interp_text_end[] __asm__("__stop_vm_interp_text");
+/* Hidden: in a shared library too, these are the ends of this library's own section. */
+#define INTERP_EDGE extern __attribute__((visibility("hidden"))) const char
+INTERP_EDGE vm_interp_text_start[] __asm__("__start_vm_interp_text");
+INTERP_EDGE vm_interp_text_end[] __asm__("__stop_vm_interp_text");
 
 typedef uint8_t mem8 __attribute__((may_alias));
 typedef uint16_t mem16 __attribute__((may_alias, aligned(1)));
