@@ -241,6 +241,7 @@ static void release(struct ld_linker *l)
     free(l->data);
     free(l->functions);
     free(l->entries);
+    free(l->lines);
     free(l->used);
     free(l->used_slot);
     ld_object_close(&l->object);
@@ -264,7 +265,13 @@ static enum vm_error link_object(struct ld_linker *l, const uint8_t *bytes, size
     if (!error) {
         error = collect_functions(l);
     }
-    return error ? error : find_entries(l);
+    if (!error) {
+        error = find_entries(l);
+    }
+    if (!error) {
+        ld_read_lines(l);
+    }
+    return error;
 }
 
 /* The validator counts instructions through the program; its reader looks into one section. */
@@ -300,6 +307,8 @@ static struct vm_program *make_program(const struct ld_linker *l, const char *na
         .data = l->data,
         .data_bytes = l->layout.data_bytes,
         .data_bytes_total = l->layout.data_bytes_total,
+        .lines = l->lines,
+        .line_count = l->line_count,
     };
     struct vm_program *program = vm_program_create(&desc, l->diag);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A link under way, shared by link.c (copying, functions, entries, the program) and relocate.c
- * (relocations, helpers). For loader/ only. */
+ * (relocations, helpers) and btf.c (source lines). For loader/ only. */
 #ifndef LOADER_LINK_H
 #define LOADER_LINK_H
 
@@ -36,6 +36,8 @@ struct ld_linker {
     uint32_t function_count;
     struct vm_entry *entries;
     uint32_t entry_count;
+    struct vm_line *lines; /* or NULL: no line information */
+    uint32_t line_count;
     const struct vm_helper **used; /* the program's helper table */
     uint32_t used_count;
     uint32_t *used_slot; /* [helpers->count] 1 + place in `used`, or 0 */
@@ -43,6 +45,10 @@ struct ld_linker {
 
 /* Applies every relocation of a section that is loaded. */
 enum vm_error ld_relocate(struct ld_linker *linker) VM_MUST_USE;
+
+/* Fills `lines` from .BTF and .BTF.ext; leaves it empty when they are missing or malformed. The
+ * names lie in the object's copy. */
+void ld_read_lines(struct ld_linker *linker);
 
 /* Place of helper `index` in the program's own table, which grows as helpers are met. */
 uint32_t ld_use_helper(struct ld_linker *linker, uint32_t index);

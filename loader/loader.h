@@ -17,7 +17,8 @@ struct ld_helpers {
  * function in a section other than .text and .text.* is an entry; if there is none, every global
  * function of those is. Entries stand in the order of the file. Borrows bytes; copies what it
  * keeps. NULL with one line in *diag when the object is refused; the line names section, symbol or
- * offset, not the object. No global state: may be called from several threads. */
+ * offset, not the object. Source lines come from .BTF and .BTF.ext; malformed ones are dropped, not
+ * refused. No global state: may be called from several threads. */
 VM_API struct vm_program *ld_load(const char *name, const uint8_t *bytes, size_t length,
                                   const struct ld_helpers *helpers,
                                   struct vm_diag *diag) VM_MUST_USE;

@@ -138,6 +138,11 @@ static void print_memory(const struct vm_program *program)
     printf("  data       %u bytes at 0x%x\n", data, vm_data_address(rodata));
     printf("  stack      %u bytes\n", vm_program_stack_bytes(program));
     printf("  maps       none\n");
+    if (vm_program_line_count(program)) {
+        printf("  lines      %u\n", vm_program_line_count(program));
+    } else {
+        printf("  lines      none (compile with -g)\n");
+    }
 }
 
 static int inspect(const struct tool_options *options, const struct vm_program *program)
@@ -183,15 +188,28 @@ static void print_function_line(const struct vm_program *program, uint32_t insn)
     printf(":\n");
 }
 
+/* A comment where the source line is another one than that of the line before. */
+static void print_source_line(const struct vm_program *program, uint32_t insn,
+                              const struct vm_line **last)
+{
+    const struct vm_line *l = vm_program_line_at(program, insn);
+    if (l && (!*last || (*last)->line != l->line || (*last)->file != l->file)) {
+        printf("%s; %s:%u%s\n", faint, vm_file_short(l->file), l->line, plain);
+    }
+    *last = l;
+}
+
 static int dis(const struct tool_options *options, const struct vm_program *program)
 {
     uint32_t count;
     const struct vm_insn *insns = vm_program_insns(program, &count);
+    const struct vm_line *line = NULL;
     char text[TEXT_BYTES];
 
     (void)options;
     for (uint32_t i = 0, slots; i < count; i += slots) {
         print_function_line(program, i);
+        print_source_line(program, i, &line);
         slots = vm_disasm(program, insns, count, i, text, sizeof text);
         printf("%6u  %s", i, faint);
         print_hex(&insns[i], sizeof *insns);
@@ -226,6 +244,7 @@ static void list_native(const struct vm_program *program, const uint8_t *code, s
 {
     uint32_t count;
     const struct vm_insn *insns = vm_program_insns(program, &count);
+    const struct vm_line *line = NULL;
     char text[TEXT_BYTES];
 
     printf("%sprologue%s:\n", strong, plain);
@@ -233,6 +252,7 @@ static void list_native(const struct vm_program *program, const uint8_t *code, s
     printf("\n");
     for (uint32_t i = 0, slots; i < count; i += slots) {
         print_function_line(program, i);
+        print_source_line(program, i, &line);
         slots = vm_disasm(program, insns, count, i, text, sizeof text);
         printf("%6u  %s\n", i, text);
         print_native(code, offsets[i], offsets[i + slots]);

@@ -17,7 +17,18 @@ void tool_trace_begin(struct tool_trace *trace, const struct vm_program *program
     setvbuf(stderr, buffer, _IOFBF, sizeof buffer);
 }
 
-static void print_insn(const struct tool_trace *trace, const uint64_t regs[11])
+/* A comment where the source line is another one than that of the step before. */
+static void print_source_line(struct tool_trace *trace)
+{
+    const struct vm_line *l = vm_program_line_at(trace->program, trace->insn);
+
+    if (l && (!trace->line || trace->line->line != l->line || trace->line->file != l->file)) {
+        fprintf(stderr, "; %s:%u\n", vm_file_short(l->file), l->line);
+    }
+    trace->line = l;
+}
+
+static void print_insn(struct tool_trace *trace, const uint64_t regs[11])
 {
     char text[TEXT_BYTES];
     uint32_t count;
@@ -27,6 +38,7 @@ static void print_insn(const struct tool_trace *trace, const uint64_t regs[11])
     if (f && f->start == trace->insn) {
         fprintf(stderr, "%s:\n", f->name[0] ? f->name : "(unnamed)");
     }
+    print_source_line(trace);
     vm_disasm(trace->program, insns, count, trace->insn, text, sizeof text);
     int width = fprintf(stderr, "%6u  %s", trace->insn, text);
     for (unsigned r = 0; regs && r <= 10; r++) {

@@ -10,6 +10,7 @@ struct tool_trace {
     const struct vm_program *program;
     uint32_t insn; /* the one under way, or VM_NO_INSN */
     uint64_t regs[11];
+    const struct vm_line *line; /* of the step before, or NULL */
 };
 
 void tool_trace_begin(struct tool_trace *trace, const struct vm_program *program);

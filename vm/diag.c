@@ -36,6 +36,7 @@ void vm_fault_format(const struct vm_fault *fault, char *out, size_t out_bytes)
 #include "vm/fault.def"
     };
     char what[128];
+    char source[128] = "";
     char place[32] = "";
 
     switch (fault->kind) {
@@ -62,6 +63,11 @@ void vm_fault_format(const struct vm_fault *fault, char *out, size_t out_bytes)
     if (fault->insn != VM_NO_INSN) {
         snprintf(place, sizeof place, "instruction %u", fault->insn);
     }
-    snprintf(out, out_bytes, "%s%s%s%s%s", what, fault->function[0] != '\0' ? " in " : "",
-             fault->function, place[0] != '\0' ? ", " : "", place);
+    if (fault->file != NULL) {
+        snprintf(source, sizeof source,
+                 fault->function[0] != '\0' ? " (%.100s:%u)" : " at %.100s:%u",
+                 vm_file_short(fault->file), fault->line);
+    }
+    snprintf(out, out_bytes, "%s%s%s%s%s%s", what, fault->function[0] != '\0' ? " in " : "",
+             fault->function, source, place[0] != '\0' ? ", " : "", place);
 }

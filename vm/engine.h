@@ -48,6 +48,10 @@ struct vm_program {
     uint32_t *function_index; /* [insn_count]: which function the instruction belongs to */
     struct vm_entry *entries;
     uint32_t entry_count;
+    struct vm_line *lines; /* ascending by insn */
+    uint32_t line_count;
+    char **files; /* what the lines point at */
+    uint32_t file_count;
     const struct vm_helper **helpers;
     uint32_t helper_count;
     uint8_t *rodata;

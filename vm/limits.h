@@ -42,6 +42,7 @@
 
 #define VM_INSN_COUNT_MAX     (1u << 20)
 #define VM_FUNCTION_COUNT_MAX (1u << 16)
+#define VM_FILE_COUNT_MAX     256u /* source files that line information names */
 #define VM_HELPER_COUNT_MAX   1024u
 #define VM_CALL_DEPTH_MAX     32u /* local calls below the entry, recursion included */
 

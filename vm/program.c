@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vm/lines.h"
 #include "vm/validate.h"
 
 uint32_t vm_data_address(uint32_t rodata_bytes)
@@ -233,6 +234,9 @@ static enum vm_error build(struct vm_program *p, const struct vm_program_desc *d
     if (error == VM_ERROR_OK) {
         error = copy_entries(p, desc, diag);
     }
+    if (error == VM_ERROR_OK) {
+        error = vm_copy_lines(p, desc, diag);
+    }
     return error == VM_ERROR_OK ? share_rodata(p, diag) : error;
 }
 
@@ -267,6 +271,7 @@ void vm_program_free(struct vm_program *p)
         free((char *)p->entries[i].section);
         free((char *)p->entries[i].name);
     }
+    vm_free_lines(p);
     if (p->rodata_fd >= 0) {
         close(p->rodata_fd);
     }

@@ -169,11 +169,14 @@ static void run_main(void)
 void vm_run_set_fault(struct vm_run *run, enum vm_fault_kind kind, uint32_t address, uint32_t insn)
 {
     const struct vm_function *function = vm_program_function_at(run->image->program, insn);
+    const struct vm_line *line = vm_program_line_at(run->image->program, insn);
 
     run->fault = (struct vm_fault){.kind = kind,
                                    .address = address,
                                    .insn = insn,
-                                   .function = function != NULL ? function->name : ""};
+                                   .function = function != NULL ? function->name : "",
+                                   .file = line != NULL ? line->file : NULL,
+                                   .line = line != NULL ? line->line : 0};
 }
 
 void vm_run_leave_faulted(struct vm_run *run)

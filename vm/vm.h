@@ -139,6 +139,13 @@ struct vm_entry {
     uint32_t insn;
 };
 
+/* From this instruction to the next vm_line of its function the code is that source line's. */
+struct vm_line {
+    uint32_t insn;
+    uint32_t line;    /* from 1 */
+    const char *file; /* as the compiler was told, or without leading "./"; never NULL */
+};
+
 /* What a program is made of. Everything is copied. Instructions are linked: a helper call's imm is
  * an index into `helpers`; a local call's imm and LDDW_FUNC's imm are distances; lddw of data holds
  * a guest address. */
@@ -159,6 +166,9 @@ struct vm_program_desc {
                             data_bytes_total zero */
     uint32_t data_bytes;
     uint32_t data_bytes_total;
+    const struct vm_line *lines; /* optional; ascending by insn, each once; at most
+                                    VM_FILE_COUNT_MAX different pointers `file` */
+    uint32_t line_count;
 };
 
 struct vm_program;
@@ -185,6 +195,11 @@ VM_API const struct vm_function *vm_program_function(const struct vm_program *pr
 /* The function that instruction `insn` belongs to, or NULL. */
 VM_API const struct vm_function *vm_program_function_at(const struct vm_program *program,
                                                         uint32_t insn);
+/* The source line of instruction `insn`, or NULL when unknown. Async-signal-safe. */
+VM_API const struct vm_line *vm_program_line_at(const struct vm_program *program, uint32_t insn);
+VM_API uint32_t vm_program_line_count(const struct vm_program *program);
+/* `file` for messages: relative names whole, of absolute ones the last part. */
+VM_API const char *vm_file_short(const char *file);
 VM_API uint32_t vm_program_helper_count(const struct vm_program *program);
 VM_API const struct vm_helper *vm_program_helper(const struct vm_program *program, uint32_t index);
 /* Deepest stack any chain of calls without recursion can use, bytes; VM_STACK_BYTES when a function
@@ -246,6 +261,8 @@ struct vm_fault {
     uint32_t address; /* guest address, for READ WRITE MISALIGNED STACK CALLX */
     uint32_t insn; /* instruction, or VM_NO_INSN when the budget ended between two known places */
     const char *function; /* never NULL */
+    const char *file;     /* source of `insn`, or NULL when unknown; owned by the program */
+    uint32_t line;        /* in `file`; 0 when unknown */
     const char *helper;   /* or NULL: the helper that refused */
     const char *text;     /* or NULL: what it refused */
 };
@@ -279,7 +296,8 @@ VM_API uint64_t vm_run_budget_left(const struct vm_run *run);
 VM_API enum vm_state vm_run_resume(struct vm_run *run) VM_MUST_USE;
 VM_API uint64_t vm_run_result(const struct vm_run *run);
 VM_API const struct vm_fault *vm_run_fault(const struct vm_run *run);
-/* One line: "read of 0x0 in check_token, instruction 42". Truncates to out_bytes. */
+/* One line: "read of 0x8 in check_token (auth.c:42), instruction 17"; without line
+ * information "read of 0x8 in check_token, instruction 17". Truncates to out_bytes. */
 VM_API void vm_fault_format(const struct vm_fault *fault, char *out, size_t out_bytes);
 /* Ends the run wherever it is; a suspended one is dropped. Same thread. NULL is fine. */
 VM_API void vm_run_free(struct vm_run *run);

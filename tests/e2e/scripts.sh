@@ -152,6 +152,9 @@ run_all() { # run_all NAME ARGUMENT...: every case, with these server flags
     done
     unlike "$engine: a fault ends the chain" "$(head_of /null)" '^x-chain'
     like "$engine: the line names script and function" "$(cat "$log")" '12-fault.*entry'
+    local place
+    place=12-fault.c:$(grep -n 'u64 \*)8' "$site/.zeroserve/scripts/12-fault.c" | cut -d: -f1)
+    like "$engine: and file and line" "$(cat "$log")" "read of 0x8 in entry \\($place\\), instruction [0-9]"
 
     # A client that leaves takes its script along.
     for _ in $(seq 5); do

@@ -106,6 +106,16 @@ for engine in jit interp; do
     expect 0 0x50d ' ns/run' run --engine $engine --repeat 11 --mem memory sum.o
 done
 
+# Compiled with -g: faults and listings name the source line.
+place=sum.c:$(grep -n 'u64 \*)16' sum.c | cut -d: -f1)
+for engine in jit interp; do
+    expect 1 '' "zs-vm: sum.c: read of 0x10 in crash ($place), instruction " run --engine $engine --entry crash sum.c
+done
+expect 1 '' "; $place" run --trace --entry crash sum.c
+shows "^; $place\$" dis sum.c
+shows "^; $place\$" jit sum.c
+shows '^  lines      [0-9]+$' inspect sum.c
+shows '^  lines      none \(compile with -g\)$' inspect sum.o
 expect 0 0x50d 'call add' run --trace --mem memory sum.o
 expect 1 '' 'read of 0x10' run --trace --entry crash sum.o
 expect 2 '' 'needs --engine interp' run --trace --engine jit sum.o
@@ -170,7 +180,7 @@ for engine in jit interp; do
     shows '^HTTP/1\.1 403 ' run --engine $engine --request admin.http script.c
     shows '^no$' run --engine $engine --request admin.http script.c
     shows '^HTTP/1\.1 0 passed$' run --engine $engine --request open.http script.c
-    expect 1 '*' 'read of 0x8' run --engine $engine --request bug.http script.c
+    expect 1 '*' 'read of 0x8 in entry (script.c:8), instruction' run --engine $engine --request bug.http script.c
 done
 expect 2 '' 'zs-vm: the request would be answered 400' run --request malformed.http script.c
 expect 2 '' '--request goes with' run --request open.http --trace script.c
