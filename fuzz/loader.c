@@ -29,6 +29,9 @@ static void list(const struct vm_program *program)
     char text[160];
 
     for (uint32_t i = 0; i < count;) {
+        const struct vm_line *line = vm_program_line_at(program, i);
+        assert(!line ||
+               (line->insn <= i && line->line > 0 && vm_file_short(line->file)[0] != '\0'));
         i += vm_disasm(program, insns, count, i, text, sizeof text);
         assert(strncmp(text, ".8byte", 6) != 0); /* the validator and the listing agree */
     }
