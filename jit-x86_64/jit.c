@@ -151,7 +151,7 @@ static bool lower_init(struct lower *l, const struct vm_program *program,
     emit_init(&l->emit, JIT_TEXT_BYTES_MAX);
     l->offsets = calloc((size_t)count + 1, sizeof(*l->offsets));
     l->forms = calloc(count, sizeof(*l->forms));
-    if (l->offsets == NULL || l->forms == NULL) {
+    if (l->offsets == NULL || l->forms == NULL || !analysis_init(&l->analysis, program)) {
         return false;
     }
     for (uint32_t i = 0; i < count; i += slots(&program->ops[i])) {
@@ -171,6 +171,7 @@ static void lower_fini(struct lower *l)
     free(l->offsets);
     free(l->forms);
     free(l->sites);
+    analysis_fini(&l->analysis);
 }
 
 static enum vm_error compile(struct lower *l, struct code *code)

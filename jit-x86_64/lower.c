@@ -51,6 +51,11 @@ enum x86_reg lower_reg(unsigned guest)
     return map[guest];
 }
 
+bool lower_is_live(const struct lower *l, unsigned guest)
+{
+    return (analysis_live_after(&l->analysis, l->program, l->insn) >> guest & 1) != 0;
+}
+
 /* ---- constants, loads, stores --------------------------------------------------------------- */
 
 static void lower_LDDW(struct lower *l, const struct vm_op *op, enum lower_lddw lddw,

@@ -15,6 +15,7 @@
 #ifndef JIT_X86_64_LOWER_H
 #define JIT_X86_64_LOWER_H
 
+#include "jit-x86_64/analyse.h"
 #include "jit-x86_64/emit.h"
 #include "vm/engine.h"
 
@@ -30,6 +31,7 @@ enum lower_form { LOWER_NO_JUMP, LOWER_NEAR, LOWER_SHORT };
 
 struct lower {
     const struct vm_program *program;
+    struct analysis analysis;
     struct emit emit;
     bool bmi2;
     bool placing;           /* the second time: offsets are final */
@@ -44,6 +46,8 @@ struct lower {
 };
 
 enum x86_reg lower_reg(unsigned guest);
+/* Whether R<guest> is wanted after the instruction being lowered. */
+bool lower_is_live(const struct lower *l, unsigned guest);
 
 /* The C-callable start of the text: uint64_t enter(struct vm_context *, const void *function). */
 void lower_enter(struct lower *l);

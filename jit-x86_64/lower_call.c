@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lowering of calls: into a function, between functions, to helpers, and to the end of the run.
  *
- * Between functions, five registers of 8 bytes and the return address keep rsp at 8 modulo 16. */
+ * Between functions, an odd number of registers of 8 bytes and the return address keep rsp at 8
+ * modulo 16. */
 #include "jit-x86_64/lower.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "jit-x86_64/mem.h"
@@ -12,7 +14,6 @@
 #define FIELD(name) offsetof(struct vm_context, name)
 
 static const uint8_t host_saved[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
-static const uint8_t guest_saved[] = {X86_RBX, X86_R13, X86_R14, X86_R15, X86_RBP};
 
 static void push_all(struct emit *e, const uint8_t *regs, size_t count)
 {
@@ -64,7 +65,9 @@ static void call_helper(struct lower *l, const struct vm_op *op)
     emit_call_reg(e, X86_R11);
     emit_pop(e, X86_R11);
     for (unsigned i = 1; i <= 5; i++) {
-        emit_mov_imm(e, lower_reg(i), 0);
+        if (lower_is_live(l, i)) {
+            emit_mov_imm(e, lower_reg(i), 0);
+        }
     }
 }
 
@@ -74,28 +77,62 @@ static int32_t frame_bytes(const struct lower *l)
     return (int32_t)p->functions[p->function_index[l->insn]].frame_bytes;
 }
 
-/* What a call to a guest function does around the call instruction. */
-static void before_call(struct lower *l)
+/* What is pushed around a call of a guest function. */
+struct saved {
+    uint8_t regs[5];
+    size_t count;
+};
+
+/* Of the registers the callee changes, those still wanted. An odd number keeps
+ * the alignment, so r11 may go along to make it one. */
+static struct saved saved_by(const struct lower *l, unsigned changes)
 {
-    struct emit *e = &l->emit;
-    mem_context_alu32(e, X86_SUB, FIELD(depth_left), 1);
-    lower_fault_if(l, X86_B, VM_FAULT_CALL_DEPTH);
-    push_all(e, guest_saved, sizeof(guest_saved));
-    emit_alu_imm(e, X86_SUB, 32, MEM_FRAME, frame_bytes(l));
+    struct saved saved = {.count = 0};
+    for (unsigned guest = 6; guest < 10; guest++) {
+        if ((changes >> guest & 1) != 0 && lower_is_live(l, guest)) {
+            saved.regs[saved.count++] = (uint8_t)lower_reg(guest);
+        }
+    }
+    if (saved.count % 2 == 0) {
+        saved.regs[saved.count++] = X86_R11;
+    }
+    return saved;
 }
 
-static void after_call(struct lower *l)
+/* The callee's r10 is ours less our frame. Functions do not write r10, so adding the frame again
+ * restores it: rbp stays below 4 GiB whatever happens, by the width of both operations. */
+static void before_call(struct lower *l, const struct saved *saved)
 {
     struct emit *e = &l->emit;
-    pop_all(e, guest_saved, sizeof(guest_saved));
-    mem_context_alu32(e, X86_ADD, FIELD(depth_left), 1);
+    if (l->analysis.counts_depth) {
+        mem_context_alu32(e, X86_SUB, FIELD(depth_left), 1);
+        lower_fault_if(l, X86_B, VM_FAULT_CALL_DEPTH);
+    }
+    push_all(e, saved->regs, saved->count);
+    if (frame_bytes(l) != 0) {
+        emit_alu_imm(e, X86_SUB, 32, MEM_FRAME, frame_bytes(l));
+    }
+}
+
+static void after_call(struct lower *l, const struct saved *saved)
+{
+    struct emit *e = &l->emit;
+    if (frame_bytes(l) != 0) {
+        emit_alu_imm(e, X86_ADD, 32, MEM_FRAME, frame_bytes(l));
+    }
+    pop_all(e, saved->regs, saved->count);
+    if (l->analysis.counts_depth) {
+        mem_context_alu32(e, X86_ADD, FIELD(depth_left), 1);
+    }
 }
 
 static void call_local(struct lower *l, const struct vm_op *op)
 {
-    before_call(l);
+    uint32_t callee = l->program->function_index[op->target];
+    struct saved saved = saved_by(l, l->analysis.changes[callee]);
+    before_call(l, &saved);
     emit_call(&l->emit, l->offsets[op->target]);
-    after_call(l);
+    after_call(l, &saved);
 }
 
 /* Rotating right by 3 turns VM_CODE_BASE + 8 n into n, and any address that is not a multiple of 8
@@ -105,6 +142,7 @@ static void call_address(struct lower *l, const struct vm_op *op)
 {
     struct emit *e = &l->emit;
     _Static_assert(VM_INSN_COUNT_MAX < 1u << 29, "an index has its upper three bits clear");
+    struct saved saved = saved_by(l, UINT_MAX);
     assert(l->table_entries != 0);
     emit_mov(e, 32, X86_R11, lower_reg(op->dst));
     emit_alu_imm(e, X86_SUB, 32, X86_R11, (int32_t)VM_CODE_BASE);
@@ -116,9 +154,9 @@ static void call_address(struct lower *l, const struct vm_op *op)
     emit_test(e, 32, X86_R9, X86_R9);
     lower_fault_if(l, X86_E, VM_FAULT_CALLX);
     emit_alu(e, X86_ADD, 64, X86_R10, X86_R9);
-    before_call(l);
+    before_call(l, &saved);
     emit_call_reg(e, X86_R10);
-    after_call(l);
+    after_call(l, &saved);
 }
 
 void lower_CALL(struct lower *l, const struct vm_op *op, enum lower_call call,

@@ -3,8 +3,8 @@
  *
  * By a constant they become shifts, masks and multiplications with the reciprocal (Granlund and
  * Montgomery, "Division by invariant integers using multiplication"); what is left is the
- * processor's own division, with every case taken out before that it would trap on. Nothing but dst
- * changes: x86 ties some steps to rax and rdx, both guest registers, which are kept in r10 and r9.
+ * processor's own division, with every case taken out before that it would trap on. x86 ties some
+ * steps to rax and rdx, both guest registers, which are kept in r10 and r9 if they are wanted.
  */
 #include "jit-x86_64/lower.h"
 
@@ -309,8 +309,8 @@ void lower_division(struct lower *l, const struct vm_op *op, enum lower_alu alu,
         .width = width,
         .sign = alu == ALU_SDIV || alu == ALU_SMOD,
         .modulo = alu == ALU_MOD || alu == ALU_SMOD,
-        .keep_rax = dst != X86_RAX,
-        .keep_rdx = dst != X86_RDX,
+        .keep_rax = dst != X86_RAX && lower_is_live(l, 0),
+        .keep_rdx = dst != X86_RDX && lower_is_live(l, 3),
     };
     if (source == VM_SOURCE_IMM) {
         divide_by_imm(&l->emit, &d, (int32_t)op->imm);

@@ -467,6 +467,90 @@ Test(jit, local_calls_keep_saved_registers_frames_and_alignment)
     expect_result(insns, COUNT(insns), 10000 + 20 * 21 + 1000);
 }
 
+Test(jit, zeros_after_helpers_are_seen_wherever_they_are_read)
+{
+    /* r4 on a later path, r5 by a callee, r3 by the caller of the function that calls the helper.
+     */
+    static const struct vm_insn insns[] = {
+        MOV_IMM(3, 3),
+        MOV_IMM(4, 4),
+        MOV_IMM(5, 5),
+        CALL_LOCAL(4),
+        MUL_IMM(0, 10),
+        ADD_REG(0, 3),
+        ADD_REG(0, 1),
+        EXIT,
+        /* 8: */
+        CALL_HELPER(0),
+        MOV_IMM(0, 2),
+        MOV_IMM(1, 0),
+        JNE_IMM(0, 1, 1),
+        EXIT,
+        ADD_REG(0, 4),
+        CALL_LOCAL(1),
+        EXIT,
+        /* 16: */
+        ADD_REG(0, 5),
+        MOV_IMM(1, 6),
+        EXIT,
+    };
+    use_helpers();
+    expect_result(insns, COUNT(insns), 26);
+}
+
+Test(jit, saves_what_callees_of_callees_change)
+{
+    static const struct vm_insn insns[] = {
+        MOV_IMM(6, 1),
+        MOV_IMM(7, 20),
+        MOV_IMM(8, 300),
+        MOV_IMM(9, 4000),
+        CALL_LOCAL(5),
+        ADD_REG(0, 6),
+        ADD_REG(0, 7),
+        ADD_REG(0, 8),
+        ADD_REG(0, 9),
+        EXIT,
+        /* 10: reads its caller's r9, keeps its own r8 */
+        MOV_REG(8, 9),
+        CALL_LOCAL(2),
+        ADD_REG(0, 8),
+        EXIT,
+        /* 14: */
+        MOV_IMM(6, 70000),
+        MOV_REG(0, 6),
+        MOV_IMM(8, 0),
+        EXIT,
+    };
+    expect_result(insns, COUNT(insns), 74000 + 4321);
+}
+
+/* Native bytes of instruction `insn`. */
+static uint32_t native_bytes(const struct vm_insn *insns, uint32_t count, uint32_t insn)
+{
+    struct vm_program *program = program_of(insns, count);
+    struct vm_image *image = vm_image_create(&jit_x86_64, program, NULL);
+    cr_assert_not_null(image);
+    size_t bytes;
+    const uint32_t *offsets;
+    jit_code(image, &bytes, &offsets);
+    uint32_t result = offsets[insn + 1] - offsets[insn];
+    vm_image_free(image);
+    vm_program_free(program);
+    return result;
+}
+
+Test(jit, calls_do_only_what_is_wanted)
+{
+    static const struct vm_insn leaf[] = {CALL_LOCAL(2), ADD_IMM(0, 1), EXIT, MOV_IMM(0, 1), EXIT};
+    cr_expect_eq(native_bytes(leaf, COUNT(leaf), 0), 2 + 5 + 2, "push r11, call, pop r11");
+    use_helpers();
+    static const struct vm_insn none[] = {CALL_HELPER(0), EXIT};
+    static const struct vm_insn two[] = {CALL_HELPER(0), ADD_REG(0, 1), ADD_REG(0, 3), EXIT};
+    cr_expect_eq(native_bytes(two, COUNT(two), 0) - native_bytes(none, COUNT(none), 0), 2 + 2,
+                 "two are cleared");
+}
+
 Test(jit, endless_recursion_is_a_fault)
 {
     static const struct vm_insn insns[] = {CALL_LOCAL(1), EXIT, CALL_LOCAL(-1), EXIT};

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Backward liveness over the whole program, and what functions change; see analyse.h.
+ *
+ * Both are least fixed points, reached by sweeps over all instructions. A program that needs many
+ * sweeps gets the safe answer instead, so the time stays linear.
+ */
+#include "jit-x86_64/analyse.h"
+
+#include <stdlib.h>
+
+#define SWEEPS_MAX          24
+#define FUNCTION_SWEEPS_MAX (VM_CALL_DEPTH_MAX + 8)
+#define BIT(reg)            ((uint16_t)(1u << (reg)))
+#define R0                  BIT(0)
+#define ARGUMENTS           (BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5))
+#define SAVED               (BIT(6) | BIT(7) | BIT(8) | BIT(9))
+#define ALL                 (R0 | ARGUMENTS | SAVED | BIT(10))
+
+struct effect {
+    uint16_t reads;
+    uint16_t writes;
+};
+
+/* Returns whether *set grew. */
+static bool join(uint16_t *set, uint16_t more)
+{
+    bool grew = (*set | more) != *set;
+    *set |= more;
+    return grew;
+}
+
+static uint32_t next_of(const struct vm_program *p, uint32_t insn)
+{
+    return insn + (vm_isa[p->ops[insn].ix].group == VM_GROUP_LDDW ? 2 : 1);
+}
+
+/* Atomics that give the old value back do so in src, compare-and-exchange in R0. */
+static struct effect atomic_effect(const struct vm_op *op, const struct vm_isa_row *row)
+{
+    struct effect it = {.reads = BIT(op->dst) | BIT(op->src)};
+    if (op->ix == VM_IX_ACMPXCHG64 || op->ix == VM_IX_ACMPXCHG32) {
+        it.reads |= R0;
+        it.writes = R0;
+    } else if (row->sub & 1) {
+        it.writes = BIT(op->src);
+    }
+    return it;
+}
+
+static bool is_move(const struct vm_op *op)
+{
+    switch ((enum vm_ix)op->ix) {
+    case VM_IX_MOV64_IMM:
+    case VM_IX_MOV64_REG:
+    case VM_IX_MOV32_IMM:
+    case VM_IX_MOV32_REG:
+    case VM_IX_MOVSX8_64:
+    case VM_IX_MOVSX16_64:
+    case VM_IX_MOVSX32_64:
+    case VM_IX_MOVSX8_32:
+    case VM_IX_MOVSX16_32: return true;
+    default: return false;
+    }
+}
+
+/* Of all but calls and exits. */
+static struct effect effect_of(const struct vm_op *op)
+{
+    const struct vm_isa_row *row = &vm_isa[op->ix];
+    uint16_t dst = BIT(op->dst), src = row->source == VM_SOURCE_REG ? BIT(op->src) : 0;
+    switch ((enum vm_group)row->group) {
+    case VM_GROUP_ALU:
+        return (struct effect){.reads = (uint16_t)(src | (is_move(op) ? 0 : dst)), .writes = dst};
+    case VM_GROUP_END: return (struct effect){.reads = dst, .writes = dst};
+    case VM_GROUP_LDDW: return (struct effect){.writes = dst};
+    case VM_GROUP_LDX:
+    case VM_GROUP_LDSX: return (struct effect){.reads = BIT(op->src), .writes = dst};
+    case VM_GROUP_ST: return (struct effect){.reads = dst};
+    case VM_GROUP_STX: return (struct effect){.reads = (uint16_t)(dst | BIT(op->src))};
+    case VM_GROUP_ATOMIC: return atomic_effect(op, row);
+    case VM_GROUP_JMP: return (struct effect){.reads = (uint16_t)(dst | src)};
+    case VM_GROUP_JA:
+    case VM_GROUP_CALL:
+    case VM_GROUP_EXIT: break;
+    }
+    return (struct effect){.reads = 0};
+}
+
+/* ---- liveness ------------------------------------------------------------------------------- */
+
+uint16_t analysis_live_after(const struct analysis *a, const struct vm_program *p, uint32_t insn)
+{
+    const struct vm_op *op = &p->ops[insn];
+    uint16_t live = a->live[next_of(p, insn)];
+    switch ((enum vm_group)vm_isa[op->ix].group) {
+    case VM_GROUP_JMP: return live | a->live[op->target];
+    case VM_GROUP_JA: return a->live[op->target];
+    case VM_GROUP_EXIT: return a->at_exit[p->function_index[insn]];
+    default: return live;
+    }
+}
+
+/* R1..R5 come out of a local call as the callee left them; R6..R9 are restored when it changes
+ * them. callx may go anywhere. */
+static uint16_t live_before_call(const struct analysis *a, const struct vm_program *p,
+                                 const struct vm_op *op, uint16_t after)
+{
+    if (op->ix == VM_IX_CALLX) {
+        return ALL;
+    }
+    if (op->ix == VM_IX_CALL_LOCAL) {
+        return a->live[op->target] | (after & SAVED);
+    }
+    uint16_t before = after & SAVED;
+    for (unsigned i = 0; i < 5; i++) {
+        before |= p->helpers[op->target]->kind[i] == VM_ARG_NONE ? 0 : BIT(i + 1);
+    }
+    return before;
+}
+
+/* Returns whether anything was added. */
+static bool live_sweep(struct analysis *a, const struct vm_program *p)
+{
+    bool added = false;
+    for (uint32_t i = p->insn_count; i-- > 0;) {
+        const struct vm_op *op = &p->ops[i];
+        uint16_t after = analysis_live_after(a, p, i), before;
+        if (op->ix == VM_IX_CALL_LOCAL) {
+            added |= join(&a->at_exit[p->function_index[op->target]], after & (R0 | ARGUMENTS));
+        }
+        if (vm_isa[op->ix].group == VM_GROUP_CALL) {
+            before = live_before_call(a, p, op, after);
+        } else {
+            struct effect it = effect_of(op);
+            before = (uint16_t)(after & ~it.writes) | it.reads;
+        }
+        added |= join(&a->live[i], before);
+    }
+    return added;
+}
+
+static void find_live(struct analysis *a, const struct vm_program *p)
+{
+    bool has_callx = false;
+    for (uint32_t i = 0; i < p->insn_count; i++) {
+        has_callx |= p->ops[i].ix == VM_IX_CALLX;
+    }
+    for (uint32_t f = 0; f < p->function_count; f++) {
+        a->at_exit[f] = has_callx ? R0 | ARGUMENTS : R0;
+    }
+    for (unsigned i = 0; i < SWEEPS_MAX; i++) {
+        if (!live_sweep(a, p)) {
+            return;
+        }
+    }
+    for (uint32_t i = 0; i <= p->insn_count; i++) {
+        a->live[i] = ALL;
+    }
+    for (uint32_t f = 0; f < p->function_count; f++) {
+        a->at_exit[f] = ALL;
+    }
+}
+
+/* ---- what functions change, and how deep they call ------------------------------------------- */
+
+/* One more than the callee, up to a depth that is too much. */
+static bool raise_height(uint8_t *height, unsigned callee)
+{
+    unsigned above = callee < VM_CALL_DEPTH_MAX ? callee + 1 : VM_CALL_DEPTH_MAX + 1;
+    bool grew = above > *height;
+    *height = grew ? (uint8_t)above : *height;
+    return grew;
+}
+
+static bool functions_sweep(struct analysis *a, const struct vm_program *p)
+{
+    bool grew = false;
+    for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
+        const struct vm_op *op = &p->ops[i];
+        uint32_t f = p->function_index[i];
+        if (op->ix == VM_IX_CALLX) {
+            grew |= join(&a->changes[f], SAVED) | raise_height(&a->height[f], VM_CALL_DEPTH_MAX);
+        } else if (op->ix == VM_IX_CALL_LOCAL) {
+            uint32_t callee = p->function_index[op->target];
+            grew |= join(&a->changes[f], a->changes[callee]) |
+                    raise_height(&a->height[f], a->height[callee]);
+        } else {
+            grew |= join(&a->changes[f], effect_of(op).writes & SAVED);
+        }
+    }
+    return grew;
+}
+
+static void look_at_functions(struct analysis *a, const struct vm_program *p)
+{
+    unsigned sweep = 0;
+    while (sweep < FUNCTION_SWEEPS_MAX && functions_sweep(a, p)) {
+        sweep++;
+    }
+    a->counts_depth = sweep == FUNCTION_SWEEPS_MAX;
+    for (uint32_t f = 0; f < p->function_count; f++) {
+        a->changes[f] = sweep == FUNCTION_SWEEPS_MAX ? SAVED : a->changes[f];
+        a->counts_depth |= a->height[f] > VM_CALL_DEPTH_MAX;
+    }
+}
+
+bool analysis_init(struct analysis *a, const struct vm_program *program)
+{
+    a->live = calloc((size_t)program->insn_count + 2, sizeof(*a->live));
+    a->at_exit = calloc(program->function_count, sizeof(*a->at_exit));
+    a->changes = calloc(program->function_count, sizeof(*a->changes));
+    a->height = calloc(program->function_count, sizeof(*a->height));
+    if (a->live == NULL || a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
+        return false;
+    }
+    find_live(a, program);
+    look_at_functions(a, program);
+    return true;
+}
+
+void analysis_fini(struct analysis *a)
+{
+    free(a->live);
+    free(a->at_exit);
+    free(a->changes);
+    free(a->height);
+    *a = (struct analysis){.live = NULL};
+}
