@@ -179,11 +179,12 @@ static bool functions_sweep(struct analysis *a, const struct vm_program *p)
         const struct vm_op *op = &p->ops[i];
         uint32_t f = p->function_index[i];
         if (op->ix == VM_IX_CALLX) {
-            grew |= join(&a->changes[f], SAVED) | raise_height(&a->height[f], VM_CALL_DEPTH_MAX);
+            grew |= join(&a->changes[f], SAVED);
+            grew |= raise_height(&a->height[f], VM_CALL_DEPTH_MAX);
         } else if (op->ix == VM_IX_CALL_LOCAL) {
             uint32_t callee = p->function_index[op->target];
-            grew |= join(&a->changes[f], a->changes[callee]) |
-                    raise_height(&a->height[f], a->height[callee]);
+            grew |= join(&a->changes[f], a->changes[callee]);
+            grew |= raise_height(&a->height[f], a->height[callee]);
         } else {
             grew |= join(&a->changes[f], effect_of(op).writes & SAVED);
         }
