@@ -422,6 +422,14 @@ SNIPPETS = {
     "zs_response_pending": "if (zs_response_pending())\n    zs_response_clear();",
     "zs_response_clear": "zs_response_clear();",
     "zs_abort": "zs_abort();\nreturn 0;",
+    "zs_sha256": "zs_u8 digest[32];\nzs_sha256(ZS_STR(\"text\"), digest, sizeof digest);",
+    "zs_hmac_sha256": "zs_u8 mac[32];\nzs_hmac_sha256(ZS_STR(\"key\"), message, length, mac);",
+    "zs_base64_encode": "char text[44];\nzs_base64_encode(digest, 32, text, sizeof text, ZS_BASE64_STANDARD);",
+    "zs_base64_decode_in_place": "zs_s64 length = zs_base64_decode_in_place(text, zs_strlen(text), "
+                                 "ZS_BASE64_URL_NO_PAD);\nif (length < 0)\n"
+                                 "    zs_respond(400, ZS_STR(\"not base64\\n\"));",
+    "zs_hex_encode": "char text[64];\nzs_hex_encode(digest, 32, text, sizeof text, ZS_HEX_LOWERCASE);",
+    "zs_hex_decode_in_place": "zs_s64 length = zs_hex_decode_in_place(text, zs_strlen(text));",
     "zs_memcpy": "zs_memcpy(copy, text, length);",
     "zs_memset": "zs_memset(buffer, 0, sizeof buffer);",
     "zs_memcmp": "if (zs_memcmp(a, b, 16) == 0)\n    zs_respond(200, ZS_STR(\"the same\\n\"));",

@@ -7,143 +7,33 @@
 #include <stdlib.h>
 
 #include "server/version.h"
-#include "tests/support/guest.h"
+#include "tests/support/bench.h"
 #include "vm/vm.h"
-
-/* Starts each script. `is(text, n, want)`: the helper returned n and text is want. */
-static const char prologue[] =
-    "#include <zeroserve.h>\n"
-    "static ZS_MAYBE_UNUSED __attribute__((noinline)) void fail_at(int line)\n"
-    "{\n"
-    "    char text[16];\n"
-    "    zs_utoa10((unsigned)line, text, sizeof text);\n"
-    "    zs_respond(418, ZS_STR(text));\n"
-    "}\n"
-    "static ZS_MAYBE_UNUSED __attribute__((noinline)) int is(const char *text, zs_s64 n, const "
-    "char *want)\n"
-    "{\n"
-    "    return n == (zs_s64)zs_strlen(want) && zs_strcmp(text, want) == 0;\n"
-    "}\n"
-    "#define CHECK(x) do { if (!(x)) { fail_at(__LINE__); return 0; } } while (0)\n"
-    "#define OK() do { zs_respond(200, ZS_STR(\"ok\")); return 0; } while (0)\n"
-    "#define TEXT(s) s, sizeof s - 1\n"
-    "static ZS_MAYBE_UNUSED __attribute__((noinline)) int which(void)\n"
-    "{\n"
-    "    char text[8];\n"
-    "    int n = 0;\n"
-    "    zs_req_header(TEXT(\"x-case\"), text, sizeof text);\n"
-    "    for (int i = 0; i < 7 && text[i] != 0; i++) n = n * 10 + (text[i] - '0');\n"
-    "    return n;\n"
-    "}\n"
-    "#line 1\n";
-
-struct bench {
-    struct script_host *host;
-    struct script_set *set;
-    struct exchange ex;
-};
-
-static void begin(struct bench *b, const char *text, bool interpret)
-{
-    static const char *const name = "unit";
-    struct script_options options = {.interpret = interpret};
-    size_t bytes = sizeof prologue + strlen(text);
-    char *whole = malloc(bytes);
-    const char *texts[1] = {whole};
-    char error[256];
-
-    snprintf(whole, bytes, "%s%s", prologue, text);
-    b->set = guest_set(&name, texts, 1, interpret);
-    free(whole);
-    b->host = script_host_create(&options, error, sizeof error);
-    cr_assert_not_null(b->host, "%s", error);
-    exchange_init(&b->ex);
-}
-
-static void end(struct bench *b)
-{
-    exchange_free(&b->ex);
-    script_host_forget(b->host, b->set);
-    script_host_free(b->host);
-    script_set_free(b->set);
-}
-
-static bool body_is(const struct exchange *ex, const char *text)
-{
-    return ex->body.kind == BODY_BYTES && span_equal(ex->body.bytes, span_of(text));
-}
-
-/* Runs `text` on both engines for GET `target`; it must answer 200 "ok". */
-static void expect_ok(const char *text, const char *target)
-{
-    for (int interpret = 0; interpret < 2; interpret++) {
-        struct bench b;
-
-        begin(&b, text, interpret);
-        guest_request(&b.ex, target, NULL);
-        field_add(&b.ex, &b.ex.request_fields, SPAN("Accept"), SPAN("first"));
-        field_add(&b.ex, &b.ex.request_fields, SPAN("accept"), SPAN("second"));
-        cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
-        cr_assert(b.ex.status == 200 && body_is(&b.ex, "ok"), "engine %d: status %u, line %.*s",
-                  interpret, b.ex.status, (int)b.ex.body.bytes.len, b.ex.body.bytes.base);
-        end(&b);
-    }
-}
-
-/* Runs `text` with x-case 1, 2, ... for each of texts[]; each must be killed and the log say so. */
-static void expect_faults(const char *text, const char *const *reasons, unsigned count)
-{
-    for (int interpret = 0; interpret < 2; interpret++) {
-        struct bench b;
-
-        begin(&b, text, interpret);
-        for (unsigned i = 0; i < count; i++) {
-            char number[12];
-            const char *log;
-
-            snprintf(number, sizeof number, "%u", i + 1);
-            exchange_reset(&b.ex);
-            guest_request(&b.ex, "/", number);
-            guest_log_begin();
-            cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
-            log = guest_log_end();
-            cr_assert(b.ex.status == 500 && b.ex.faulted && b.ex.body.kind == BODY_NONE,
-                      "case %u on engine %d: status %u", i + 1, interpret, b.ex.status);
-            cr_assert_not_null(strstr(log, reasons[i]), "case %u on engine %d: %s", i + 1,
-                               interpret, log);
-            cr_assert_not_null(strstr(log, "script 'unit': "), "%s", log);
-            cr_assert_not_null(strstr(log, "(request 42)"), "%s", log);
-        }
-        end(&b);
-    }
-}
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 Test(helpers, text_out_is_cut_and_terminated)
 {
-    expect_ok("ZS_ENTRY zs_u64 entry(void)\n"
-              "{\n"
-              "    char t[64];\n"
-              "    zs_memset(t, 'x', sizeof t);\n"
-              "    CHECK(is(t, zs_req_path(t, 6), \"/abcd\"));\n"
-              "    CHECK(t[6] == 'x');\n"
-              "    CHECK(zs_req_path(t, 5) == 5 && zs_strcmp(t, \"/abc\") == 0);\n"
-              "    CHECK(zs_req_path(t, 1) == 1 && t[0] == 0);\n"
-              "    t[0] = 'x';\n"
-              "    CHECK(zs_req_path(t, 0) == 0 && t[0] == 'x');\n"
-              "    CHECK(zs_req_path((char *)0, 0) == 0);\n"
-              "    CHECK(zs_req_header(TEXT(\"absent\"), t, sizeof t) == 0 && t[0] == 0);\n"
-              "    t[0] = 'x';\n"
-              "    CHECK(zs_req_header(TEXT(\"absent\"), t, 0) == 0 && t[0] == 'x');\n"
-              "    OK();\n"
-              "}\n",
-              "/abcd");
+    bench_expect_ok("ZS_ENTRY zs_u64 entry(void)\n"
+                    "{\n"
+                    "    char t[64];\n"
+                    "    zs_memset(t, 'x', sizeof t);\n"
+                    "    CHECK(is(t, zs_req_path(t, 6), \"/abcd\"));\n"
+                    "    CHECK(t[6] == 'x');\n"
+                    "    CHECK(zs_req_path(t, 5) == 5 && zs_strcmp(t, \"/abc\") == 0);\n"
+                    "    CHECK(zs_req_path(t, 1) == 1 && t[0] == 0);\n"
+                    "    t[0] = 'x';\n"
+                    "    CHECK(zs_req_path(t, 0) == 0 && t[0] == 'x');\n"
+                    "    CHECK(zs_req_path((char *)0, 0) == 0);\n"
+                    "    CHECK(zs_req_header(TEXT(\"absent\"), t, sizeof t) == 0 && t[0] == 0);\n"
+                    "    t[0] = 'x';\n"
+                    "    CHECK(zs_req_header(TEXT(\"absent\"), t, 0) == 0 && t[0] == 'x');\n"
+                    "    OK();\n"
+                    "}\n",
+                    "/abcd");
 }
 
 Test(helpers, request)
 {
-    expect_ok(
+    bench_expect_ok(
         "ZS_ENTRY zs_u64 entry(void)\n"
         "{\n"
         "    char t[64];\n"
@@ -170,34 +60,35 @@ Test(helpers, request)
 
 Test(helpers, query_parameters)
 {
-    expect_ok("#define P(k, want) CHECK(is(t, zs_req_query_param(TEXT(k), t, sizeof t), want))\n"
-              "#define M(k, v) zs_req_query_param_matches(TEXT(k), TEXT(v))\n"
-              "ZS_ENTRY zs_u64 entry(void)\n"
-              "{\n"
-              "    char t[64];\n"
-              "    P(\"a\", \"1\");\n"
-              "    P(\" a \", \"1\");\n"
-              "    P(\"b c\", \"x y&z\");\n"
-              "    P(\"flag\", \"\");\n"
-              "    P(\"odd\", \"100%\");\n"
-              "    P(\"hex\", \"%g1%2\");\n"
-              "    P(\"eq\", \"a=b\");\n"
-              "    P(\"none\", \"\");\n"
-              "    P(\"A\", \"\");\n"
-              "    CHECK(zs_req_query_param(TEXT(\"b c\"), t, 4) == 4);\n"
-              "    CHECK(zs_strcmp(t, \"x y\") == 0);\n"
-              "    CHECK(M(\"a\", \"1\") == 1 && M(\"a\", \"2\") == 1 && M(\"a\", \"3\") == 0);\n"
-              "    CHECK(M(\"a\", \"\") == 0 && M(\"a\", \"11\") == 0);\n"
-              "    CHECK(M(\"flag\", \"*\") == 1 && M(\"flag\", \"\") == 1);\n"
-              "    CHECK(M(\"none\", \"*\") == 0 && M(\"fla\", \"*\") == 0);\n"
-              "    OK();\n"
-              "}\n",
-              "/?a=1&a=2&&b+c=x%20y%26z&flag&odd=100%&hex=%g1%2&eq=a=b");
+    bench_expect_ok(
+        "#define P(k, want) CHECK(is(t, zs_req_query_param(TEXT(k), t, sizeof t), want))\n"
+        "#define M(k, v) zs_req_query_param_matches(TEXT(k), TEXT(v))\n"
+        "ZS_ENTRY zs_u64 entry(void)\n"
+        "{\n"
+        "    char t[64];\n"
+        "    P(\"a\", \"1\");\n"
+        "    P(\" a \", \"1\");\n"
+        "    P(\"b c\", \"x y&z\");\n"
+        "    P(\"flag\", \"\");\n"
+        "    P(\"odd\", \"100%\");\n"
+        "    P(\"hex\", \"%g1%2\");\n"
+        "    P(\"eq\", \"a=b\");\n"
+        "    P(\"none\", \"\");\n"
+        "    P(\"A\", \"\");\n"
+        "    CHECK(zs_req_query_param(TEXT(\"b c\"), t, 4) == 4);\n"
+        "    CHECK(zs_strcmp(t, \"x y\") == 0);\n"
+        "    CHECK(M(\"a\", \"1\") == 1 && M(\"a\", \"2\") == 1 && M(\"a\", \"3\") == 0);\n"
+        "    CHECK(M(\"a\", \"\") == 0 && M(\"a\", \"11\") == 0);\n"
+        "    CHECK(M(\"flag\", \"*\") == 1 && M(\"flag\", \"\") == 1);\n"
+        "    CHECK(M(\"none\", \"*\") == 0 && M(\"fla\", \"*\") == 0);\n"
+        "    OK();\n"
+        "}\n",
+        "/?a=1&a=2&&b+c=x%20y%26z&flag&odd=100%&hex=%g1%2&eq=a=b");
 }
 
 Test(helpers, request_changes)
 {
-    expect_ok(
+    bench_expect_ok(
         "ZS_ENTRY zs_u64 entry(void)\n"
         "{\n"
         "    char t[64];\n"
@@ -249,51 +140,53 @@ Test(helpers, request_changes_refused)
         "header field is too long",
     };
 
-    expect_faults("static char big[9000];\n"
-                  "ZS_ENTRY zs_u64 entry(void)\n"
-                  "{\n"
-                  "    switch (which()) {\n"
-                  "    case 1: return zs_req_set_method(\"\", 0);\n"
-                  "    case 2: return zs_req_set_method(TEXT(\"GE T\"));\n"
-                  "    case 3: return zs_req_set_uri(TEXT(\"/a b\"));\n"
-                  "    case 4: return zs_req_set_uri(TEXT(\"relative\"));\n"
-                  "    case 5: return zs_req_set_uri(TEXT(\"/a\\r\\nx\"));\n"
-                  "    case 6: return zs_req_set_header(TEXT(\"a b\"), TEXT(\"v\"));\n"
-                  "    case 7: return zs_req_append_header(\"\", 0, TEXT(\"v\"));\n"
-                  "    case 8: return zs_req_set_header(TEXT(\"a\"), TEXT(\"v\\r\\nx: y\"));\n"
-                  "    case 9: return zs_req_append_header(TEXT(\"a\"), TEXT(\"v\\0\"));\n"
-                  "    case 10: return zs_req_delete_header(\"\", 0);\n"
-                  "    case 11: return zs_req_delete_header(TEXT(\"a*b\"));\n"
-                  "    case 12: return zs_req_set_header(TEXT(\"a\"), TEXT(\"\\xc0\\x80\"));\n"
-                  "    case 13: return zs_req_header(TEXT(\"\\xff\"), big, sizeof big);\n"
-                  "    case 14:\n"
-                  "        zs_memset(big, 'v', sizeof big);\n"
-                  "        return zs_req_set_header(TEXT(\"a\"), big, sizeof big);\n"
-                  "    }\n"
-                  "    return 0;\n"
-                  "}\n",
-                  reasons, COUNT(reasons));
+    bench_expect_faults(
+        "static char big[9000];\n"
+        "ZS_ENTRY zs_u64 entry(void)\n"
+        "{\n"
+        "    switch (which()) {\n"
+        "    case 1: return zs_req_set_method(\"\", 0);\n"
+        "    case 2: return zs_req_set_method(TEXT(\"GE T\"));\n"
+        "    case 3: return zs_req_set_uri(TEXT(\"/a b\"));\n"
+        "    case 4: return zs_req_set_uri(TEXT(\"relative\"));\n"
+        "    case 5: return zs_req_set_uri(TEXT(\"/a\\r\\nx\"));\n"
+        "    case 6: return zs_req_set_header(TEXT(\"a b\"), TEXT(\"v\"));\n"
+        "    case 7: return zs_req_append_header(\"\", 0, TEXT(\"v\"));\n"
+        "    case 8: return zs_req_set_header(TEXT(\"a\"), TEXT(\"v\\r\\nx: y\"));\n"
+        "    case 9: return zs_req_append_header(TEXT(\"a\"), TEXT(\"v\\0\"));\n"
+        "    case 10: return zs_req_delete_header(\"\", 0);\n"
+        "    case 11: return zs_req_delete_header(TEXT(\"a*b\"));\n"
+        "    case 12: return zs_req_set_header(TEXT(\"a\"), TEXT(\"\\xc0\\x80\"));\n"
+        "    case 13: return zs_req_header(TEXT(\"\\xff\"), big, sizeof big);\n"
+        "    case 14:\n"
+        "        zs_memset(big, 'v', sizeof big);\n"
+        "        return zs_req_set_header(TEXT(\"a\"), big, sizeof big);\n"
+        "    }\n"
+        "    return 0;\n"
+        "}\n",
+        reasons, COUNT(reasons));
 }
 
 Test(helpers, metadata)
 {
-    expect_ok("ZS_ENTRY zs_u64 entry(void)\n"
-              "{\n"
-              "    char t[16];\n"
-              "    CHECK(zs_meta_get(TEXT(\"k\"), t, sizeof t) == 0 && t[0] == 0);\n"
-              "    CHECK(zs_meta_set(TEXT(\" k \"), TEXT(\"v1\")) == 0);\n"
-              "    CHECK(is(t, zs_meta_get(TEXT(\"k\"), t, sizeof t), \"v1\"));\n"
-              "    zs_meta_set(TEXT(\"K\"), TEXT(\"other\"));\n"
-              "    CHECK(is(t, zs_meta_get(TEXT(\"k\"), t, sizeof t), \"v1\"));\n"
-              "    zs_meta_set(TEXT(\"k\"), TEXT(\"v2 is longer\"));\n"
-              "    CHECK(is(t, zs_meta_get(TEXT(\"\\tk\"), t, sizeof t), \"v2 is longer\"));\n"
-              "    CHECK(zs_meta_get(TEXT(\"k\"), t, 3) == 3 && zs_strcmp(t, \"v2\") == 0);\n"
-              "    zs_meta_set(TEXT(\"k\"), \"\", 0);\n"
-              "    CHECK(zs_meta_get(TEXT(\"k\"), t, sizeof t) == 0);\n"
-              "    CHECK(is(t, zs_meta_get(TEXT(\"K\"), t, sizeof t), \"other\"));\n"
-              "    OK();\n"
-              "}\n",
-              "/");
+    bench_expect_ok(
+        "ZS_ENTRY zs_u64 entry(void)\n"
+        "{\n"
+        "    char t[16];\n"
+        "    CHECK(zs_meta_get(TEXT(\"k\"), t, sizeof t) == 0 && t[0] == 0);\n"
+        "    CHECK(zs_meta_set(TEXT(\" k \"), TEXT(\"v1\")) == 0);\n"
+        "    CHECK(is(t, zs_meta_get(TEXT(\"k\"), t, sizeof t), \"v1\"));\n"
+        "    zs_meta_set(TEXT(\"K\"), TEXT(\"other\"));\n"
+        "    CHECK(is(t, zs_meta_get(TEXT(\"k\"), t, sizeof t), \"v1\"));\n"
+        "    zs_meta_set(TEXT(\"k\"), TEXT(\"v2 is longer\"));\n"
+        "    CHECK(is(t, zs_meta_get(TEXT(\"\\tk\"), t, sizeof t), \"v2 is longer\"));\n"
+        "    CHECK(zs_meta_get(TEXT(\"k\"), t, 3) == 3 && zs_strcmp(t, \"v2\") == 0);\n"
+        "    zs_meta_set(TEXT(\"k\"), \"\", 0);\n"
+        "    CHECK(zs_meta_get(TEXT(\"k\"), t, sizeof t) == 0);\n"
+        "    CHECK(is(t, zs_meta_get(TEXT(\"K\"), t, sizeof t), \"other\"));\n"
+        "    OK();\n"
+        "}\n",
+        "/");
 }
 
 Test(helpers, metadata_refused)
@@ -304,7 +197,7 @@ Test(helpers, metadata_refused)
         "not UTF-8",          "no room for more",
     };
 
-    expect_faults(
+    bench_expect_faults(
         "static char big[70000];\n"
         "ZS_ENTRY zs_u64 entry(void)\n"
         "{\n"
@@ -336,19 +229,19 @@ Test(helpers, metadata_refused)
 
 Test(helpers, response)
 {
-    expect_ok("ZS_ENTRY zs_u64 entry(void)\n"
-              "{\n"
-              "    CHECK(zs_response_pending() == 0);\n"
-              "    CHECK(zs_respond(404, TEXT(\"gone\")) == 0);\n"
-              "    CHECK(zs_response_pending() == 1);\n"
-              "    CHECK(zs_response_clear() == 0);\n"
-              "    CHECK(zs_response_pending() == 0);\n"
-              "    CHECK(zs_response_clear() == 0);\n"
-              "    zs_respond(403, TEXT(\"a longer text\"));\n"
-              "    zs_respond(204, 0, 0);\n"
-              "    OK();\n"
-              "}\n",
-              "/");
+    bench_expect_ok("ZS_ENTRY zs_u64 entry(void)\n"
+                    "{\n"
+                    "    CHECK(zs_response_pending() == 0);\n"
+                    "    CHECK(zs_respond(404, TEXT(\"gone\")) == 0);\n"
+                    "    CHECK(zs_response_pending() == 1);\n"
+                    "    CHECK(zs_response_clear() == 0);\n"
+                    "    CHECK(zs_response_pending() == 0);\n"
+                    "    CHECK(zs_response_clear() == 0);\n"
+                    "    zs_respond(403, TEXT(\"a longer text\"));\n"
+                    "    zs_respond(204, 0, 0);\n"
+                    "    OK();\n"
+                    "}\n",
+                    "/");
 }
 
 Test(helpers, response_statuses)
@@ -360,15 +253,16 @@ Test(helpers, response_statuses)
                 {"999", 999}, {"1000", 500}, {"65535", 500}};
     struct bench b;
 
-    begin(&b, "ZS_ENTRY zs_u64 entry(void) { return zs_respond(which(), TEXT(\"b\")); }\n", false);
+    bench_begin(&b, "ZS_ENTRY zs_u64 entry(void) { return zs_respond(which(), TEXT(\"b\")); }\n",
+                false);
     for (size_t i = 0; i < COUNT(rows); i++) {
         exchange_reset(&b.ex);
         guest_request(&b.ex, "/", rows[i].x_case);
         cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
         cr_assert_eq(b.ex.status, rows[i].status, "%s: %u", rows[i].x_case, b.ex.status);
-        cr_assert(!b.ex.faulted && body_is(&b.ex, "b"));
+        cr_assert(!b.ex.faulted && bench_body_is(&b.ex, "b"));
     }
-    end(&b);
+    bench_end(&b);
 }
 
 Test(helpers, response_refused)
@@ -384,27 +278,27 @@ Test(helpers, response_refused)
         "invalid header name",
     };
 
-    expect_faults("static char big[300000];\n"
-                  "ZS_ENTRY zs_u64 entry(void)\n"
-                  "{\n"
-                  "    switch (which()) {\n"
-                  "    case 1: return zs_respond(65536, TEXT(\"x\"));\n"
-                  "    case 2: return zs_respond(200, big, 256 * 1024 + 1);\n"
-                  "    case 3: return zs_respond(200, (void *)8, 1);\n"
-                  "    case 4: return zs_res_add_header(TEXT(\"a\"), TEXT(\"x\\r\\ny\"));\n"
-                  "    case 5: return zs_res_add_header(TEXT(\"a:\"), TEXT(\"x\"));\n"
-                  "    case 6:\n"
-                  "        for (;;)\n"
-                  "            zs_res_add_header(TEXT(\"a\"), TEXT(\"x\"));\n"
-                  "    case 7:\n"
-                  "        zs_memset(big, 'v', 8000);\n"
-                  "        for (;;)\n"
-                  "            zs_res_add_header(TEXT(\"a\"), big, 8000);\n"
-                  "    case 8: return zs_res_delete_header(TEXT(\"*\\n*\"));\n"
-                  "    }\n"
-                  "    return 0;\n"
-                  "}\n",
-                  reasons, COUNT(reasons));
+    bench_expect_faults("static char big[300000];\n"
+                        "ZS_ENTRY zs_u64 entry(void)\n"
+                        "{\n"
+                        "    switch (which()) {\n"
+                        "    case 1: return zs_respond(65536, TEXT(\"x\"));\n"
+                        "    case 2: return zs_respond(200, big, 256 * 1024 + 1);\n"
+                        "    case 3: return zs_respond(200, (void *)8, 1);\n"
+                        "    case 4: return zs_res_add_header(TEXT(\"a\"), TEXT(\"x\\r\\ny\"));\n"
+                        "    case 5: return zs_res_add_header(TEXT(\"a:\"), TEXT(\"x\"));\n"
+                        "    case 6:\n"
+                        "        for (;;)\n"
+                        "            zs_res_add_header(TEXT(\"a\"), TEXT(\"x\"));\n"
+                        "    case 7:\n"
+                        "        zs_memset(big, 'v', 8000);\n"
+                        "        for (;;)\n"
+                        "            zs_res_add_header(TEXT(\"a\"), big, 8000);\n"
+                        "    case 8: return zs_res_delete_header(TEXT(\"*\\n*\"));\n"
+                        "    }\n"
+                        "    return 0;\n"
+                        "}\n",
+                        reasons, COUNT(reasons));
 }
 
 static unsigned count_fields(const struct exchange *ex, struct span name)
@@ -421,22 +315,22 @@ Test(helpers, response_fields_hold_whoever_answers)
 {
     struct bench b;
 
-    begin(&b,
-          "ZS_ENTRY zs_u64 entry(void)\n"
-          "{\n"
-          "    zs_res_add_header(TEXT(\"Set-Cookie\"), TEXT(\"a=1\"));\n"
-          "    zs_res_add_header(TEXT(\"Set-Cookie\"), TEXT(\"b=2\"));\n"
-          "    zs_res_add_header(TEXT(\"X-Gone\"), TEXT(\"1\"));\n"
-          "    zs_meta_set(TEXT(\"zs.response.header.x-gone\"), TEXT(\"2\"));\n"
-          "    zs_meta_set(TEXT(\"zs.response.header.X-Kept\"), TEXT(\" v \"));\n"
-          "    zs_res_delete_header(TEXT(\"x-GONE\"));\n"
-          "    zs_res_delete_header(TEXT(\"content-type\"));\n"
-          "    zs_res_delete_header(TEXT(\"content-type\"));\n"
-          "    zs_respond(200, TEXT(\"never sent\"));\n"
-          "    zs_response_clear();\n"
-          "    return 0;\n"
-          "}\n",
-          false);
+    bench_begin(&b,
+                "ZS_ENTRY zs_u64 entry(void)\n"
+                "{\n"
+                "    zs_res_add_header(TEXT(\"Set-Cookie\"), TEXT(\"a=1\"));\n"
+                "    zs_res_add_header(TEXT(\"Set-Cookie\"), TEXT(\"b=2\"));\n"
+                "    zs_res_add_header(TEXT(\"X-Gone\"), TEXT(\"1\"));\n"
+                "    zs_meta_set(TEXT(\"zs.response.header.x-gone\"), TEXT(\"2\"));\n"
+                "    zs_meta_set(TEXT(\"zs.response.header.X-Kept\"), TEXT(\" v \"));\n"
+                "    zs_res_delete_header(TEXT(\"x-GONE\"));\n"
+                "    zs_res_delete_header(TEXT(\"content-type\"));\n"
+                "    zs_res_delete_header(TEXT(\"content-type\"));\n"
+                "    zs_respond(200, TEXT(\"never sent\"));\n"
+                "    zs_response_clear();\n"
+                "    return 0;\n"
+                "}\n",
+                false);
     guest_request(&b.ex, "/", NULL);
     cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_PASS);
     cr_assert_eq(b.ex.status, 0);
@@ -447,22 +341,22 @@ Test(helpers, response_fields_hold_whoever_answers)
     cr_assert_eq(count_fields(&b.ex, SPAN("content-type")), 0);
     cr_assert_eq(count_fields(&b.ex, SPAN("x-kept")), 1);
     cr_assert(span_equal(field_find(&b.ex.response_fields, SPAN("x-kept"))->value, SPAN("v")));
-    end(&b);
+    bench_end(&b);
 }
 
 Test(helpers, abort)
 {
     struct bench b;
 
-    begin(&b,
-          "ZS_ENTRY zs_u64 entry(void)\n"
-          "{\n"
-          "    zs_abort();\n"
-          "    if (which() == 1)\n"
-          "        zs_respond(200, TEXT(\"x\"));\n"
-          "    return 0;\n"
-          "}\n",
-          false);
+    bench_begin(&b,
+                "ZS_ENTRY zs_u64 entry(void)\n"
+                "{\n"
+                "    zs_abort();\n"
+                "    if (which() == 1)\n"
+                "        zs_respond(200, TEXT(\"x\"));\n"
+                "    return 0;\n"
+                "}\n",
+                false);
     guest_request(&b.ex, "/", NULL);
     cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_ABORTED);
     cr_assert(b.ex.aborted);
@@ -470,50 +364,50 @@ Test(helpers, abort)
     guest_request(&b.ex, "/", "1");
     cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
     cr_assert(!b.ex.aborted);
-    end(&b);
+    bench_end(&b);
 }
 
 Test(helpers, system)
 {
-    expect_ok("ZS_ENTRY zs_u64 entry(void)\n"
-              "{\n"
-              "    char t[32];\n"
-              "    zs_u64 r[2] = {0, 0};\n"
-              "    zs_u64 now = zs_now_ms();\n"
-              "    CHECK(now > 1700000000000ull && zs_now_ms() - now < 60000);\n"
-              "    CHECK(is(t, zs_version(t, sizeof t), \"" ZEROSERVE_VERSION "\"));\n"
-              "    CHECK(zs_getrandom(r, 8) == 8 && r[0] != 0 && r[1] == 0);\n"
-              "    CHECK(zs_getrandom(r, 0) == 0);\n"
-              "    OK();\n"
-              "}\n",
-              "/");
+    bench_expect_ok("ZS_ENTRY zs_u64 entry(void)\n"
+                    "{\n"
+                    "    char t[32];\n"
+                    "    zs_u64 r[2] = {0, 0};\n"
+                    "    zs_u64 now = zs_now_ms();\n"
+                    "    CHECK(now > 1700000000000ull && zs_now_ms() - now < 60000);\n"
+                    "    CHECK(is(t, zs_version(t, sizeof t), \"" ZEROSERVE_VERSION "\"));\n"
+                    "    CHECK(zs_getrandom(r, 8) == 8 && r[0] != 0 && r[1] == 0);\n"
+                    "    CHECK(zs_getrandom(r, 0) == 0);\n"
+                    "    OK();\n"
+                    "}\n",
+                    "/");
 }
 
 Test(helpers, memory)
 {
-    expect_ok("static volatile zs_u64 n16 = 16, n0 = 0;\n"
-              "ZS_ENTRY zs_u64 entry(void)\n"
-              "{\n"
-              "    char a[64], b[64];\n"
-              "    CHECK(zs_memset(a, 0x101, n16) == a && a[0] == 1 && a[15] == 1);\n"
-              "    for (int i = 0; i < 32; i++) a[i] = (char)i;\n"
-              "    CHECK(zs_memcpy(b, a, n16) == b && b[15] == 15);\n"
-              "    CHECK(zs_memcmp(a, b, n16) == 0);\n"
-              "    b[3] = (char)0xff;\n"
-              "    CHECK(zs_memcmp(a, b, n16) < 0 && zs_memcmp(b, a, n16) > 0);\n"
-              "    CHECK(zs_memcmp(a, b, 3 * (n16 / 16)) == 0);\n"
-              "    CHECK(memmove(a + 1, a, n16) == a + 1 && a[1] == 0 && a[16] == 15);\n"
-              "    CHECK(memmove(a, a + 1, n16) == a && a[15] == 15);\n"
-              "    memcpy(b, a, n16);\n"
-              "    CHECK(memcmp(a, b, n16) == 0);\n"
-              "    memset(b, 0, n16);\n"
-              "    CHECK(b[7] == 0);\n"
-              "    CHECK(zs_memcpy(a, a + n16, n16) == a);\n"
-              "    CHECK(zs_memcpy((void *)n0, (void *)n0, n0) == (void *)n0);\n"
-              "    CHECK(zs_memcmp((void *)n0, a, n0) == 0);\n"
-              "    OK();\n"
-              "}\n",
-              "/");
+    bench_expect_ok("static volatile zs_u64 n16 = 16, n0 = 0;\n"
+                    "ZS_ENTRY zs_u64 entry(void)\n"
+                    "{\n"
+                    "    char a[64], b[64];\n"
+                    "    CHECK(zs_memset(a, 0x101, n16) == a && a[0] == 1 && a[15] == 1);\n"
+                    "    for (int i = 0; i < 32; i++) a[i] = (char)i;\n"
+                    "    CHECK(zs_memcpy(b, a, n16) == b && b[15] == 15);\n"
+                    "    CHECK(zs_memcmp(a, b, n16) == 0);\n"
+                    "    b[3] = (char)0xff;\n"
+                    "    CHECK(zs_memcmp(a, b, n16) < 0 && zs_memcmp(b, a, n16) > 0);\n"
+                    "    CHECK(zs_memcmp(a, b, 3 * (n16 / 16)) == 0);\n"
+                    "    CHECK(memmove(a + 1, a, n16) == a + 1 && a[1] == 0 && a[16] == 15);\n"
+                    "    CHECK(memmove(a, a + 1, n16) == a && a[15] == 15);\n"
+                    "    memcpy(b, a, n16);\n"
+                    "    CHECK(memcmp(a, b, n16) == 0);\n"
+                    "    memset(b, 0, n16);\n"
+                    "    CHECK(b[7] == 0);\n"
+                    "    CHECK(zs_memcpy(a, a + n16, n16) == a);\n"
+                    "    CHECK(zs_memcpy((void *)n0, (void *)n0, n0) == (void *)n0);\n"
+                    "    CHECK(zs_memcmp((void *)n0, a, n0) == 0);\n"
+                    "    OK();\n"
+                    "}\n",
+                    "/");
 }
 
 Test(helpers, memory_refused)
@@ -524,27 +418,27 @@ Test(helpers, memory_refused)
         "not writable",    "not readable",    "not writable",
     };
 
-    expect_faults("static char data[64];\n"
-                  "static const char constant[64] = {1};\n"
-                  "static volatile zs_u64 n16 = 16, null = 0, huge = ~0ull;\n"
-                  "ZS_ENTRY zs_u64 entry(void)\n"
-                  "{\n"
-                  "    switch (which()) {\n"
-                  "    case 1: zs_memcpy(data, data + 15, n16); break;\n"
-                  "    case 2: memcpy(data + 15, data, n16); break;\n"
-                  "    case 3: zs_memcpy((void *)constant, data, n16); break;\n"
-                  "    case 4: zs_memcpy(data, (void *)null, n16); break;\n"
-                  "    case 5: zs_memset((void *)null, 0, n16); break;\n"
-                  "    case 6: return zs_memcmp(data, (void *)null, n16);\n"
-                  "    case 7: zs_memset(data, 0, huge); break;\n"
-                  "    case 8: return zs_req_header(data, n16, data + 8, n16);\n"
-                  "    case 9: return zs_req_path((char *)constant, sizeof constant);\n"
-                  "    case 10: return zs_log((char *)null, 1);\n"
-                  "    case 11: return zs_getrandom((void *)0x100000000ull, 8);\n"
-                  "    }\n"
-                  "    return 0;\n"
-                  "}\n",
-                  reasons, COUNT(reasons));
+    bench_expect_faults("static char data[64];\n"
+                        "static const char constant[64] = {1};\n"
+                        "static volatile zs_u64 n16 = 16, null = 0, huge = ~0ull;\n"
+                        "ZS_ENTRY zs_u64 entry(void)\n"
+                        "{\n"
+                        "    switch (which()) {\n"
+                        "    case 1: zs_memcpy(data, data + 15, n16); break;\n"
+                        "    case 2: memcpy(data + 15, data, n16); break;\n"
+                        "    case 3: zs_memcpy((void *)constant, data, n16); break;\n"
+                        "    case 4: zs_memcpy(data, (void *)null, n16); break;\n"
+                        "    case 5: zs_memset((void *)null, 0, n16); break;\n"
+                        "    case 6: return zs_memcmp(data, (void *)null, n16);\n"
+                        "    case 7: zs_memset(data, 0, huge); break;\n"
+                        "    case 8: return zs_req_header(data, n16, data + 8, n16);\n"
+                        "    case 9: return zs_req_path((char *)constant, sizeof constant);\n"
+                        "    case 10: return zs_log((char *)null, 1);\n"
+                        "    case 11: return zs_getrandom((void *)0x100000000ull, 8);\n"
+                        "    }\n"
+                        "    return 0;\n"
+                        "}\n",
+                        reasons, COUNT(reasons));
 }
 
 Test(helpers, log_lines)
@@ -559,20 +453,20 @@ Test(helpers, log_lines)
         struct bench b;
         const char *log;
 
-        begin(&b,
-              "ZS_ENTRY zs_u64 entry(void)\n"
-              "{\n"
-              "    static char big[513];\n"
-              "    zs_log(TEXT(\"one \"));\n"
-              "    zs_log(\"\", 0);\n"
-              "    zs_log(TEXT(\"two\\na\\x1b\" "
-              "\"b\\0c\\xc2\\x9b\\xff\\r\\ngr\\xc3\\xbc\\xc3\\x9f\\n\\n\"));\n"
-              "    zs_memset(big, 'z', sizeof big);\n"
-              "    zs_log(big, sizeof big);\n"
-              "    zs_log(TEXT(\"end\"));\n"
-              "    return 0;\n"
-              "}\n",
-              interpret);
+        bench_begin(&b,
+                    "ZS_ENTRY zs_u64 entry(void)\n"
+                    "{\n"
+                    "    static char big[513];\n"
+                    "    zs_log(TEXT(\"one \"));\n"
+                    "    zs_log(\"\", 0);\n"
+                    "    zs_log(TEXT(\"two\\na\\x1b\" "
+                    "\"b\\0c\\xc2\\x9b\\xff\\r\\ngr\\xc3\\xbc\\xc3\\x9f\\n\\n\"));\n"
+                    "    zs_memset(big, 'z', sizeof big);\n"
+                    "    zs_log(big, sizeof big);\n"
+                    "    zs_log(TEXT(\"end\"));\n"
+                    "    return 0;\n"
+                    "}\n",
+                    interpret);
         guest_request(&b.ex, "/", NULL);
         guest_log_begin();
         cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_PASS);
@@ -581,7 +475,7 @@ Test(helpers, log_lines)
         log += sizeof want - 1;
         cr_assert_eq(strspn(log, "z"), 512);
         cr_assert_str_eq(log + 512, "\n[user_log] 42: unit: zend\n");
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -592,14 +486,14 @@ Test(helpers, many_log_lines_let_others_run)
     const char *log;
     unsigned lines = 0;
 
-    begin(&b,
-          "static char newlines[300];\n"
-          "ZS_ENTRY zs_u64 entry(void)\n"
-          "{\n"
-          "    zs_memset(newlines, '\\n', sizeof newlines);\n"
-          "    return zs_log(newlines, sizeof newlines);\n"
-          "}\n",
-          false);
+    bench_begin(&b,
+                "static char newlines[300];\n"
+                "ZS_ENTRY zs_u64 entry(void)\n"
+                "{\n"
+                "    zs_memset(newlines, '\\n', sizeof newlines);\n"
+                "    return zs_log(newlines, sizeof newlines);\n"
+                "}\n",
+                false);
     guest_request(&b.ex, "/", NULL);
     guest_log_begin();
     cr_assert_eq(guest_run(b.host, b.set, &b.ex, &pending), SCRIPT_PASS);
@@ -610,7 +504,7 @@ Test(helpers, many_log_lines_let_others_run)
     }
     cr_assert_eq(lines, 300);
     cr_assert_geq(pending, 4);
-    end(&b);
+    bench_end(&b);
 }
 
 Test(helpers, peer_addresses)
@@ -625,14 +519,15 @@ Test(helpers, peer_addresses)
     };
     struct bench b;
 
-    begin(&b,
-          "ZS_ENTRY zs_u64 entry(void)\n"
-          "{\n"
-          "    char t[64];\n"
-          "    zs_s64 n = which() == 1 ? zs_req_peer(t, sizeof t) : zs_req_peer_ip(t, sizeof t);\n"
-          "    return zs_respond(200, t, n);\n"
-          "}\n",
-          false);
+    bench_begin(
+        &b,
+        "ZS_ENTRY zs_u64 entry(void)\n"
+        "{\n"
+        "    char t[64];\n"
+        "    zs_s64 n = which() == 1 ? zs_req_peer(t, sizeof t) : zs_req_peer_ip(t, sizeof t);\n"
+        "    return zs_respond(200, t, n);\n"
+        "}\n",
+        false);
     for (size_t i = 0; i < 2 * COUNT(rows); i++) {
         struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
 
@@ -641,10 +536,10 @@ Test(helpers, peer_addresses)
         inet_pton(AF_INET6, rows[i / 2].ip, &v6.sin6_addr);
         memcpy(&b.ex.peer, &v6, sizeof v6);
         cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
-        cr_assert(body_is(&b.ex, i % 2 == 0 ? rows[i / 2].peer : rows[i / 2].peer_ip), "%s: %.*s",
-                  rows[i / 2].ip, (int)b.ex.body.bytes.len, b.ex.body.bytes.base);
+        cr_assert(bench_body_is(&b.ex, i % 2 == 0 ? rows[i / 2].peer : rows[i / 2].peer_ip),
+                  "%s: %.*s", rows[i / 2].ip, (int)b.ex.body.bytes.len, b.ex.body.bytes.base);
     }
-    end(&b);
+    bench_end(&b);
 }
 
 Test(helpers, bad_target_is_answered_400_after_the_chain)
@@ -662,17 +557,17 @@ Test(helpers, bad_target_is_answered_400_after_the_chain)
     };
     struct bench b;
 
-    begin(&b,
-          "ZS_ENTRY zs_u64 entry(void)\n"
-          "{\n"
-          "    int n = which();\n"
-          "    if (n == 4) zs_req_set_uri(TEXT(\"/good\"));\n"
-          "    zs_req_set_uri(TEXT(\"/../up\"));\n"
-          "    if (n == 2) zs_req_set_uri(TEXT(\"/good\"));\n"
-          "    if (n == 3) zs_respond(200, TEXT(\"x\"));\n"
-          "    return 0;\n"
-          "}\n",
-          false);
+    bench_begin(&b,
+                "ZS_ENTRY zs_u64 entry(void)\n"
+                "{\n"
+                "    int n = which();\n"
+                "    if (n == 4) zs_req_set_uri(TEXT(\"/good\"));\n"
+                "    zs_req_set_uri(TEXT(\"/../up\"));\n"
+                "    if (n == 2) zs_req_set_uri(TEXT(\"/good\"));\n"
+                "    if (n == 3) zs_respond(200, TEXT(\"x\"));\n"
+                "    return 0;\n"
+                "}\n",
+                false);
     for (size_t i = 0; i < COUNT(rows); i++) {
         exchange_reset(&b.ex);
         guest_request(&b.ex, "/old", rows[i].x_case);
@@ -681,7 +576,7 @@ Test(helpers, bad_target_is_answered_400_after_the_chain)
         cr_assert(span_equal(b.ex.path, span_of(rows[i].path)));
         cr_assert_eq(b.ex.uri_changed, strcmp(rows[i].path, "/good") == 0);
     }
-    end(&b);
+    bench_end(&b);
 }
 
 Test(helpers, table_is_the_list)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs scripts of one file, compiled by clang, against requests. Each starts with a prologue that
+ * gives it CHECK(x), which answers 418 with the line that failed; OK(), which answers 200 "ok";
+ * is(text, n, want), true when a text helper returned n and text is want; TEXT(literal), the text
+ * and its length; and which(), the number in the field x-case. */
+#ifndef TESTS_SUPPORT_BENCH_H
+#define TESTS_SUPPORT_BENCH_H
+
+#include "tests/support/guest.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct bench {
+    struct script_host *host;
+    struct script_set *set;
+    struct exchange ex;
+};
+
+void bench_begin(struct bench *b, const char *text, bool interpret);
+void bench_end(struct bench *b);
+bool bench_body_is(const struct exchange *ex, const char *text);
+
+/* Runs `text` on both engines for GET `target`; it must answer 200 "ok". */
+void bench_expect_ok(const char *text, const char *target);
+
+/* Runs `text` with x-case 1, 2, ... for each of reasons[]; each must be killed and the log say so.
+ */
+void bench_expect_faults(const char *text, const char *const *reasons, unsigned count);
+
+#endif
