@@ -129,35 +129,114 @@ static bool take_char(struct span *rest, char c)
     return true;
 }
 
-/* "bytes=" and one range, as 14.1.2 has it. The last position is UINT64_MAX when it is left out. */
-static bool parse_range(struct span value, bool *suffix, uint64_t *first, uint64_t *last)
+/* "bytes=", RFC 9110 14.1. */
+static bool take_unit(struct span *rest)
 {
     const struct span unit = SPAN("bytes");
-    if (value.len < unit.len || !span_equal_nocase((struct span){value.base, unit.len}, unit)) {
+    if (rest->len < unit.len || !span_equal_nocase((struct span){rest->base, unit.len}, unit)) {
         return false;
     }
-    value.base += unit.len;
-    value.len -= unit.len;
-    if (!take_char(&value, '=')) {
+    rest->base += unit.len;
+    rest->len -= unit.len;
+    return take_char(rest, '=');
+}
+
+/* One range-spec of 14.1.2. */
+struct range_spec {
+    bool suffix;
+    uint64_t first; /* or the length of the suffix */
+    uint64_t last;  /* UINT64_MAX when it is left out */
+};
+
+static bool take_spec(struct span *rest, struct range_spec *spec)
+{
+    uint64_t number;
+    *spec = (struct range_spec){.suffix = take_char(rest, '-'), .last = UINT64_MAX};
+    if (!take_number(rest, &spec->first)) {
         return false;
     }
-    skip(&value, " \t,"); /* lists may have empty members, 5.6.1 */
-    *last = UINT64_MAX;
-    *suffix = take_char(&value, '-');
-    if (!take_number(&value, first)) {
-        return false;
-    }
-    if (!*suffix) {
-        if (!take_char(&value, '-')) {
+    if (!spec->suffix) {
+        if (!take_char(rest, '-')) {
             return false;
         }
-        uint64_t number;
-        if (take_number(&value, &number)) {
-            *last = number;
+        if (take_number(rest, &number)) {
+            spec->last = number;
         }
     }
-    skip(&value, " \t,");
-    return value.len == 0 && *first <= *last;
+    skip(rest, " \t");
+    return spec->first <= spec->last && (rest->len == 0 || rest->base[0] == ',');
+}
+
+/* What the spec means for `bytes`. False: nothing, it is not satisfiable. */
+static bool resolve(const struct range_spec *spec, uint64_t bytes, struct byte_range *range)
+{
+    if (spec->suffix) {
+        range->count = spec->first < bytes ? spec->first : bytes;
+        range->offset = bytes - range->count;
+        return range->count > 0;
+    }
+    if (spec->first >= bytes) {
+        return false;
+    }
+    range->offset = spec->first;
+    range->count = (spec->last < bytes - 1 ? spec->last : bytes - 1) - spec->first + 1;
+    return true;
+}
+
+static bool touches(const struct byte_range *a, const struct byte_range *b)
+{
+    return a->offset <= b->offset + b->count && b->offset <= a->offset + a->count;
+}
+
+/* Adds the range; those it overlaps or touches become one, in the place of the first of them. */
+static void set_add(struct range_set *set, struct byte_range range)
+{
+    unsigned place = set->count;
+    for (unsigned i = 0; i < set->count;) {
+        const struct byte_range other = set->items[i];
+        if (!touches(&other, &range)) {
+            i++;
+            continue;
+        }
+        uint64_t end = range.offset + range.count;
+        uint64_t other_end = other.offset + other.count;
+        range.offset = other.offset < range.offset ? other.offset : range.offset;
+        range.count = (other_end > end ? other_end : end) - range.offset;
+        set->count--;
+        memmove(&set->items[i], &set->items[i + 1], (set->count - i) * sizeof set->items[0]);
+        place = place < i ? place : i;
+        i = 0; /* it grew, so it may touch one that was passed */
+    }
+    place = place < set->count ? place : set->count;
+    memmove(&set->items[place + 1], &set->items[place],
+            (set->count - place) * sizeof set->items[0]);
+    set->items[place] = range;
+    set->count++;
+}
+
+/* The ranges of a Range field. False: malformed, too many, or more bytes than there are. */
+static bool parse_ranges(struct span value, uint64_t bytes, struct range_set *set)
+{
+    struct range_spec spec;
+    struct byte_range range;
+    unsigned specs = 0;
+    uint64_t left = bytes;
+    if (!take_unit(&value)) {
+        return false;
+    }
+    for (skip(&value, " \t,"); value.len > 0; skip(&value, " \t,")) {
+        if (specs++ == LIM_RANGES || !take_spec(&value, &spec)) {
+            return false;
+        }
+        if (resolve(&spec, bytes, &range)) {
+            if (range.count > left) {
+                return false;
+            }
+            left -= range.count;
+            set_add(set, range);
+        }
+    }
+    return specs > 0;
 }
 
 /* Does If-Range, if any, name the file as it is now? Only strong validators count, 13.1.5. */
@@ -177,24 +256,14 @@ static bool range_is_current(const struct field_list *fields, const struct valid
 }
 
 enum range_result range_select(const struct field_list *fields, const struct validators *validators,
-                               uint64_t bytes, uint64_t *offset, uint64_t *count)
+                               uint64_t bytes, struct range_set *set)
 {
     const struct field *field = field_find(fields, SPAN("range"));
-    bool suffix;
-    uint64_t first, last;
-    if (field == NULL || !parse_range(field->value, &suffix, &first, &last) ||
+    set->count = 0;
+    if (field == NULL || !parse_ranges(field->value, bytes, set) ||
         !range_is_current(fields, validators)) {
+        set->count = 0;
         return RANGE_ALL;
     }
-    if (suffix) {
-        *count = first < bytes ? first : bytes;
-        *offset = bytes - *count;
-        return *count > 0 ? RANGE_PART : RANGE_NONE;
-    }
-    if (first >= bytes) {
-        return RANGE_NONE;
-    }
-    *offset = first;
-    *count = (last < bytes - 1 ? last : bytes - 1) - first + 1;
-    return RANGE_PART;
+    return set->count > 0 ? RANGE_PART : RANGE_NONE;
 }

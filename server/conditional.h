@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "server/exchange.h"
+#include "server/limits.h"
 
 struct validators {
     struct span etag;      /* strong, with quotes */
@@ -23,14 +24,26 @@ enum conditional_result {
 enum conditional_result conditional_check(const struct field_list *fields,
                                           const struct validators *validators);
 
+struct byte_range {
+    uint64_t offset;
+    uint64_t count; /* > 0 */
+};
+
+/* In the order asked for. None overlaps or touches another: such were made one. */
+struct range_set {
+    struct byte_range items[LIM_RANGES];
+    unsigned count;
+};
+
 enum range_result {
-    RANGE_ALL,  /* none asked for, malformed, several, or If-Range says no: answer with it all */
-    RANGE_PART, /* 206 */
+    RANGE_ALL,  /* none asked for, malformed, too many, more bytes than there are in all, or
+                   If-Range says no: answer with it all */
+    RANGE_PART, /* 206; one or several in the set */
     RANGE_NONE, /* 416 */
 };
 
-/* Step 5, for GET: what of `bytes` the client wants, as *offset and *count (> 0). */
+/* Step 5, for GET: what the client wants of a representation of `bytes`. */
 enum range_result range_select(const struct field_list *fields, const struct validators *validators,
-                               uint64_t bytes, uint64_t *offset, uint64_t *count);
+                               uint64_t bytes, struct range_set *set);
 
 #endif

@@ -18,6 +18,7 @@
 /* ---- time, milliseconds ---- */
 #define LIM_HEAD_MS                                                                                \
     10000u /* first byte of a head to its last: absolute, so dribbling does not help */
+#define LIM_TLS_MS    10000u /* from accepting to the end of the handshake, absolute */
 #define LIM_IDLE_MS   60000u /* keep-alive */
 #define LIM_BODY_MS   30000u /* between two reads of a body */
 #define LIM_SEND_MS   60000u /* a write without progress; then the connection is reset */
@@ -38,7 +39,13 @@
 #define LIM_CHUNK_BYTES_DEFAULT 65536u      /* body bytes read from the tar at a time */
 #define LIM_PIPELINE_BYTES      (64u << 10) /* unanswered request bytes in hand before reading stops */
 
+/* ---- TLS, of one connection ---- */
+/* Records not yet sent: a chunk and a whole answer with their overhead fit. */
+#define LIM_TLS_OUTPUT_BYTES  (4u << 20)
+#define LIM_TLS_LATE_MESSAGES 64u /* key updates, attempts to negotiate again; then it ends */
+
 /* ---- one request ---- */
+#define LIM_RANGES              16u        /* of one Range field; with more it is not heeded */
 #define LIM_EXCHANGE_POOL_BYTES (1u << 20) /* everything a request may allocate; beyond: 500 */
 /* How full scripts may make it: the head of the answer needs room, too. */
 #define LIM_SCRIPT_POOL_BYTES   (LIM_EXCHANGE_POOL_BYTES / 4 * 3)

@@ -5,10 +5,15 @@
  */
 #include "server/static.h"
 
+#include <stdio.h>
+#include <sys/random.h>
+
 #include "server/chars.h"
 #include "server/conditional.h"
 #include "server/date.h"
 #include "server/limits.h"
+
+enum { BOUNDARY_BYTES = 32 };
 
 static bool add(struct exchange *ex, struct span name, struct span value)
 {
@@ -141,37 +146,97 @@ static bool answer_unsatisfiable(struct exchange *ex, uint64_t bytes)
 {
     response_error(ex, 416);
     struct span range = pool_printf(&ex->pool, "bytes */%llu", (unsigned long long)bytes);
-    return range.base != NULL && add(ex, SPAN("content-range"), range) &&
-           add(ex, SPAN("accept-ranges"), SPAN("bytes"));
+    return range.base != NULL && add(ex, SPAN("content-range"), range);
 }
 
-/* All of the file, or the part asked for. */
-static bool answer_content(struct exchange *ex, const struct site_file *file,
-                           const struct validators *validators, struct span modified)
+static struct span range_text(struct exchange *ex, const struct byte_range *range, uint64_t bytes)
 {
-    uint64_t offset = 0;
-    uint64_t count = file->bytes;
-    enum range_result range = RANGE_ALL;
-    if (span_equal(ex->method, SPAN("GET"))) {
-        range = range_select(&ex->request_fields, validators, file->bytes, &offset, &count);
+    return pool_printf(&ex->pool, "bytes %llu-%llu/%llu", (unsigned long long)range->offset,
+                       (unsigned long long)(range->offset + range->count - 1),
+                       (unsigned long long)bytes);
+}
+
+static bool answer_range(struct exchange *ex, const struct site_file *file,
+                         const struct byte_range *range, struct span type)
+{
+    struct span text = range_text(ex, range, file->bytes);
+    response_start(ex, 206);
+    ex->body = (struct body){
+        .kind = BODY_FILE, .file_offset = file->offset + range->offset, .file_bytes = range->count};
+    return text.base != NULL && add(ex, SPAN("content-range"), text) &&
+           add(ex, SPAN("content-type"), type);
+}
+
+/* Random, so that nobody can write a file that holds it. */
+static bool make_boundary(char out[BOUNDARY_BYTES + 1])
+{
+    uint64_t bits[2];
+    if (getrandom(bits, sizeof bits, GRND_NONBLOCK) != (ssize_t)sizeof bits) {
+        return false;
     }
-    if (range == RANGE_NONE) {
-        return answer_unsatisfiable(ex, file->bytes);
+    snprintf(out, BOUNDARY_BYTES + 1, "%016llx%016llx", (unsigned long long)bits[0],
+             (unsigned long long)bits[1]);
+    return true;
+}
+
+/* multipart/byteranges, RFC 9110 14.6: each part is a segment with its head before it; the last
+ * segment is the final delimiter. */
+static bool answer_ranges(struct exchange *ex, const struct site_file *file,
+                          const struct range_set *set, struct span type)
+{
+    char boundary[BOUNDARY_BYTES + 1];
+    struct body_segment *segments = pool_alloc(&ex->pool, (set->count + 1) * sizeof *segments);
+    if (segments == NULL || !make_boundary(boundary)) {
+        return false;
     }
-    response_start(ex, range == RANGE_PART ? 206 : 200);
-    ex->body =
-        (struct body){.kind = BODY_FILE, .file_offset = file->offset + offset, .file_bytes = count};
-    if (range == RANGE_PART) {
-        struct span text =
-            pool_printf(&ex->pool, "bytes %llu-%llu/%llu", (unsigned long long)offset,
-                        (unsigned long long)(offset + count - 1), (unsigned long long)file->bytes);
-        if (text.base == NULL || !add(ex, SPAN("content-range"), text)) {
+    response_start(ex, 206);
+    for (unsigned i = 0; i < set->count; i++) {
+        const struct byte_range *range = &set->items[i];
+        struct span text = range_text(ex, range, file->bytes);
+        struct span head =
+            text.base == NULL
+                ? text
+                : pool_printf(&ex->pool,
+                              "%s--%s\r\ncontent-type: %.*s\r\ncontent-range: %.*s\r\n\r\n",
+                              i > 0 ? "\r\n" : "", boundary, (int)type.len, type.base,
+                              (int)text.len, text.base);
+        if (head.base == NULL) {
             return false;
         }
+        segments[i] = (struct body_segment){head, file->offset + range->offset, range->count};
     }
-    return add(ex, SPAN("content-type"), site_file_type(file)) &&
-           add_validators(ex, validators->etag, modified) &&
-           add(ex, SPAN("accept-ranges"), SPAN("bytes"));
+    struct span end = pool_printf(&ex->pool, "\r\n--%s--\r\n", boundary);
+    struct span outer = pool_printf(&ex->pool, "multipart/byteranges; boundary=%s", boundary);
+    segments[set->count] = (struct body_segment){.bytes = end};
+    ex->body =
+        (struct body){.kind = BODY_SEGMENTS, .segments = segments, .segment_count = set->count + 1};
+    return end.base != NULL && outer.base != NULL && add(ex, SPAN("content-type"), outer);
+}
+
+static bool answer_all(struct exchange *ex, const struct site_file *file, struct span type)
+{
+    response_start(ex, 200);
+    ex->body =
+        (struct body){.kind = BODY_FILE, .file_offset = file->offset, .file_bytes = file->bytes};
+    return add(ex, SPAN("content-type"), type);
+}
+
+/* All of the file, or the parts asked for. */
+static bool answer_content(struct exchange *ex, const struct site_file *file, struct span type,
+                           const struct validators *validators)
+{
+    struct range_set set;
+    enum range_result range = RANGE_ALL;
+    if (span_equal(ex->method, SPAN("GET"))) {
+        range = range_select(&ex->request_fields, validators, file->bytes, &set);
+    }
+    switch (range) {
+    case RANGE_NONE: return answer_unsatisfiable(ex, file->bytes);
+    case RANGE_ALL: return answer_all(ex, file, type);
+    case RANGE_PART: break;
+    }
+    return set.count == 1 ? answer_range(ex, file, &set.items[0], type)
+                          : answer_ranges(ex, file, &set, type);
 }
 
 static bool answer_file(struct exchange *ex, const struct site_file *file)
@@ -191,7 +256,9 @@ static bool answer_file(struct exchange *ex, const struct site_file *file)
         return add_validators(ex, validators.etag, span_of(modified));
     case CONDITIONAL_PASS: break;
     }
-    return answer_content(ex, file, &validators, span_of(modified));
+    return answer_content(ex, file, site_file_type(file), &validators) &&
+           (ex->status == 416 || add_validators(ex, validators.etag, span_of(modified))) &&
+           add(ex, SPAN("accept-ranges"), SPAN("bytes"));
 }
 
 void static_answer(struct exchange *ex, const struct site *site,

@@ -76,6 +76,20 @@ static struct span content(void)
     if (ex.body.kind == BODY_NONE) {
         return SPAN("");
     }
+    if (ex.body.kind == BODY_SEGMENTS) {
+        size_t at = 0;
+        for (unsigned i = 0; i < ex.body.segment_count; i++) {
+            const struct body_segment *segment = &ex.body.segments[i];
+            cr_assert_leq(at + segment->bytes.len + segment->file_bytes, sizeof buffer);
+            memcpy(buffer + at, segment->bytes.base, segment->bytes.len);
+            at += segment->bytes.len;
+            ssize_t read =
+                pread(site_fd(site), buffer + at, segment->file_bytes, (off_t)segment->file_offset);
+            cr_assert_eq((uint64_t)read, segment->file_bytes);
+            at += segment->file_bytes;
+        }
+        return (struct span){buffer, at};
+    }
     cr_assert_leq(ex.body.file_bytes, sizeof buffer);
     ssize_t bytes = pread(site_fd(site), buffer, ex.body.file_bytes, (off_t)ex.body.file_offset);
     cr_assert_eq((uint64_t)bytes, ex.body.file_bytes);
@@ -379,9 +393,10 @@ static const struct range ranges[] = {
     {"bytes=10-11", NULL, "bytes */10"},
     {"bytes=18446744073709551616-", NULL, "bytes */10"},
     {"bytes=-0", NULL, "bytes */10"},
-    /* malformed or several: all of it */
+    /* malformed or too much: all of it */
     {"bytes=2-1", "0123456789", NULL},
-    {"bytes=0-1,3-4", "0123456789", NULL},
+    {"bytes=0-1,2-4", "01234", "bytes 0-4/10"},
+    {"bytes=0-9,0-9", "0123456789", NULL},
     {"bytes=-", "0123456789", NULL},
     {"bytes=", "0123456789", NULL},
     {"bytes=a-b", "0123456789", NULL},
@@ -418,6 +433,36 @@ Test(static, ranges)
     answer();
     cr_expect_eq(ex.status, 416);
     expect_header("content-range", "bytes */0");
+}
+
+Test(static, several_ranges)
+{
+    ask("GET", "/a.txt");
+    with("range", "bytes=7-8, 0-1,-1");
+    answer();
+    cr_expect_eq(ex.status, 206);
+    expect_header("content-range", NULL);
+    expect_header("accept-ranges", "bytes");
+    cr_expect_not_null(header("etag").base);
+    const struct span outer = SPAN("multipart/byteranges; boundary=");
+    struct span type = header("content-type");
+    cr_assert_eq(type.len, outer.len + 32);
+    cr_assert(memcmp(type.base, outer.base, outer.len) == 0);
+    char want[1024];
+    const char *boundary = type.base + outer.len;
+    snprintf(want, sizeof want,
+             "--%.32s\r\ncontent-type: text/plain; charset=utf-8\r\n"
+             "content-range: bytes 7-9/10\r\n\r\n789\r\n"
+             "--%.32s\r\ncontent-type: text/plain; charset=utf-8\r\n"
+             "content-range: bytes 0-1/10\r\n\r\n01\r\n--%.32s--\r\n",
+             boundary, boundary, boundary);
+    cr_expect(span_equal(content(), span_of(want)), "%.*s", (int)content().len, content().base);
+    cr_expect_eq(body_length(&ex.body), strlen(want));
+    ask("HEAD", "/a.txt");
+    with("range", "bytes=7-8,0-1");
+    answer();
+    cr_expect_eq(ex.status, 200);
+    cr_expect_eq(body_length(&ex.body), 10);
 }
 
 Test(static, without_memory_is_an_error)

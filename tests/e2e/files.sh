@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Files as curl gets them: ranges, of which several are parsed as the MIME message they are.
+# usage: files.sh BUILD
+. "$(dirname "$0")/common.bash"
+
+# parts HEAD BODY FILE RANGE...: the answer is multipart/byteranges with exactly these parts, in order,
+# each with the bytes of the file, and its length is the one announced.
+cat >"$work/parts.py" <<'END'
+import email.parser
+import email.policy
+import sys
+
+head, body, path = (open(name, "rb").read() for name in sys.argv[1:4])
+message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head.split(b"\r\n", 1)[1] + body)
+assert int(message["content-length"]) == len(body), (message["content-length"], len(body))
+assert message["content-range"] is None
+assert message.get_content_type() == "multipart/byteranges", message.get_content_type()
+assert body.endswith(b"\r\n--" + message.get_boundary().encode() + b"--\r\n")
+got = message.get_payload()
+wanted = sys.argv[4:]
+assert len(got) == len(wanted), (len(got), wanted)
+for part, want in zip(got, wanted):
+    first, last = map(int, want.split("-"))
+    assert part["content-range"] == "bytes %s/%d" % (want, len(path)), (part["content-range"], want)
+    assert part.get_content_type() == "application/octet-stream", part.get_content_type()
+    assert part.get_payload(decode=True) == path[first:last + 1], want
+END
+
+parts() {
+    python3 "$work/parts.py" "$@"
+}
+
+mkdir "$work/site"
+head -c 3000000 /dev/urandom >"$work/site/big.bin"
+echo text >"$work/site/a.txt"
+start "$work/site" --chunk-size 4096
+
+# ---- ranges ----
+ranges() { # ranges NAME FIELD RANGE...
+    local name=$1 field=$2
+    shift 2
+    is "$name: 206" "$(curl -sS -m 20 -D "$work/head" -o "$work/body" -H "Range: $field" -w '%{http_code}' "$url/big.bin")" 206
+    check "$name: parts" parts "$work/head" "$work/body" "$work/site/big.bin" "$@"
+}
+ranges "two" "bytes=0-0,-1" 0-0 2999999-2999999
+ranges "order is kept" "bytes=2000000-2099999,5-9,1000000-1500000" 2000000-2099999 5-9 1000000-1500000
+ranges "coalesced" "bytes=100-199,1000-1999,150-400,2000-2000" 100-400 1000-2000
+ranges "all but one byte" "bytes=0-1499999,1500001-" 0-1499999 1500001-2999999
+field=bytes=0-4095
+wanted=0-4095
+for i in $(seq 15); do
+    field=$field,$((i * 100000))-$((i * 100000 + 4095))
+    wanted="$wanted $((i * 100000))-$((i * 100000 + 4095))"
+done
+# shellcheck disable=SC2086
+ranges "sixteen" "$field" $wanted
+is "seventeen: all" "$(code /big.bin -H "Range: $field,2900000-")" 200
+is "more than there is: all" "$(code /big.bin -H 'Range: bytes=0-,0-')" 200
+is "one that remains is no multipart" "$(head_of /big.bin -H 'Range: bytes=0-4,5-9' | grep -i '^content-range')" \
+    "content-range: bytes 0-9/3000000"
+is "none satisfiable" "$(code /big.bin -H 'Range: bytes=3000000-,4000000-')" 416
+etag=$(head_of /big.bin | sed -n 's/^etag: //p')
+is "If-Range that matches" "$(code /big.bin -H 'Range: bytes=0-0,2-2' -H "If-Range: $etag")" 206
+is "If-Range that does not" "$(code /big.bin -H 'Range: bytes=0-0,2-2' -H 'If-Range: "x"')" 200
+head=$(curl -sS -I -m 20 -H 'Range: bytes=0-0,2-2' "$url/big.bin")
+like "HEAD has no ranges" "$head" '^HTTP/1.1 200'
+like "HEAD tells the whole length" "$head" '^content-length: 3000000'
+two=$(curl -sS -m 20 -H 'Range: bytes=0-0,2-2' -o "$work/body" -w '%{http_code} %{num_connects} ' "$url/big.bin" \
+    --next -sS -m 20 -o "$work/body" -w '%{http_code} %{num_connects}' "$url/a.txt")
+is "the connection goes on behind the parts" "$two" "206 1 200 0"
+
+stop
+is "ends clean" "$status" 0
+finish
