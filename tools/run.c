@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `zs-vm run`: one entry of a program, once or many times, or a script on a request. Standard
  * output gets the result and nothing else. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "jit-x86_64/jit.h"
 #include "server/script.h"
+#include "tools/counts.h"
 #include "tools/tool.h"
 #include "tools/trace.h"
 #include "vm/limits.h"
@@ -18,8 +20,9 @@ struct session {
     const struct vm_image *image;
     const struct vm_entry *entry;
     struct vm_thread *thread;
-    struct tool_trace *trace; /* or NULL */
-    const uint8_t *memory;    /* or NULL */
+    struct tool_trace *trace;   /* or NULL */
+    struct tool_counts *counts; /* or NULL */
+    const uint8_t *memory;      /* or NULL */
     size_t memory_bytes;
 };
 
@@ -70,6 +73,8 @@ static int run_once(const struct session *s, uint64_t *r0, uint64_t *ns)
     }
     if (s->trace) {
         vm_run_set_trace(run, tool_trace_step, s->trace);
+    } else if (s->counts) {
+        vm_run_set_trace(run, tool_counts_step, s->counts);
     }
     uint64_t start = now_ns();
     enum vm_state state = vm_run_resume(run);
@@ -117,6 +122,42 @@ static int run_all(const struct session *s)
     return status;
 }
 
+/* Sources of a .c are named from its folder. */
+static int write_coverage(const struct session *s)
+{
+    const char *file = s->options->file;
+    const char *slash = strrchr(file, '/');
+    size_t length = strlen(file);
+    bool compiled = length > 2 && strcmp(file + length - 2, ".c") == 0;
+    size_t folder = compiled && slash ? (size_t)(slash - file) + 1 : 0;
+
+    if (!tool_counts_coverage(s->counts, s->options->coverage, file, folder)) {
+        return tool_refuse("%s: %s", s->options->coverage, strerror(errno));
+    }
+    return TOOL_OK;
+}
+
+/* Runs, and tells what was counted even when the program faulted. */
+static int run_counted(struct session *s)
+{
+    struct tool_counts counts;
+    int told = TOOL_OK;
+
+    if (!tool_counts_begin(&counts, vm_image_program(s->image))) {
+        return tool_refuse("out of memory");
+    }
+    s->counts = &counts;
+    int status = run_all(s);
+    if (status != TOOL_REFUSED && s->options->profile && !tool_counts_profile(&counts)) {
+        told = tool_refuse("out of memory");
+    }
+    if (status != TOOL_REFUSED && told == TOOL_OK && s->options->coverage) {
+        told = write_coverage(s);
+    }
+    tool_counts_free(&counts);
+    return told == TOOL_OK ? status : told;
+}
+
 static bool make_thread(struct session *s)
 {
     struct vm_diag diag;
@@ -147,7 +188,8 @@ static int run_image(struct session *s)
         tool_trace_begin(&trace, vm_image_program(s->image));
         s->trace = &trace;
     }
-    int status = run_all(s);
+    bool counted = s->options->profile || s->options->coverage;
+    int status = counted ? run_counted(s) : run_all(s);
     vm_thread_forget(s->thread, s->image);
     vm_thread_free(s->thread);
     return status;

@@ -17,6 +17,8 @@ struct tool_options {
     const char *request; /* file with an HTTP request, or NULL */
     bool interpret;
     bool trace;
+    bool profile;
+    const char *coverage; /* file to write, or NULL */
     uint32_t repeat; /* 0: not asked for */
     uint32_t budget_ms;
 };

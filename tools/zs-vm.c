@@ -30,11 +30,23 @@ static const char usage[] =
     "  --request FILE        run the script on this HTTP request, print its response\n"
     "  --repeat N            run N times, print the median time on standard error\n"
     "  --trace               print each instruction and what it changed (interpreter)\n"
+    "  --profile             print how many instructions each source line cost (interpreter)\n"
+    "  --coverage FILE       write the lines that ran to FILE, as lcov does (interpreter)\n"
     "  --budget-ms N         processor time of one run; default 10000\n"
     "\n"
     "Exit status: 0 the program ended, 1 it faulted, 2 bad object or usage.\n";
 
-enum { OPT_ENGINE = 1, OPT_ENTRY, OPT_MEM, OPT_REQUEST, OPT_REPEAT, OPT_TRACE, OPT_BUDGET };
+enum {
+    OPT_ENGINE = 1,
+    OPT_ENTRY,
+    OPT_MEM,
+    OPT_REQUEST,
+    OPT_REPEAT,
+    OPT_TRACE,
+    OPT_PROFILE,
+    OPT_COVERAGE,
+    OPT_BUDGET
+};
 
 static const struct option longopts[] = {
     {"engine", required_argument, NULL, OPT_ENGINE},
@@ -43,6 +55,8 @@ static const struct option longopts[] = {
     {"request", required_argument, NULL, OPT_REQUEST},
     {"repeat", required_argument, NULL, OPT_REPEAT},
     {"trace", no_argument, NULL, OPT_TRACE},
+    {"profile", no_argument, NULL, OPT_PROFILE},
+    {"coverage", required_argument, NULL, OPT_COVERAGE},
     {"budget-ms", required_argument, NULL, OPT_BUDGET},
     {NULL, 0, NULL, 0},
 };
@@ -97,6 +111,8 @@ static bool set_option(struct tool_options *options, int option, const char *val
     case OPT_REQUEST: options->request = value; return true;
     case OPT_REPEAT: return set_number("--repeat", value, REPEAT_MAX, &options->repeat);
     case OPT_TRACE: options->trace = true; return true;
+    case OPT_PROFILE: options->profile = true; return true;
+    case OPT_COVERAGE: options->coverage = value; return true;
     case OPT_BUDGET: return set_number("--budget-ms", value, BUDGET_MS_MAX, &options->budget_ms);
     default: return false; /* getopt_long has said why */
     }
@@ -105,16 +121,23 @@ static bool set_option(struct tool_options *options, int option, const char *val
 /* What options mean together. */
 static bool combine(struct tool_options *options, const char *engine)
 {
+    bool counts = options->profile || options->coverage;
     if (options->request &&
-        (options->memory || options->repeat || options->trace || options->entry)) {
+        (options->memory || options->repeat || options->trace || options->entry || counts)) {
         tool_refuse("--request goes with --engine and --budget-ms only");
         return false;
     }
-    if (options->trace && engine && !options->interpret) {
-        tool_refuse("--trace needs --engine interp");
+    if (options->trace && counts) {
+        tool_refuse("--trace does not go with --profile and --coverage");
         return false;
     }
-    options->interpret = options->interpret || options->trace;
+    if ((options->trace || counts) && engine && !options->interpret) {
+        tool_refuse("%s needs --engine interp", options->trace     ? "--trace"
+                                                : options->profile ? "--profile"
+                                                                   : "--coverage");
+        return false;
+    }
+    options->interpret = options->interpret || options->trace || counts;
     return true;
 }
 

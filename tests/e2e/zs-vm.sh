@@ -116,6 +116,22 @@ shows "^; $place\$" dis sum.c
 shows "^; $place\$" jit sum.c
 shows '^  lines      [0-9]+$' inspect sum.c
 shows '^  lines      none \(compile with -g\)$' inspect sum.o
+# Three bytes: the line of add runs three times in each run, that of crash never.
+mul=$(grep -n 'sum \* 3' sum.c | cut -d: -f1)
+expect 0 0x50d "sum.c:$mul in add" run --profile --mem memory sum.c
+expect 0 0x50d '  add' run --profile --mem memory sum.o
+expect 1 '' "sum.c:${place#*:} in crash" run --profile --entry crash sum.c
+mkdir -p below && cp sum.c below
+expect 0 0x50d ' ns/run' run --coverage info --repeat 2 --mem memory below/sum.c
+status=0
+result=ok
+for line in SF:below/sum.c "DA:$mul,6" "DA:${place#*:},0" FNDA:6,add FNDA:0,crash end_of_record; do
+    grep -qx "$line" info || { result=FAIL; cp info out; }
+done
+say $result 'coverage names lines that ran and lines that did not'
+expect 2 '*' 'no-such-folder/info: No such file' run --coverage no-such-folder/info sum.c
+expect 2 '' '--profile needs --engine interp' run --profile --engine jit sum.o
+expect 2 '' '--trace does not go with' run --profile --trace sum.o
 expect 0 0x50d 'call add' run --trace --mem memory sum.o
 expect 1 '' 'read of 0x10' run --trace --entry crash sum.o
 expect 2 '' 'needs --engine interp' run --trace --engine jit sum.o
