@@ -7,6 +7,7 @@
  */
 #include "server/site.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -165,16 +166,36 @@ static bool add_file(struct site *site, const struct tar_member *m)
         .path = path,
         .mtime_ns = m->mtime_ns,
         .path_bytes = (uint16_t)m->path_bytes,
+        .codings = ENCODING_BIT(ENCODING_IDENTITY),
     };
     return true;
 }
-
-/* ---- scripts ---- */
 
 static bool ends_with(struct span text, struct span end)
 {
     return text.len >= end.len && memcmp(text.base + text.len - end.len, end.base, end.len) == 0;
 }
+
+/* Tells each file which codings of it there are. */
+static void link_codings(struct site *site)
+{
+    for (uint32_t i = 0; i < site->file_index.count; i++) {
+        struct span path = {site->files[i].path, site->files[i].path_bytes};
+        for (unsigned coding = ENCODING_IDENTITY + 1; coding < ENCODINGS; coding++) {
+            struct span suffix = encoding_rows[coding].suffix;
+            if (!ends_with(path, suffix)) {
+                continue;
+            }
+            uint32_t plain =
+                path_index_find(&site->file_index, (struct span){path.base, path.len - suffix.len});
+            if (plain != PATH_INDEX_NONE) {
+                site->files[plain].codings |= ENCODING_BIT(coding);
+            }
+        }
+    }
+}
+
+/* ---- scripts ---- */
 
 /* The slot for script `name`: that of an earlier member of the same name, or a new one. NULL: too
  * many. */
@@ -291,6 +312,7 @@ static bool read_members(struct site *site, struct tar_reader *reader, char *err
         snprintf(error, error_bytes, "holds no files");
         return false;
     }
+    link_codings(site);
     return load_scripts(site, error, error_bytes);
 }
 
@@ -384,6 +406,18 @@ const struct site_file *site_find(const struct site *site, struct span path)
     }
     uint32_t number = path_index_find(&site->file_index, path);
     return number != PATH_INDEX_NONE ? &site->files[number] : NULL;
+}
+
+const struct site_file *site_find_coded(const struct site *site, const struct site_file *file,
+                                        enum encoding coding)
+{
+    char path[LIM_TAR_PATH_BYTES + 8];
+    struct span suffix = encoding_rows[coding].suffix;
+    assert((file->codings & ENCODING_BIT(coding)) != 0);
+    assert(file->path_bytes + suffix.len <= sizeof path);
+    memcpy(path, file->path, file->path_bytes);
+    memcpy(path + file->path_bytes, suffix.base, suffix.len);
+    return site_find(site, (struct span){path, file->path_bytes + suffix.len});
 }
 
 bool site_is_directory(const struct site *site, struct span path)

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "server/encoding.h"
 #include "server/span.h"
 
 #define SITE_ETAG_BYTES 28 /* with quotes and NUL */
@@ -20,6 +21,7 @@ struct site_file {
     const char *path; /* without leading '/', NUL-terminated, in the site's memory */
     uint32_t mtime_ns;
     uint16_t path_bytes;
+    uint8_t codings; /* ENCODING_BIT of each there is: itself, and siblings such as <path>.gz */
 };
 
 /* Content-Type by the extension of the path; static. */
@@ -47,6 +49,9 @@ uint64_t site_file_count(const struct site *site);
 /* File at `path` (no leading '/'), or NULL. Never finds anything below `.zeroserve/`, which is not
  * served. */
 const struct site_file *site_find(const struct site *site, struct span path);
+/* The sibling that holds `file` in a coding it has. */
+const struct site_file *site_find_coded(const struct site *site, const struct site_file *file,
+                                        enum encoding coding);
 /* Is there any served file below directory `path` (no leading '/', no final '/'; "" is the root)?
  */
 bool site_is_directory(const struct site *site, struct span path);

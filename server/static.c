@@ -239,13 +239,22 @@ static bool answer_content(struct exchange *ex, const struct site_file *file, st
                           : answer_ranges(ex, file, &set, type);
 }
 
-static bool answer_file(struct exchange *ex, const struct site_file *file)
+/* Adds what a client must know to keep the answer, whichever it is: 200, 206, 304, 416 or 412. */
+static bool add_vary(struct exchange *ex, const struct site_file *file)
+{
+    return file->codings == ENCODING_BIT(ENCODING_IDENTITY) ||
+           add(ex, SPAN("vary"), SPAN("accept-encoding"));
+}
+
+/* One coding of a file: the selected representation, which conditions and ranges are about. */
+static bool answer_coded(struct exchange *ex, const struct site_file *coded, enum encoding coding,
+                         struct span type)
 {
     char etag[SITE_ETAG_BYTES];
     char modified[SITE_DATE_BYTES];
     struct validators validators = {.last_modified = 0};
-    site_file_etag(file, etag);
-    site_file_last_modified(file, modified);
+    site_file_etag(coded, etag);
+    site_file_last_modified(coded, modified);
     validators.etag = span_of(etag);
     /* The time as it is sent, which is in the range of years that can be written. */
     (void)date_parse(span_of(modified), &validators.last_modified);
@@ -256,9 +265,26 @@ static bool answer_file(struct exchange *ex, const struct site_file *file)
         return add_validators(ex, validators.etag, span_of(modified));
     case CONDITIONAL_PASS: break;
     }
-    return answer_content(ex, file, site_file_type(file), &validators) &&
-           (ex->status == 416 || add_validators(ex, validators.etag, span_of(modified))) &&
-           add(ex, SPAN("accept-ranges"), SPAN("bytes"));
+    if (!answer_content(ex, coded, type, &validators) ||
+        !add(ex, SPAN("accept-ranges"), SPAN("bytes"))) {
+        return false;
+    }
+    return ex->status == 416 || (add_validators(ex, validators.etag, span_of(modified)) &&
+                                 (coding == ENCODING_IDENTITY ||
+                                  add(ex, SPAN("content-encoding"), encoding_rows[coding].name)));
+}
+
+/* The content type is the plain file's, whatever the name of the sibling says. */
+static bool answer_file(struct exchange *ex, const struct site *site, const struct site_file *file)
+{
+    enum encoding coding = encoding_select(&ex->request_fields, file->codings);
+    if (coding == ENCODINGS) {
+        response_error(ex, 406);
+        return add_vary(ex, file);
+    }
+    const struct site_file *coded =
+        coding == ENCODING_IDENTITY ? file : site_find_coded(site, file, coding);
+    return answer_coded(ex, coded, coding, site_file_type(file)) && add_vary(ex, file);
 }
 
 void static_answer(struct exchange *ex, const struct site *site,
@@ -275,7 +301,7 @@ void static_answer(struct exchange *ex, const struct site *site,
         answer_redirect(ex);
     } else if (file == NULL) {
         answer_not_found(ex, site);
-    } else if (!answer_file(ex, file)) {
+    } else if (!answer_file(ex, site, file)) {
         response_error(ex, 500);
     }
 }

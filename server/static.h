@@ -13,7 +13,7 @@ struct static_options {
     bool no_dir_redirect; /* serve a directory without trailing slash in place */
 };
 
-/* Always makes a response: 200, 304, 308, 404, 405, 412, 206 or 416. A 404 carries the site's
+/* Always makes a response: 200, 304, 308, 404, 405, 406, 412, 206 or 416. A 404 carries the site's
  * /404.html when there is one. */
 void static_answer(struct exchange *ex, const struct site *site,
                    const struct static_options *options);

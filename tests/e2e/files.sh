@@ -34,6 +34,8 @@ parts() {
 mkdir "$work/site"
 head -c 3000000 /dev/urandom >"$work/site/big.bin"
 echo text >"$work/site/a.txt"
+seq 5000 >"$work/site/style.css"
+gzip -9nk "$work/site/style.css"
 start "$work/site" --chunk-size 4096
 
 # ---- ranges ----
@@ -69,6 +71,22 @@ like "HEAD tells the whole length" "$head" '^content-length: 3000000'
 two=$(curl -sS -m 20 -H 'Range: bytes=0-0,2-2' -o "$work/body" -w '%{http_code} %{num_connects} ' "$url/big.bin" \
     --next -sS -m 20 -o "$work/body" -w '%{http_code} %{num_connects}' "$url/a.txt")
 is "the connection goes on behind the parts" "$two" "206 1 200 0"
+
+# ---- codings ----
+get /style.css -H 'Accept-Encoding: gzip' | gzip -d | cmp -s - "$work/site/style.css"
+result "gzip sibling" $?
+get /style.css | cmp -s - "$work/site/style.css"
+result "plain without Accept-Encoding" $?
+head=$(head_of /style.css -H 'Accept-Encoding: br;q=0.5, gzip')
+like "Content-Encoding" "$head" '^content-encoding: gzip$'
+like "Vary" "$head" '^vary: accept-encoding$'
+like "type of the plain file" "$head" '^content-type: text/css; charset=utf-8$'
+like "length of the sibling" "$head" "^content-length: $(stat -c %s "$work/site/style.css.gz")\$"
+like "Vary of the plain one" "$(head_of /style.css)" '^vary: accept-encoding$'
+is "nothing acceptable" "$(code /style.css -H 'Accept-Encoding: br, identity;q=0')" 406
+get /style.css -H 'Accept-Encoding: gzip' -H 'Range: bytes=3-' |
+    cmp -s - <(tail -c +4 "$work/site/style.css.gz")
+result "ranges are of the sibling" $?
 
 stop
 is "ends clean" "$status" 0

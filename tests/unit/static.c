@@ -41,6 +41,10 @@ static void setup(void)
     tarball_file(tar, "mixed.html", "mixed");
     tarball_file(tar, "mixed/file", "f");
     tarball_file(tar, "404.html", "not here");
+    tarball_file(tar, "coded.css", "plain css");
+    tarball_file(tar, "coded.css.gz", "GZIP");
+    tarball_file(tar, "coded.css.br", "BROTLI");
+    tarball_file(tar, "zipped.js.zst", "ZSTD");
     tarball_file(tar, ".zeroserve/index.html", "secret");
     tarball_file(tar, ".zeroserve/notes", "secret");
     site = site_of(tar);
@@ -463,6 +467,96 @@ Test(static, several_ranges)
     answer();
     cr_expect_eq(ex.status, 200);
     cr_expect_eq(body_length(&ex.body), 10);
+}
+
+struct coded {
+    const char *accept; /* Accept-Encoding */
+    const char *range;
+    unsigned status;
+    const char *content;
+    const char *encoding;
+};
+
+/* clang-format off */
+static const struct coded coded[] = {
+    {NULL, NULL, 200, "plain css", NULL},
+    {"gzip", NULL, 200, "GZIP", "gzip"},
+    {"gzip, br", NULL, 200, "BROTLI", "br"},
+    {"zstd", NULL, 200, "plain css", NULL},
+    {"zstd, identity;q=0", NULL, 406, "406 Not Acceptable\n", NULL},
+    {"gzip", "bytes=1-2", 206, "ZI", "gzip"},
+    {"br", "bytes=-3", 206, "TLI", "br"},
+    {"identity", "bytes=6-", 206, "css", NULL},
+    {"gzip", "bytes=4-", 416, "416 Range Not Satisfiable\n", NULL},
+};
+/* clang-format on */
+
+Test(static, codings)
+{
+    for (size_t i = 0; i < sizeof coded / sizeof coded[0]; i++) {
+        const struct coded *row = &coded[i];
+        ask("GET", "/coded.css");
+        if (row->accept != NULL) {
+            with("accept-encoding", row->accept);
+        }
+        if (row->range != NULL) {
+            with("range", row->range);
+        }
+        answer();
+        cr_expect_eq(ex.status, row->status, "row %zu: %u", i, ex.status);
+        cr_expect(span_equal(content(), span_of(row->content)), "row %zu", i);
+        expect_header("content-encoding", row->encoding);
+        expect_header("vary", "accept-encoding");
+        expect_header("content-type",
+                      row->status < 300 ? "text/css; charset=utf-8" : "text/plain; charset=utf-8");
+    }
+    ask("GET", "/a.txt");
+    with("accept-encoding", "gzip, identity;q=0.5");
+    answer();
+    expect_header("vary", NULL);
+    expect_header("content-encoding", NULL);
+    /* Asked for by its own name, a sibling is a file like others. */
+    ask("GET", "/coded.css.gz");
+    with("accept-encoding", "gzip");
+    answer();
+    expect_header("content-type", "application/gzip");
+    expect_header("content-encoding", NULL);
+    /* A sibling alone answers for nothing else. */
+    ask("GET", "/zipped.js");
+    with("accept-encoding", "zstd");
+    answer();
+    cr_expect_eq(ex.status, 404);
+}
+
+/* Each coding has a tag of its own, and conditions are about the one that would be sent. */
+Test(static, codings_have_their_own_validators)
+{
+    static const char *const accepts[] = {"identity", "gzip", "br"};
+    char tags[3][SITE_ETAG_BYTES];
+    for (unsigned i = 0; i < 3; i++) {
+        ask("HEAD", "/coded.css");
+        with("accept-encoding", accepts[i]);
+        answer();
+        struct span tag = header("etag");
+        snprintf(tags[i], sizeof tags[i], "%.*s", (int)tag.len, tag.base);
+        for (unsigned j = 0; j < i; j++) {
+            cr_expect_str_neq(tags[i], tags[j]);
+        }
+    }
+    for (unsigned i = 0; i < 9; i++) {
+        ask("GET", "/coded.css");
+        with("accept-encoding", accepts[i / 3]);
+        with("if-none-match", tags[i % 3]);
+        answer();
+        cr_expect_eq(ex.status, i / 3 == i % 3 ? 304 : 200, "%u: %u", i, ex.status);
+        expect_header("vary", "accept-encoding");
+        ask("GET", "/coded.css");
+        with("accept-encoding", accepts[i / 3]);
+        with("range", "bytes=0-0");
+        with("if-range", tags[i % 3]);
+        answer();
+        cr_expect_eq(ex.status, i / 3 == i % 3 ? 206 : 200, "%u: %u", i, ex.status);
+    }
 }
 
 Test(static, without_memory_is_an_error)
