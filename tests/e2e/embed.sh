@@ -11,7 +11,7 @@ mode=release
 flags=(-Wall -Wextra -Werror -O2)
 if grep -q -m 1 __asan_init "$server"; then
     mode=asan
-    flags+=(-fsanitize=address,undefined)
+    flags+=(-fsanitize=address,undefined -fno-sanitize=null)
 fi
 tree=$work/tree/usr/local
 install_it() { # install_it TARGET
@@ -45,7 +45,7 @@ read -ra libs <<<"$(pkg-config --libs zsvm)"
 read -ra libs_static <<<"$(pkg-config --static --libs zsvm | sed 's/-lzsvm/-l:libzsvm.a/')"
 
 examples=$root/examples/embed
-for name in filter score threads; do
+for name in filter score threads signals; do
     check "$name.c, shared library" gcc "${flags[@]}" -o "$name" "$examples/$name.c" "${cflags[@]}" "${libs[@]}" -pthread
     check "$name.c, static library" gcc "${flags[@]}" -o "$name-static" "$examples/$name.c" "${cflags[@]}" \
         "${libs_static[@]}" -pthread
@@ -76,9 +76,13 @@ packet 7: note: TCP header is cut off
 3 of 8 packets accepted"
 best=$(awk 'BEGIN { for (i = 0; i < 10000; i++) { s = 30 * (i % 7) + 2 * (i * 13 % 1000); if (s > m) { m = s; at = i } }
                     printf "item %d of 10000 is best: %d", at, m }')
+handled="guest: read of 0x1000, instruction 0
+host: its own handler was called
+guest: read of 0x2000, instruction 0"
 for kind in '' -static; do
     is "filter$kind finds port 80" "$(./filter$kind tcp80.o "$examples/capture.pcap" 2>&1)" "$expected"
     is "score$kind finds the best item" "$(./score$kind popular.o 2>&1)" "$best"
+    is "signals$kind go where they belong" "$(./signals$kind 2>&1)" "$handled"
     is "threads$kind take turns" "$(./threads$kind count.o 2>&1)" "12 of 12 runs counted right; switched yes"
 done
 
