@@ -404,6 +404,7 @@ KINDS = {"READ": "memory that is read; its length follows",
 SNIPPETS = {
     "zs_log": 'zs_log(ZS_STR("cache miss\\n"));',
     "zs_now_ms": "zs_u64 now = zs_now_ms();",
+    "zs_env_get": 'char token[64];\nzs_env_get(ZS_STR("API_TOKEN"), token, sizeof token);',
     "zs_getrandom": "zs_u8 key[16];\nzs_getrandom(key, sizeof key);",
     "zs_req_header": 'char agent[128];\nzs_req_header(ZS_STR("user-agent"), agent, sizeof agent);',
     "zs_req_query_param": 'char page[16];\nzs_req_query_param(ZS_STR("page"), page, sizeof page);',

@@ -129,6 +129,8 @@ static bool load(const struct options *options, struct snapshot *snapshot, char 
         .interpret = options->interpret,
         .tick_ms = options->tick_ms,
         .budget_ms = options->budget_ms,
+        .env = options->script_env,
+        .env_count = options->script_env_count,
     };
     struct sources *sources = calloc(1, sizeof *sources);
     *snapshot = (struct snapshot){0};

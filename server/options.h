@@ -29,6 +29,8 @@ struct options {
     unsigned plugin_count;
     const char *plugin_dirs[OPTIONS_LIST_MAX];
     unsigned plugin_dir_count;
+    const char *script_env[OPTIONS_LIST_MAX];
+    unsigned script_env_count;
 };
 
 /* False: the message for the user went to standard error; exit 2. Strings point into argv. */

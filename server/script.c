@@ -117,6 +117,11 @@ struct script_set *script_set_load(const struct script_source *sources, unsigned
         snprintf(error, error_bytes, "out of memory");
         return NULL;
     }
+    if (!script_env_load(&set->env, options->env, options->env_count)) {
+        snprintf(error, error_bytes, "out of memory");
+        script_set_free(set);
+        return NULL;
+    }
     for (unsigned i = 0; i < count; i++) {
         const char *problem;
 
@@ -149,6 +154,7 @@ void script_set_free(struct script_set *set)
         free(script->entries);
         free(script->name);
     }
+    script_env_free(&set->env);
     free(set);
 }
 

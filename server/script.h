@@ -24,6 +24,8 @@ struct script_options {
     bool interpret; /* run on the interpreter instead of the JIT */
     uint32_t tick_ms;
     uint32_t budget_ms;
+    const char *const *env; /* names of variables that scripts may read, as they are at the load */
+    unsigned env_count;
 };
 
 struct script_set;

@@ -210,7 +210,7 @@ enum script_verdict script_chain_start(struct script_host *host, const struct sc
         fail_closed(ex);
         return SCRIPT_RESPONDED;
     }
-    *chain = (struct script_chain){.host = host, .set = set, .state = {.ex = ex}};
+    *chain = (struct script_chain){.host = host, .set = set, .state = {.ex = ex, .env = &set->env}};
     return run_chain(chain);
 }
 

@@ -3,6 +3,7 @@
 #ifndef SERVER_SCRIPT_SET_H
 #define SERVER_SCRIPT_SET_H
 
+#include "server/helpers/env.h"
 #include "server/limits.h"
 #include "server/script.h"
 #include "vm/vm.h"
@@ -17,6 +18,7 @@ struct script {
 };
 
 struct script_set {
+    struct script_env env;
     unsigned count;
     struct script items[];
 };

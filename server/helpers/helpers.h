@@ -12,12 +12,15 @@
 #include "server/limits.h"
 #include "vm/vm.h"
 
+struct script_env; /* server/helpers/env.h */
+
 /* What helpers know of the invocation: the `host` pointer of its run. */
 struct helper_state {
     struct exchange *ex;
-    const char *script; /* name, for the log */
-    bool bad_target;    /* the last URI a script set is malformed */
-    uint8_t *body;      /* in the pool, of body_capacity bytes: what zs_respond copied last */
+    const char *script;           /* name, for the log */
+    const struct script_env *env; /* or NULL */
+    bool bad_target;              /* the last URI a script set is malformed */
+    uint8_t *body; /* in the pool, of body_capacity bytes: what zs_respond copied last */
     size_t body_capacity;
     size_t log_used;
     char log[LIM_LOG_LINE_BYTES]; /* zs_log's line so far */
