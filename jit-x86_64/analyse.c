@@ -205,15 +205,31 @@ static void look_at_functions(struct analysis *a, const struct vm_program *p)
     }
 }
 
+static void find_joins(struct analysis *a, const struct vm_program *p)
+{
+    for (uint32_t f = 0; f < p->function_count; f++) {
+        a->joins[p->functions[f].start] = true;
+    }
+    for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
+        uint8_t group = vm_isa[p->ops[i].ix].group;
+        if (group == VM_GROUP_JMP || group == VM_GROUP_JA) {
+            a->joins[p->ops[i].target] = true;
+        }
+    }
+}
+
 bool analysis_init(struct analysis *a, const struct vm_program *program)
 {
+    a->joins = calloc(program->insn_count, sizeof(*a->joins));
     a->live = calloc((size_t)program->insn_count + 2, sizeof(*a->live));
     a->at_exit = calloc(program->function_count, sizeof(*a->at_exit));
     a->changes = calloc(program->function_count, sizeof(*a->changes));
     a->height = calloc(program->function_count, sizeof(*a->height));
-    if (a->live == NULL || a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
+    if (a->joins == NULL || a->live == NULL || a->at_exit == NULL || a->changes == NULL ||
+        a->height == NULL) {
         return false;
     }
+    find_joins(a, program);
     find_live(a, program);
     look_at_functions(a, program);
     return true;
@@ -221,6 +237,7 @@ bool analysis_init(struct analysis *a, const struct vm_program *program)
 
 void analysis_fini(struct analysis *a)
 {
+    free(a->joins);
     free(a->live);
     free(a->at_exit);
     free(a->changes);

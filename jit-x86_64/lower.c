@@ -69,28 +69,28 @@ static void lower_LDX(struct lower *l, const struct vm_op *op, enum lower_ldx ld
                       enum vm_source source, unsigned width)
 {
     (void)ldx, (void)source;
-    mem_load(&l->emit, width, false, lower_reg(op->dst), lower_reg(op->src), op->off);
+    mem_load(&l->emit, &l->held, width, false, lower_reg(op->dst), lower_reg(op->src), op->off);
 }
 
 static void lower_LDSX(struct lower *l, const struct vm_op *op, enum lower_ldsx ldsx,
                        enum vm_source source, unsigned width)
 {
     (void)ldsx, (void)source;
-    mem_load(&l->emit, width, true, lower_reg(op->dst), lower_reg(op->src), op->off);
+    mem_load(&l->emit, &l->held, width, true, lower_reg(op->dst), lower_reg(op->src), op->off);
 }
 
 static void lower_ST(struct lower *l, const struct vm_op *op, enum lower_st st,
                      enum vm_source source, unsigned width)
 {
     (void)st, (void)source;
-    mem_store_imm(&l->emit, width, lower_reg(op->dst), op->off, (int32_t)op->imm);
+    mem_store_imm(&l->emit, &l->held, width, lower_reg(op->dst), op->off, (int32_t)op->imm);
 }
 
 static void lower_STX(struct lower *l, const struct vm_op *op, enum lower_stx stx,
                       enum vm_source source, unsigned width)
 {
     (void)stx, (void)source;
-    mem_store(&l->emit, width, lower_reg(op->dst), op->off, lower_reg(op->src));
+    mem_store(&l->emit, &l->held, width, lower_reg(op->dst), op->off, lower_reg(op->src));
 }
 
 /* ---- atomics -------------------------------------------------------------------------------- */
@@ -195,9 +195,8 @@ static void lower_EXIT(struct lower *l, const struct vm_op *op, enum lower_exit 
 
 /* ---- all of them ---------------------------------------------------------------------------- */
 
-void lower_insn(struct lower *l)
+static void lower_any(struct lower *l, const struct vm_op *op)
 {
-    const struct vm_op *op = &l->program->ops[l->insn];
     switch ((enum vm_ix)op->ix) {
 #define ISA(name, code, sub, group, op_name, source, width, ...)                                   \
     case VM_IX_##name:                                                                             \
@@ -205,5 +204,59 @@ void lower_insn(struct lower *l)
         break;
 #include "vm/isa.def"
     case VM_IX_COUNT: assert(false); break;
+    }
+}
+
+/* Arithmetic that takes one x86-64 instruction or two, on its own registers alone: not the rows of
+ * lower_div.c, nor shifts by a register. */
+static bool alu_is_plain(const struct vm_op *op)
+{
+    switch ((enum vm_ix)op->ix) {
+    /* clang-format off */
+    case VM_IX_ADD64_IMM: case VM_IX_ADD64_REG: case VM_IX_ADD32_IMM: case VM_IX_ADD32_REG:
+    case VM_IX_SUB64_IMM: case VM_IX_SUB64_REG: case VM_IX_SUB32_IMM: case VM_IX_SUB32_REG:
+    case VM_IX_MUL64_IMM: case VM_IX_MUL64_REG: case VM_IX_MUL32_IMM: case VM_IX_MUL32_REG:
+    case VM_IX_OR64_IMM:  case VM_IX_OR64_REG:  case VM_IX_OR32_IMM:  case VM_IX_OR32_REG:
+    case VM_IX_AND64_IMM: case VM_IX_AND64_REG: case VM_IX_AND32_IMM: case VM_IX_AND32_REG:
+    case VM_IX_XOR64_IMM: case VM_IX_XOR64_REG: case VM_IX_XOR32_IMM: case VM_IX_XOR32_REG:
+    case VM_IX_MOV64_IMM: case VM_IX_MOV64_REG: case VM_IX_MOV32_IMM: case VM_IX_MOV32_REG:
+    case VM_IX_LSH64_IMM: case VM_IX_RSH64_IMM: case VM_IX_ARSH64_IMM:
+    case VM_IX_LSH32_IMM: case VM_IX_RSH32_IMM: case VM_IX_ARSH32_IMM:
+        return true;
+    /* clang-format on */
+    default: return false;
+    }
+}
+
+/* Whether the code of this instruction leaves r11 alone, or to mem.c. */
+static bool keeps_address(const struct lower *l, const struct vm_op *op)
+{
+    const struct vm_isa_row *row = &vm_isa[op->ix];
+    switch ((enum vm_group)row->group) {
+    case VM_GROUP_ALU: return alu_is_plain(op) && lower_reg(op->dst) != l->held;
+    case VM_GROUP_END:
+    case VM_GROUP_LDDW: return lower_reg(op->dst) != l->held;
+    case VM_GROUP_LDX:
+    case VM_GROUP_LDSX:
+    case VM_GROUP_ST:
+    case VM_GROUP_STX:
+    case VM_GROUP_JMP: return true;
+    case VM_GROUP_ATOMIC:
+    case VM_GROUP_JA:
+    case VM_GROUP_CALL:
+    case VM_GROUP_EXIT: break;
+    }
+    return false;
+}
+
+void lower_insn(struct lower *l)
+{
+    const struct vm_op *op = &l->program->ops[l->insn];
+    if (l->analysis.joins[l->insn]) {
+        l->held = X86_NO_REG;
+    }
+    lower_any(l, op);
+    if (!keeps_address(l, op)) {
+        l->held = X86_NO_REG;
     }
 }

@@ -2,7 +2,8 @@
 /* Lowering: one eBPF instruction becomes some x86-64 instructions.
  *
  *   R0 rax   R1 rdi   R2 rsi   R3 rdx   R4 rcx   R5 r8   R6 rbx   R7 r13   R8 r14   R9 r15
- *   R10 rbp, a guest address       r12 arena base       r9 r10 r11 scratch inside one instruction
+ *   R10 rbp, a guest address       r12 arena base       r9 r10 r11 scratch inside one instruction;
+ *   an address in r11 is used again by the instructions that follow, see mem.h
  *
  * R1..R5 are the argument registers of C, so a helper call moves nothing; R6..R9 and r12 survive
  * it. In a function's body rsp is 8 modulo 16. The processor may be taken away between any two
@@ -33,6 +34,7 @@ struct lower {
     const struct vm_program *program;
     struct analysis analysis;
     struct emit emit;
+    enum x86_reg held; /* the register whose address is in r11, see mem.h */
     bool bmi2;
     bool placing;           /* the second time: offsets are final */
     uint32_t insn;          /* being lowered */

@@ -16,29 +16,37 @@ static struct x86_mem caged(enum x86_reg address, int16_t off)
     return (struct x86_mem){.base = MEM_ARENA, .index = address, .disp = off};
 }
 
-static struct x86_mem guest(struct emit *e, enum x86_reg base, int16_t off)
+static struct x86_mem guest(struct emit *e, enum x86_reg *held, enum x86_reg base, int16_t off)
 {
     if (base == MEM_FRAME) {
         return caged(MEM_FRAME, off);
     }
-    emit_mov(e, 32, MEM_ADDRESS, base);
+    if (*held != base) {
+        emit_mov(e, 32, MEM_ADDRESS, base);
+        *held = base;
+    }
     return caged(MEM_ADDRESS, off);
 }
 
-void mem_load(struct emit *e, unsigned width, bool sign, enum x86_reg dst, enum x86_reg base,
-              int16_t off)
+void mem_load(struct emit *e, enum x86_reg *held, unsigned width, bool sign, enum x86_reg dst,
+              enum x86_reg base, int16_t off)
 {
-    emit_load(e, width, sign, dst, guest(e, base, off));
+    emit_load(e, width, sign, dst, guest(e, held, base, off));
+    if (dst == *held) {
+        *held = X86_NO_REG;
+    }
 }
 
-void mem_store(struct emit *e, unsigned width, enum x86_reg base, int16_t off, enum x86_reg src)
+void mem_store(struct emit *e, enum x86_reg *held, unsigned width, enum x86_reg base, int16_t off,
+               enum x86_reg src)
 {
-    emit_store(e, width, guest(e, base, off), src);
+    emit_store(e, width, guest(e, held, base, off), src);
 }
 
-void mem_store_imm(struct emit *e, unsigned width, enum x86_reg base, int16_t off, int32_t imm)
+void mem_store_imm(struct emit *e, enum x86_reg *held, unsigned width, enum x86_reg base,
+                   int16_t off, int32_t imm)
 {
-    emit_store_imm(e, width, guest(e, base, off), imm);
+    emit_store_imm(e, width, guest(e, held, base, off), imm);
 }
 
 void mem_atomic_begin(struct emit *e, unsigned width, enum x86_reg base, int16_t off)

@@ -8,6 +8,12 @@
  *
  * r12 is the arena's base and off has 16 bits, so either lands in the window or in its guards,
  * whatever the register holds. r11 is spoiled by every function here that takes a guest base.
+ *
+ * The move is left out where r11 holds the same address already: `held` tells, the register that
+ * was moved last, or X86_NO_REG. So a guest operand may come some instructions after its move, with
+ * no label and no call between, and with nothing that writes r11 or base: who lowers forgets what
+ * is held at labels and after all instructions but those that are known to leave r11 alone. Were
+ * the base written in spite of that, the address would be stale, but still below 4 GiB.
  */
 #ifndef JIT_X86_64_MEM_H
 #define JIT_X86_64_MEM_H
@@ -18,10 +24,12 @@
 #define MEM_FRAME   X86_RBP /* guest r10; bits 32 and up are zero */
 #define MEM_ADDRESS X86_R11 /* zero-extended guest address of the access being made */
 
-void mem_load(struct emit *e, unsigned width, bool sign, enum x86_reg dst, enum x86_reg base,
-              int16_t off);
-void mem_store(struct emit *e, unsigned width, enum x86_reg base, int16_t off, enum x86_reg src);
-void mem_store_imm(struct emit *e, unsigned width, enum x86_reg base, int16_t off, int32_t imm);
+void mem_load(struct emit *e, enum x86_reg *held, unsigned width, bool sign, enum x86_reg dst,
+              enum x86_reg base, int16_t off);
+void mem_store(struct emit *e, enum x86_reg *held, unsigned width, enum x86_reg base, int16_t off,
+               enum x86_reg src);
+void mem_store_imm(struct emit *e, enum x86_reg *held, unsigned width, enum x86_reg base,
+                   int16_t off, int32_t imm);
 
 /* Atomics come in steps: mem_atomic_begin leaves the address in MEM_ADDRESS, without off, and the
  * zero flag set when address + off is a multiple of the width; it spoils r10. The others use

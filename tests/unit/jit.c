@@ -633,6 +633,53 @@ Test(jit, callx_reaches_function_starts_alone)
     }
 }
 
+/* ---- addresses held in r11 ------------------------------------------------------------------ */
+
+Test(jit, held_addresses_follow_their_register)
+{
+    /* r1 = r10 - 64 all along, but for what is put between a store and the load after it. The
+     * words at r1 and r1 + 8 are 11 and 22; every load comes to r2 and is added up in r0. */
+    static const struct vm_insn between[][3] = {
+        {ADD_IMM(1, 8)},
+        {INSN(0x04, 1, 0, 0, 8)},
+        {LDX64(1, 1, 16)},
+        {INSN(0x3f, 3, 4, 0, 0), ADD_IMM(1, 8)},
+        {INSN(0x3f, 3, 4, 0, 0)},
+        {INSN(0x97, 3, 0, 0, 7)},
+        {INSN(0x37, 3, 0, 0, 1000)},
+        {INSN(0x6f, 3, 4, 0, 0)},
+        {INSN(0xdb, 10, 3, -8, 0x01)},
+        {INSN(0xdb, 10, 3, -8, 0x41)},
+        {INSN(0x55, 3, 0, 1, 0), ADD_IMM(1, 8)},
+        {INSN(0x15, 3, 0, 1, 0), ADD_IMM(1, 8)},
+        {LDX64(5, 10, -48)},
+        {LDX64(5, 5, 0)},
+        {INSN(0xdc, 1, 0, 0, 64), INSN(0xdc, 1, 0, 0, 64)},
+        {INSN(0xbf, 1, 5, 0, 0)},
+    };
+    static const uint64_t want[] = {22, 22, 22, 22, 11, 11, 11, 11, 11, 11, 11, 22, 11, 11, 11, 22};
+    for (unsigned n = 0; n < COUNT(between); n++) {
+        struct builder b = {.count = 0};
+        add(&b, MOV_REG(1, 10));
+        add(&b, ADD_IMM(1, -64));
+        add(&b, MOV_REG(5, 1));
+        add(&b, ADD_IMM(5, 8));
+        add(&b, MOV_IMM(3, 1000));
+        add(&b, MOV_IMM(4, 3));
+        add(&b, INSN(0x7a, 1, 0, 8, 22));
+        add(&b, STX64(1, 16, 5));
+        add(&b, INSN(0x7a, 1, 0, 0, 11));
+        for (unsigned i = 0; i < 3 && between[n][i].code != 0; i++) {
+            add(&b, between[n][i]);
+        }
+        add(&b, LDX64(0, 1, 0));
+        add(&b, EXIT);
+        struct outcome out = run_all(b.insns, b.count, NULL);
+        cr_expect_eq(out.state, VM_STATE_DONE, "case %u", n);
+        cr_expect_eq(out.result, want[n], "case %u: %" PRIu64, n, out.result);
+    }
+}
+
 /* ---- faults --------------------------------------------------------------------------------- */
 
 Test(jit, accesses_outside_fault_at_both_ends_of_the_window)

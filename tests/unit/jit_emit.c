@@ -138,9 +138,15 @@ Test(jit_emit, encodes_control)
 
 Test(jit_emit, guest_operands_are_caged)
 {
-    ENCODES(mem_load(e, 64, false, X86_RAX, X86_RDI, 8), "41 89 fb 4b 8b 44 1c 08");
-    ENCODES(mem_load(e, 64, false, X86_RAX, X86_RBP, -8), "49 8b 44 2c f8");
-    ENCODES(mem_store(e, 32, X86_R13, -32768, X86_RCX), "45 89 eb 43 89 8c 1c 00 80 ff ff");
+    enum x86_reg none = X86_NO_REG, rbx = X86_RBX, rdi = X86_NO_REG;
+    ENCODES(mem_load(e, &rdi, 64, false, X86_RAX, X86_RDI, 8), "41 89 fb 4b 8b 44 1c 08");
+    ENCODES(mem_load(e, &none, 64, false, X86_RAX, X86_RBP, -8), "49 8b 44 2c f8");
+    ENCODES(mem_store(e, &rbx, 32, X86_R13, -32768, X86_RCX), "45 89 eb 43 89 8c 1c 00 80 ff ff");
+    cr_expect_eq(none, X86_NO_REG);
+    cr_expect_eq(rbx, X86_R13);
+    cr_expect_eq(rdi, X86_RDI);
+    ENCODES(mem_load(e, &rdi, 64, false, X86_RDI, X86_RDI, 8), "4b 8b 7c 1c 08");
+    cr_expect_eq(rdi, X86_NO_REG, "what was held is overwritten");
     ENCODES(mem_atomic_begin(e, 64, X86_RBP, 16), "41 89 eb 41 f6 c3 07");
 }
 
