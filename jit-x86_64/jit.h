@@ -5,6 +5,10 @@
 
 #include "vm/vm.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 VM_API extern const struct vm_engine jit_x86_64;
 
 /* The native code of `image`, which must come from jit_x86_64: its bytes, and for each of the
@@ -12,5 +16,9 @@ VM_API extern const struct vm_engine jit_x86_64;
  * the out-of-line part begins). Lives as long as the image. */
 VM_API const uint8_t *jit_code(const struct vm_image *image, size_t *bytes,
                                const uint32_t **offsets);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -6,6 +6,10 @@
 
 #include "vm/vm.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Helpers an object may link against. `calls by number` resolve through vm_helper.number (never 0).
  */
 struct ld_helpers {
@@ -28,5 +32,9 @@ VM_API struct vm_program *ld_load(const char *name, const uint8_t *bytes, size_t
 VM_API struct vm_program *ld_load_raw(const char *name, const uint8_t *bytes, size_t length,
                                       const struct ld_helpers *helpers,
                                       struct vm_diag *diag) VM_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

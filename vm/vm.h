@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 /* libzsvm: run eBPF programs in this process, confined to memory of their own and to a share of the
- * processor.
+ * processor. docs/EMBEDDING.md is the introduction, examples/embed has whole programs.
  *
  *   program   validated instructions, constants and data; immutable; shared by threads
- *   image     a program made ready for one engine (compiled, or decoded); immutable; shared by
- * threads thread    what one operating-system thread needs to run images: signal stack, timer, pool
- * of runs run       one invocation: an arena, a native stack, registers; belongs to its thread
+ *   image     a program made ready for one engine (compiled, or decoded); immutable; shared by threads
+ *   thread    what one operating-system thread needs to run images: signal stack, timer, pool of runs
+ *   run       one invocation: an arena, a native stack, registers; belongs to its thread
  *
- *   struct vm_program *p = vm_program_create(&desc, &diag);            // or ld_load() of
- * loader/loader.h struct vm_image *i = vm_image_create(&vm_interp, p, &diag);        // or
- * &jit_x86_64 of jit-x86_64/jit.h struct vm_thread *t = vm_thread_create(&(struct
- * vm_thread_config){0}, &diag); struct vm_run *r = vm_run_start(t, i, vm_program_entry(p, 0),
- * NULL); while (vm_run_resume(r) == VM_STATE_PREEMPTED) { serve others } uint64_t r0 =
- * vm_run_result(r); vm_run_free(r); vm_thread_free(t); vm_image_free(i); vm_program_free(p);
+ *   struct vm_program *p = vm_program_create(&desc, &diag);      // or ld_load() of loader/loader.h
+ *   struct vm_image *i = vm_image_create(&vm_interp, p, &diag);  // or &jit_x86_64 of jit-x86_64/jit.h
+ *   struct vm_thread *t = vm_thread_create(&(struct vm_thread_config){0}, &diag);
+ *   struct vm_run *r = vm_run_start(t, i, vm_program_entry(p, 0), NULL);
+ *   while (vm_run_resume(r) == VM_STATE_PREEMPTED) { serve others }
+ *   uint64_t r0 = vm_run_result(r);
+ *   vm_run_free(r);
+ *   vm_thread_free(t);
+ *   vm_image_free(i);
+ *   vm_program_free(p);
  *
  * Signals: vm_thread_create installs process-wide handlers, once, for SIGSEGV and SIGBUS (guest
  * faults) and for VM_TICK_SIGNAL (ticks). A fault that is not the guest's is handed to the handler
  * that was there before. Nothing here prints.
  */
+/* clang-format on */
 #ifndef VM_VM_H
 #define VM_VM_H
 
@@ -25,6 +31,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* The tick; a real-time signal, so that it does not mix with those that programs commonly use. */
 #define VM_TICK_SIGNAL (SIGRTMAX - 2)
@@ -41,9 +51,7 @@ struct vm_insn {
     int32_t imm;
 };
 
-/* ---- errors
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- errors ---- */
 
 enum vm_error {
 #define VM_ERROR(name, text) VM_ERROR_##name,
@@ -66,9 +74,7 @@ VM_API const char *vm_error_text(enum vm_error error);
 VM_API enum vm_error vm_diag_set(struct vm_diag *diag, enum vm_error error, uint32_t insn,
                                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* ---- helpers
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- helpers ---- */
 
 struct vm_context; /* a run as its helpers see it */
 
@@ -122,9 +128,7 @@ VM_API void vm_helper_wait(struct vm_context *context);
 VM_API uint8_t *vm_guest_range(struct vm_context *context, uint64_t address, uint64_t length,
                                bool write);
 
-/* ---- programs
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- programs ---- */
 
 struct vm_function {
     const char *name; /* never NULL; "" when unknown */
@@ -214,9 +218,7 @@ VM_API uint32_t vm_program_data_bytes(const struct vm_program *program);
 VM_API uint32_t vm_disasm(const struct vm_program *program, const struct vm_insn *insns,
                           uint32_t count, uint32_t index, char *out, size_t out_bytes);
 
-/* ---- images
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- images ---- */
 
 struct vm_engine;
 VM_API extern const struct vm_engine vm_interp;
@@ -230,8 +232,7 @@ VM_API struct vm_image *vm_image_create(const struct vm_engine *engine,
 VM_API void vm_image_free(struct vm_image *image);
 VM_API const struct vm_program *vm_image_program(const struct vm_image *image);
 
-/* ---- threads and runs
- * ---------------------------------------------------------------------------------------- */
+/* ---- threads and runs ---- */
 
 struct vm_thread_config { /* a zero takes the default of limits.h */
     uint32_t tick_ms;
@@ -301,5 +302,9 @@ VM_API const struct vm_fault *vm_run_fault(const struct vm_run *run);
 VM_API void vm_fault_format(const struct vm_fault *fault, char *out, size_t out_bytes);
 /* Ends the run wherever it is; a suspended one is dropped. Same thread. NULL is fine. */
 VM_API void vm_run_free(struct vm_run *run);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

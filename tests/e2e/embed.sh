@@ -50,6 +50,9 @@ for name in filter score threads signals; do
     check "$name.c, static library" gcc "${flags[@]}" -o "$name-static" "$examples/$name.c" "${cflags[@]}" \
         "${libs_static[@]}" -pthread
 done
+printf '#include "loader/loader.h"\n#include "jit-x86_64/jit.h"\nint main() { return *vm_error_text(VM_ERROR_OK) != 110; }\n' >plus.cc
+check "the headers are C++ as well" clang++ -Wall -Wextra -Werror -fsyntax-only "${cflags[@]}" plus.cc
+like "and the names are those of C" "$(clang++ "${cflags[@]}" -S -o - plus.cc)" '[^_a-z0-9]vm_error_text'
 like "filter needs the shared library" "$(readelf -d filter)" 'NEEDED.*libzsvm\.so\.0'
 unlike "filter-static does not" "$(readelf -d filter-static)" 'NEEDED.*libzsvm'
 for name in tcp80 popular count; do
