@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "server/tls.h"
+
 #define TO(name) (1u << CONN_##name)
 const struct conn_row conn_rows[CONN_STATES] = {
 #define CONN(name, successors, ms, meaning) [CONN_##name] = {#name, (successors), (ms)},
@@ -139,6 +141,8 @@ void conn_release(struct conn_table *table, struct conn *conn)
     conn_set_state(table, conn, CONN_FREE);
     buffer_release(&conn->in);
     buffer_release(&conn->out);
+    buffer_release(&conn->wire);
+    tls_free(conn->tls);
     exchange_free(&conn->exchange);
     /* All that outlives a connection is its place in the table. */
     struct conn blank = {

@@ -19,6 +19,8 @@
 #include "server/limits.h"
 #include "server/ring.h"
 
+struct tls_conn; /* server/tls.h */
+
 enum conn_state {
 #define CONN(name, successors, ms, meaning) CONN_##name,
 #include "server/conn.def"
@@ -60,8 +62,8 @@ struct conn {
     bool touched;           /* is in the list of touched ones */
     bool receiving;         /* a receive is armed */
     bool cancelling;        /* a cancel of it is on its way */
-    bool sending;           /* the start of `out` belongs to the kernel */
-    bool reading;           /* so does what follows its end */
+    bool sending;           /* the start of `out` (TLS: of `wire`) belongs to the kernel */
+    bool reading;           /* what follows the end of `out` belongs to the kernel */
     bool eof;               /* the peer sends no more */
     bool broken;            /* the connection failed: nothing can be sent */
     bool keep_alive;        /* may another request follow the one in hand */
@@ -71,8 +73,10 @@ struct conn {
     uint32_t body_bytes;    /* of it, dropped so far */
     uint32_t turn_requests; /* answered in this turn of the loop */
 
+    struct tls_conn *tls; /* NULL: plain */
     struct buffer in;
     struct buffer out;
+    struct buffer wire; /* TLS: records being sent, instead of `out` */
     struct h1_parser parser;
     struct h1_body body;
     struct conn_request request;

@@ -18,6 +18,7 @@
 #include "server/server.h"
 #include "server/site.h"
 #include "server/sources.h"
+#include "server/tls.h"
 #include "server/version.h"
 
 enum { EXIT_FINE = 0, EXIT_RUNTIME = 1, EXIT_INPUT = 2 };
@@ -155,21 +156,40 @@ static bool load(const struct options *options, struct snapshot *snapshot, char 
     return true;
 }
 
+/* NULL without TLS. False: `error`. */
+static bool load_tls(const struct options *options, struct tls_context **tls, char *error)
+{
+    struct tls_options tls_options = {
+        .cert = options->cert,
+        .key = options->key,
+        .allow_1_2 = strcmp(options->tls_min, "1.2") == 0,
+    };
+    *tls = NULL;
+    if (options->tls_addr != NULL) {
+        *tls = tls_context_create(&tls_options, error, ERROR_BYTES);
+    }
+    return *tls != NULL || options->tls_addr == NULL;
+}
+
 static int serve(const struct options *options)
 {
     char error[ERROR_BYTES];
     struct snapshot snapshot;
+    struct tls_context *tls;
     int status = EXIT_FINE;
-    if (!load(options, &snapshot, error)) {
+    if (!load_tls(options, &tls, error) || !load(options, &snapshot, error)) {
         log_line("zeroserve: %s", error);
+        tls_context_free(tls);
         return EXIT_INPUT;
     }
+    snapshot.tls = tls;
     tell_loaded(&snapshot, options->site);
     if (options->mode == MODE_SERVE) {
         status = server_run(options, &snapshot);
     }
     script_set_free(snapshot.scripts);
     site_free(snapshot.site);
+    tls_context_free(tls);
     return status;
 }
 

@@ -199,6 +199,22 @@ static bool parse_flag(struct options *options, int argc, char **argv, int *at)
     return set_value(options, row, value);
 }
 
+static bool check_tls(const struct options *options)
+{
+    if (options->tls_addr != NULL && (options->cert == NULL || options->key == NULL)) {
+        return mistake("--tls-addr wants --cert FILE and --key FILE; `openssl req -x509 -newkey ec "
+                       "-pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout "
+                       "key.pem -out cert.pem` makes a pair for trying");
+    }
+    if (options->tls_addr == NULL && (options->cert != NULL || options->key != NULL)) {
+        return mistake("--cert and --key want --tls-addr IP:PORT");
+    }
+    if (strcmp(options->tls_min, "1.2") != 0 && strcmp(options->tls_min, "1.3") != 0) {
+        return mistake("--tls-min %s: want 1.2 or 1.3", options->tls_min);
+    }
+    return true;
+}
+
 /* What no single flag can tell. */
 static bool check_together(const struct options *options)
 {
@@ -212,7 +228,7 @@ static bool check_together(const struct options *options)
     if (options->mode == MODE_DUMP_SDK && options->site != NULL) {
         return mistake("--dump-sdk takes no site");
     }
-    return true;
+    return check_tls(options);
 }
 
 bool options_parse(struct options *options, int argc, char **argv)
@@ -251,7 +267,7 @@ static void print_row(const struct row *row)
         width = 0;
     }
     printf("%*s%s", HELP_COLUMN - width, "", row->help);
-    if (row->kind == KIND_TEXT) {
+    if (row->kind == KIND_TEXT && row->text != NULL) {
         printf(" [%s]", row->text);
     } else if (row->kind == KIND_NUMBER) {
         printf(" [%u]", row->number);
@@ -275,6 +291,7 @@ void options_print_help(void)
           "  zeroserve public/                          pack a directory in memory, serve it\n"
           "  zeroserve --pack public/ > site.tar        make the one file that is deployed\n"
           "  zeroserve --addr [::]:80 --threads 4 site.tar\n"
+          "  zeroserve --tls-addr 0.0.0.0:8443 --cert cert.pem --key key.pem site.tar\n"
           "  zeroserve --plugin auth.c,headers.o site.tar\n"
           "  zeroserve --check site.tar                 is it fit to be served?\n"
           "\n"

@@ -13,8 +13,12 @@ enum options_mode { MODE_SERVE, MODE_PACK, MODE_DUMP_SDK, MODE_CHECK, MODE_HELP,
 
 struct options {
     enum options_mode mode;
-    const char *site; /* SITE.tar, SCRIPT.{c,o}, DIRECTORY, or the DIR of --pack */
-    const char *addr; /* ip:port, [v6]:port */
+    const char *site;     /* SITE.tar, SCRIPT.{c,o}, DIRECTORY, or the DIR of --pack */
+    const char *addr;     /* ip:port, [v6]:port */
+    const char *tls_addr; /* the same; NULL: no TLS, and neither cert nor key */
+    const char *cert;
+    const char *key;
+    const char *tls_min; /* "1.2" or "1.3" */
     const char *index;
     bool try_html;
     bool no_dir_redirect;

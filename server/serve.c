@@ -6,6 +6,9 @@
  * send is in flight, and `out` is not touched while it is. Small answers to pipelined requests go
  * out together. A request ends when its last byte is in `out`: then it is logged and its memory is
  * reset.
+ *
+ * With TLS, `out` becomes records when it would be sent; these wait in tls_output until nothing is
+ * in flight and go out by way of `wire`. What TLS has to say by itself goes the same way.
  */
 #include "server/serve.h"
 
@@ -16,9 +19,13 @@
 
 #include "server/log.h"
 #include "server/script.h"
+#include "server/tls.h"
 
 /* What can arrive after the order to stop: every buffer of the ring. */
 #define IN_BYTES_MAX (LIM_PIPELINE_BYTES + LIM_RECV_BUFFERS * LIM_RECV_BUFFER_BYTES)
+
+/* TLS keeps up to a record back, and wants room to write before it says how much it has. */
+#define IN_PLAIN_BYTES_MAX (IN_BYTES_MAX + (32u << 10))
 
 /* `out` holds at most a chunk before an answer is made, whose head and body come from its pool. */
 #define ANSWER_BYTES_MAX (2 * LIM_EXCHANGE_POOL_BYTES)
@@ -39,9 +46,49 @@ static uint64_t now_us(void)
 
 /* ---- operations ---- */
 
+static bool has_records(const struct conn *conn)
+{
+    return conn->tls != NULL && buffer_bytes(&conn->wire) + buffer_bytes(tls_output(conn->tls)) > 0;
+}
+
+/* Sends what TLS has ready. */
+static void send_records(struct worker *worker, struct conn *conn)
+{
+    struct buffer *output = tls_output(conn->tls);
+    assert(!conn->sending);
+    if (buffer_bytes(&conn->wire) == 0) {
+        struct buffer sent = conn->wire;
+        conn->wire = *output;
+        *output = sent;
+    }
+    conn->sending = true;
+    conn->inflight++;
+    ring_send(worker->ring, conn->fd, buffer_span(&conn->wire), tag_of(conn, RING_SEND));
+}
+
+/* Makes records of `out`. */
+static bool seal(struct conn *conn)
+{
+    size_t bytes = buffer_bytes(&conn->out);
+    if (!tls_send(conn->tls, buffer_span(&conn->out))) {
+        return false;
+    }
+    buffer_consume(&conn->out, bytes);
+    return true;
+}
+
 static void start_send(struct worker *worker, struct conn *conn)
 {
-    assert(!conn->sending && !conn->reading && buffer_bytes(&conn->out) > 0);
+    assert(!conn->sending && !conn->reading);
+    if (conn->tls != NULL) {
+        if (seal(conn)) {
+            send_records(worker, conn);
+        } else {
+            serve_close(worker, conn);
+        }
+        return;
+    }
+    assert(buffer_bytes(&conn->out) > 0);
     conn->sending = true;
     conn->inflight++;
     ring_send(worker->ring, conn->fd, buffer_span(&conn->out), tag_of(conn, RING_SEND));
@@ -211,7 +258,8 @@ static bool fill_exchange(struct worker *worker, struct conn *conn)
     const struct h1_head *head = &worker->head;
     struct exchange *ex = &conn->exchange;
     ex->id = worker->requests++ * worker->count + worker->index + 1;
-    ex->scheme = SPAN("http");
+    ex->is_tls = conn->tls != NULL;
+    ex->scheme = ex->is_tls ? SPAN("https") : SPAN("http");
     ex->proto_major = 1;
     ex->proto_minor = head->minor;
     memcpy(&ex->peer, &conn->peer, sizeof(conn->peer));
@@ -313,15 +361,42 @@ static enum h1_result drop_body(struct conn *conn)
     return H1_DONE;
 }
 
+/* The last words of TLS: an alert, or that nothing follows. If they do not leave at once they are
+ * not worth waiting for. */
+static void say_last_words(struct conn *conn, bool close)
+{
+    if (conn->tls == NULL || conn->sending) {
+        return;
+    }
+    if (close) {
+        tls_close(conn->tls);
+    }
+    struct span words = buffer_span(tls_output(conn->tls));
+    if (buffer_bytes(&conn->wire) == 0 && words.len > 0) {
+        send(conn->fd, words.base, words.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
 static bool enter_linger(struct worker *worker, struct conn *conn)
 {
+    say_last_words(conn, true);
     shutdown(conn->fd, SHUT_WR);
     conn_set_state(&worker->conns, conn, CONN_LINGER);
     conn->refused = true;
     conn->body_bytes = 0;
     buffer_release(&conn->in);
     buffer_release(&conn->out);
+    buffer_release(&conn->wire);
     return true;
+}
+
+/* Memory for records is needed only while there are any. */
+static void release_records(struct conn *conn)
+{
+    if (conn->tls != NULL && !conn->sending && !has_records(conn)) {
+        buffer_release(&conn->wire);
+        buffer_release(tls_output(conn->tls));
+    }
 }
 
 /* All is answered and sent: waits for the next request, holding no memory for it. */
@@ -332,9 +407,22 @@ static bool enter_next(struct worker *worker, struct conn *conn)
     } else {
         buffer_release(&conn->in);
         buffer_release(&conn->out);
+        release_records(conn);
         conn_set_state(&worker->conns, conn, CONN_IDLE);
     }
     return true;
+}
+
+static bool step_tls(struct worker *worker, struct conn *conn)
+{
+    if (tls_established(conn->tls)) {
+        conn_set_state(&worker->conns, conn, CONN_IDLE);
+        return true;
+    }
+    if (conn->eof) {
+        serve_close(worker, conn);
+    }
+    return false;
 }
 
 static bool step_idle(struct worker *worker, struct conn *conn)
@@ -363,13 +451,15 @@ static bool step_head(struct worker *worker, struct conn *conn)
 /* Every answer is complete in `out` or sent: goes on to the next request, or sends. */
 static bool step_answered(struct worker *worker, struct conn *conn)
 {
-    bool unsent = buffer_bytes(&conn->out) > 0;
     enum h1_result body = conn->keep_alive ? drop_body(conn) : H1_BAD;
     if (body == H1_DONE && conn->turn_requests < LIM_REQUESTS_PER_TURN &&
         buffer_bytes(&conn->out) < worker->options->chunk_bytes && next_request(worker, conn)) {
         return true;
     }
-    if (unsent) {
+    if (body == H1_BAD && conn->tls != NULL && seal(conn)) {
+        tls_close(conn->tls);
+    }
+    if (buffer_bytes(&conn->out) > 0 || has_records(conn)) {
         start_send(worker, conn);
         return false;
     }
@@ -394,7 +484,7 @@ static bool step_send(struct worker *worker, struct conn *conn)
     if (conn->request.file_left == 0) {
         return step_answered(worker, conn);
     }
-    if (buffer_bytes(&conn->out) < worker->options->chunk_bytes) {
+    if (buffer_bytes(&conn->wire) == 0 && buffer_bytes(&conn->out) < worker->options->chunk_bytes) {
         start_read(worker, conn);
     } else {
         start_send(worker, conn);
@@ -404,6 +494,9 @@ static bool step_send(struct worker *worker, struct conn *conn)
 
 static bool step_body(struct worker *worker, struct conn *conn)
 {
+    if (conn->sending || has_records(conn)) {
+        return false; /* TLS had something to say; until it is sent, leaving would cut it off */
+    }
     switch (drop_body(conn)) {
     case H1_DONE: return enter_next(worker, conn);
     case H1_BAD: return enter_linger(worker, conn);
@@ -434,6 +527,7 @@ static bool step_run(struct worker *worker, struct conn *conn)
 static bool step(struct worker *worker, struct conn *conn)
 {
     switch (conn->state) {
+    case CONN_TLS: return step_tls(worker, conn);
     case CONN_IDLE: return step_idle(worker, conn);
     case CONN_HEAD: return step_head(worker, conn);
     case CONN_RUN: return step_run(worker, conn);
@@ -459,6 +553,9 @@ void serve_step(struct worker *worker, struct conn *conn)
     }
     if (conn->state != CONN_CLOSING) {
         update_receive(worker, conn);
+        if (!conn->sending && !conn->reading && has_records(conn)) {
+            send_records(worker, conn);
+        }
     } else if (conn->inflight == 0 && !conn->touched) {
         ring_close(worker->ring, conn->fd);
         conn_release(&worker->conns, conn);
@@ -471,6 +568,18 @@ void serve_resume(struct worker *worker, struct conn *conn)
     conclude(worker, conn, script_chain_resume(&conn->exchange));
 }
 
+static void receive_records(struct conn *conn, struct span data)
+{
+    if (!tls_receive(conn->tls, data, &conn->in, IN_PLAIN_BYTES_MAX)) {
+        conn->broken = true;
+    } else if (tls_ended(conn->tls)) {
+        conn->eof = true;
+    }
+    if (buffer_bytes(&conn->in) == 0) {
+        buffer_release(&conn->in);
+    }
+}
+
 void serve_received(struct conn *conn, const struct ring_event *event)
 {
     if (!event->more) {
@@ -478,6 +587,8 @@ void serve_received(struct conn *conn, const struct ring_event *event)
         conn->inflight--;
     }
     if (event->result == 0) {
+        /* TLS says when it ends; an end without that may be anybody's doing. */
+        conn->broken = conn->broken || (conn->tls != NULL && !conn->eof && !conn->refused);
         conn->eof = true;
     } else if (event->result < 0) {
         bool again = event->result == -ENOBUFS || event->result == -ECANCELED ||
@@ -485,6 +596,8 @@ void serve_received(struct conn *conn, const struct ring_event *event)
         conn->broken = conn->broken || !again;
     } else if (conn->refused || conn->state == CONN_CLOSING) {
         conn->body_bytes += (uint32_t)event->result;
+    } else if (conn->tls != NULL) {
+        receive_records(conn, event->data);
     } else if (!buffer_append(&conn->in, event->data, IN_BYTES_MAX)) {
         conn->broken = true;
     }
@@ -501,7 +614,10 @@ void serve_sent(struct worker *worker, struct conn *conn, int result)
         conn->broken = true;
         return;
     }
-    buffer_consume(&conn->out, (size_t)result);
+    buffer_consume(conn->tls != NULL ? &conn->wire : &conn->out, (size_t)result);
+    if (conn->state == CONN_IDLE) {
+        release_records(conn);
+    }
     if (conn->state == CONN_SEND) {
         conn_restart_deadline(&worker->conns, conn);
     }
@@ -579,6 +695,8 @@ void serve_close(struct worker *worker, struct conn *conn)
     if (conn->state == CONN_CLOSING) {
         return;
     }
+    /* An answer that is cut off must not look complete. */
+    say_last_words(conn, conn->state == CONN_IDLE && !conn->broken);
     script_chain_cancel(&conn->exchange);
     if (conn->request.active) {
         end_request(worker, conn);

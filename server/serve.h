@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Serves HTTP/1 on a connection: parses requests, runs scripts, sends answers. One function for
+/* Serves HTTP/1 on a connection, plain or by TLS: parses requests, runs scripts, sends answers. One function for
  * each thing that may happen to a connection; those note what happened, serve_step acts on it. */
 #ifndef SERVER_SERVE_H
 #define SERVER_SERVE_H

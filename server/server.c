@@ -35,9 +35,15 @@ union address {
     struct sockaddr_in6 v6;
 };
 
+/* Where all workers listen. */
+struct endpoint {
+    const char *text; /* as given; NULL: not used */
+    union address address;
+};
+
 struct server {
     const struct options *options;
-    union address address;
+    struct endpoint endpoints[LISTENERS];
     struct worker *workers;
     unsigned count;
     unsigned started;
@@ -102,10 +108,10 @@ static void format_address(const union address *address, char out[ADDRESS_BYTES]
 
 /* ---- listeners ---- */
 
-static int fail_listen(const struct server *server, int fd)
+static int fail_listen(const struct endpoint *endpoint, int fd)
 {
     int error = errno;
-    log_line("zeroserve: listen on %s: %s", server->options->addr, strerror(error));
+    log_line("zeroserve: listen on %s: %s", endpoint->text, strerror(error));
     if (fd >= 0) {
         close(fd);
     }
@@ -118,37 +124,37 @@ static bool set_flag(int fd, int level, int name)
     return setsockopt(fd, level, name, &on, sizeof(on)) == 0;
 }
 
-/* A socket bound to the server's address; -1: told. */
-static int bind_socket(struct server *server, bool shared)
+/* A socket bound to the address; -1: told. */
+static int bind_socket(struct endpoint *endpoint, bool shared)
 {
-    union address *address = &server->address;
+    union address *address = &endpoint->address;
     socklen_t bytes = address_bytes(address);
     int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || !set_flag(fd, SOL_SOCKET, SO_REUSEADDR) ||
         (shared && !set_flag(fd, SOL_SOCKET, SO_REUSEPORT)) ||
         (address->any.sa_family == AF_INET6 && !set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY)) ||
         bind(fd, &address->any, bytes) != 0 || getsockname(fd, &address->any, &bytes) != 0) {
-        return fail_listen(server, fd);
+        return fail_listen(endpoint, fd);
     }
     return fd;
 }
 
 /* Connections inherit TCP_NODELAY: answers are written whole, there is nothing to wait for. */
-static int open_listener(struct server *server)
+static int open_listener(struct endpoint *endpoint)
 {
-    int fd = bind_socket(server, true);
+    int fd = bind_socket(endpoint, true);
     if (fd >= 0 &&
         (!set_flag(fd, IPPROTO_TCP, TCP_NODELAY) || listen(fd, (int)LIM_LISTEN_BACKLOG) != 0)) {
-        return fail_listen(server, fd);
+        return fail_listen(endpoint, fd);
     }
     return fd;
 }
 
 /* SO_REUSEPORT would let a second server of the same user join in silently. A socket without it
  * tells whether somebody listens already, and picks the port when none is given. */
-static bool claim_address(struct server *server)
+static bool claim_address(struct endpoint *endpoint)
 {
-    int fd = bind_socket(server, false);
+    int fd = bind_socket(endpoint, false);
     if (fd >= 0) {
         close(fd);
     }
@@ -171,6 +177,18 @@ static void plan_descriptors(struct server *server)
     server->connections_max = per_worker < LIM_CONNECTIONS ? (unsigned)per_worker : LIM_CONNECTIONS;
 }
 
+/* False: told. */
+static bool open_listeners(struct server *server, struct worker *worker)
+{
+    bool fine = true;
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        bool used = fine && server->endpoints[i].text != NULL;
+        worker->listeners[i].fd = used ? open_listener(&server->endpoints[i]) : -1;
+        fine = fine && (!used || worker->listeners[i].fd >= 0);
+    }
+    return fine;
+}
+
 static bool start_worker(struct server *server, const struct snapshot *snapshot)
 {
     struct worker *worker = &server->workers[server->started];
@@ -182,9 +200,8 @@ static bool start_worker(struct server *server, const struct snapshot *snapshot)
         .connections_max = server->connections_max,
         .done_fd = server->done_fd,
         .wake_fd = eventfd(0, EFD_CLOEXEC),
-        .listener = open_listener(server),
     };
-    if (worker->listener < 0) {
+    if (!open_listeners(server, worker)) {
         return false;
     }
     int error = pthread_create(&worker->thread, NULL, worker_main, worker);
@@ -288,25 +305,38 @@ static void stop_workers(struct server *server)
 
 static void tell_listening(struct server *server)
 {
-    char text[ADDRESS_BYTES];
-    format_address(&server->address, text);
-    log_line("listening on http://%s (%u worker thread(s))", text, server->count);
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        char text[ADDRESS_BYTES];
+        if (server->endpoints[i].text != NULL) {
+            format_address(&server->endpoints[i].address, text);
+            log_line("listening on %s://%s (%u worker thread(s))",
+                     i == LISTENER_TLS ? "https" : "http", text, server->count);
+        }
+    }
 }
 
 /* ---- the server ---- */
 
+static bool prepare_endpoint(struct endpoint *endpoint, const char *flag)
+{
+    if (endpoint->text == NULL) {
+        return true;
+    }
+    if (strncmp(endpoint->text, "fd:", 3) == 0) {
+        log_line("zeroserve: %s %s: inherited sockets are not supported", flag, endpoint->text);
+        return false;
+    }
+    if (!parse_address(endpoint->text, &endpoint->address)) {
+        log_line("zeroserve: %s %s: want IP:PORT or [IPv6]:PORT", flag, endpoint->text);
+        return false;
+    }
+    return claim_address(endpoint);
+}
+
 static bool prepare(struct server *server)
 {
-    const char *addr = server->options->addr;
-    if (strncmp(addr, "fd:", 3) == 0) {
-        log_line("zeroserve: --addr %s: inherited sockets are not supported", addr);
-        return false;
-    }
-    if (!parse_address(addr, &server->address)) {
-        log_line("zeroserve: --addr %s: want IP:PORT or [IPv6]:PORT", addr);
-        return false;
-    }
-    if (!claim_address(server)) {
+    if (!prepare_endpoint(&server->endpoints[LISTENER_PLAIN], "--addr") ||
+        !prepare_endpoint(&server->endpoints[LISTENER_TLS], "--tls-addr")) {
         return false;
     }
     plan_descriptors(server);
@@ -345,6 +375,8 @@ int server_run(const struct options *options, const struct snapshot *snapshot)
 {
     struct server server = {
         .options = options,
+        .endpoints[LISTENER_PLAIN].text = options->addr,
+        .endpoints[LISTENER_TLS].text = options->tls_addr,
         .count = worker_count(options),
         .done_fd = -1,
         .signal_fd = -1,

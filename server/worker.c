@@ -12,6 +12,7 @@
 #include "server/log.h"
 #include "server/script.h"
 #include "server/serve.h"
+#include "server/tls.h"
 
 enum { ERROR_BYTES = 512 };
 
@@ -60,19 +61,25 @@ static void step_touched(struct worker *worker)
 
 /* ---- accepting ---- */
 
-static void close_listener(struct worker *worker)
+static void close_listener(struct listener *listener)
 {
-    if (worker->listener >= 0) {
-        close(worker->listener);
-        worker->listener = -1;
+    if (listener->fd >= 0) {
+        close(listener->fd);
+        listener->fd = -1;
     }
 }
 
-static void arm_accept(struct worker *worker)
+/* The slot of the tag tells the listener. */
+static struct ring_tag accept_tag(const struct worker *worker, const struct listener *listener)
 {
-    worker->accept_retry_ms = 0;
-    worker->accepting = true;
-    ring_accept(worker->ring, worker->listener, (struct ring_tag){.op = RING_ACCEPT});
+    return (struct ring_tag){.op = RING_ACCEPT, .slot = (uint32_t)(listener - worker->listeners)};
+}
+
+static void arm_accept(struct worker *worker, struct listener *listener)
+{
+    listener->retry_ms = 0;
+    listener->accepting = true;
+    ring_accept(worker->ring, listener->fd, accept_tag(worker, listener));
 }
 
 static void open_spare(struct worker *worker)
@@ -80,10 +87,11 @@ static void open_spare(struct worker *worker)
     worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* An idle connection makes way for a new one. */
+/* An idle connection, or the oldest handshake, makes way for a new one. */
 static bool evict_idle(struct worker *worker)
 {
-    struct conn *oldest = worker->conns.lists[CONN_IDLE].first;
+    struct conn *idle = worker->conns.lists[CONN_IDLE].first;
+    struct conn *oldest = idle != NULL ? idle : worker->conns.lists[CONN_TLS].first;
     if (oldest != NULL) {
         serve_close(worker, oldest);
     }
@@ -91,20 +99,30 @@ static bool evict_idle(struct worker *worker)
 }
 
 /* Without a free descriptor a waiting client would neither be served nor turned away. */
-static void shed_client(struct worker *worker)
+static void shed_client(struct worker *worker, const struct listener *listener)
 {
     if (worker->spare_fd < 0) {
         return;
     }
     close(worker->spare_fd);
-    int client = accept4(worker->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int client = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (client >= 0) {
         close(client);
     }
     open_spare(worker);
 }
 
-static void add_connection(struct worker *worker, int fd)
+/* False: out of memory. */
+static bool begin_tls(struct worker *worker, struct conn *conn)
+{
+    conn->tls = tls_open(worker->snapshot->tls);
+    if (conn->tls != NULL) {
+        conn_set_state(&worker->conns, conn, CONN_TLS);
+    }
+    return conn->tls != NULL;
+}
+
+static void add_connection(struct worker *worker, int fd, bool tls)
 {
     bool full = worker->conns.live >= worker->connections_max && !evict_idle(worker);
     struct conn *conn = full ? NULL : conn_open(&worker->conns, fd);
@@ -116,32 +134,36 @@ static void add_connection(struct worker *worker, int fd)
     if (getpeername(fd, &conn->peer.any, &bytes) != 0) {
         conn->broken = true;
     }
+    if (tls && !begin_tls(worker, conn)) {
+        conn->broken = true;
+    }
     worker_touch(worker, conn);
 }
 
 static void accepted(struct worker *worker, const struct ring_event *event)
 {
+    struct listener *listener = &worker->listeners[event->tag.slot];
     int error = event->result < 0 ? -event->result : 0;
     if (error == 0) {
-        add_connection(worker, event->result);
+        add_connection(worker, event->result, event->tag.slot == LISTENER_TLS);
     }
     if (event->more) {
         return;
     }
-    worker->accepting = false;
+    listener->accepting = false;
     if (worker->draining) {
-        close_listener(worker);
+        close_listener(listener);
         return;
     }
     if (error == 0 || error == ECONNABORTED || error == EINTR) {
-        arm_accept(worker);
+        arm_accept(worker, listener);
         return;
     }
     log_line("accept: %s", strerror(error));
     if ((error == EMFILE || error == ENFILE) && !evict_idle(worker)) {
-        shed_client(worker);
+        shed_client(worker, listener);
     }
-    worker->accept_retry_ms = worker->conns.now_ms + LIM_ACCEPT_RETRY_MS;
+    listener->retry_ms = worker->conns.now_ms + LIM_ACCEPT_RETRY_MS;
 }
 
 /* ---- the end ---- */
@@ -160,13 +182,17 @@ static void start_drain(struct worker *worker)
 {
     worker->draining = true;
     worker->drain_end_ms = worker->conns.now_ms + worker->options->drain_ms;
-    worker->accept_retry_ms = 0;
-    if (worker->accepting) {
-        ring_cancel(worker->ring, (struct ring_tag){.op = RING_ACCEPT},
-                    (struct ring_tag){.op = RING_NONE});
-    } else {
-        close_listener(worker);
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        struct listener *listener = &worker->listeners[i];
+        listener->retry_ms = 0;
+        if (listener->accepting) {
+            ring_cancel(worker->ring, accept_tag(worker, listener),
+                        (struct ring_tag){.op = RING_NONE});
+        } else {
+            close_listener(listener);
+        }
     }
+    close_all(worker, CONN_TLS);
     close_all(worker, CONN_IDLE);
 }
 
@@ -184,7 +210,11 @@ static void give_up(struct worker *worker)
 
 static bool is_done(const struct worker *worker)
 {
-    return worker->abandoned || (worker->draining && !worker->accepting && worker->conns.live == 0);
+    bool accepting = false;
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        accepting = accepting || worker->listeners[i].accepting;
+    }
+    return worker->abandoned || (worker->draining && !accepting && worker->conns.live == 0);
 }
 
 /* ---- the loop ---- */
@@ -225,7 +255,11 @@ static int64_t wait_ms(const struct worker *worker)
         return 0;
     }
     int64_t wait = conn_wait_ms(&worker->conns);
-    uint64_t other = worker->draining ? worker->drain_end_ms : worker->accept_retry_ms;
+    uint64_t other = worker->draining ? worker->drain_end_ms : 0;
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        uint64_t retry = worker->listeners[i].retry_ms;
+        other = retry != 0 && (other == 0 || retry < other) ? retry : other;
+    }
     if (other == 0) {
         return wait;
     }
@@ -240,8 +274,11 @@ static void expire(struct worker *worker)
     while ((conn = conn_expired(&worker->conns)) != NULL) {
         serve_expire(worker, conn);
     }
-    if (worker->accept_retry_ms != 0 && worker->accept_retry_ms <= now) {
-        arm_accept(worker);
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        struct listener *listener = &worker->listeners[i];
+        if (listener->retry_ms != 0 && listener->retry_ms <= now) {
+            arm_accept(worker, listener);
+        }
     }
     if (worker->draining && worker->drain_end_ms <= now) {
         give_up(worker);
@@ -319,7 +356,11 @@ static bool init(struct worker *worker)
         return false;
     }
     open_spare(worker);
-    arm_accept(worker);
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        if (worker->listeners[i].fd >= 0) {
+            arm_accept(worker, &worker->listeners[i]);
+        }
+    }
     ring_read(worker->ring, worker->wake_fd, &worker->wake_value, sizeof(worker->wake_value), 0,
               (struct ring_tag){.op = RING_WAKE});
     return true;
@@ -338,7 +379,9 @@ static void finish(struct worker *worker)
     script_host_free(worker->host);
     conn_table_free(&worker->conns);
     free(worker->access);
-    close_listener(worker);
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        close_listener(&worker->listeners[i]);
+    }
     if (worker->spare_fd >= 0) {
         close(worker->spare_fd);
     }

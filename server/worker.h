@@ -19,6 +19,14 @@
 #include "server/server.h"
 #include "server/static.h"
 
+enum { LISTENER_PLAIN, LISTENER_TLS, LISTENERS };
+
+struct listener {
+    int fd;            /* the worker's own; it closes it. -1: none */
+    bool accepting;    /* accept is armed */
+    uint64_t retry_ms; /* when to arm accept again; 0: it did not fail */
+};
+
 struct worker {
     /* set by the creator */
     const struct options *options;
@@ -26,9 +34,9 @@ struct worker {
     unsigned index;
     unsigned count; /* of workers */
     unsigned connections_max;
-    int listener; /* the worker's own; it closes it */
-    int wake_fd;  /* eventfd; a write makes the worker drain and end */
-    int done_fd;  /* eventfd; the worker adds 1 when it is ready, and again when it ended */
+    struct listener listeners[LISTENERS];
+    int wake_fd; /* eventfd; a write makes the worker drain and end */
+    int done_fd; /* eventfd; the worker adds 1 when it is ready, and again when it ended */
     pthread_t thread;
     _Atomic bool failed; /* the log says why */
 
@@ -45,12 +53,10 @@ struct worker {
     int64_t date_second; /* that `date` shows */
     char date[DATE_BYTES + 1];
     int spare_fd; /* closed to accept and drop a client when descriptors ran out */
-    bool accepting;
     bool draining;
-    bool given_up;            /* draining took too long: all connections are being closed */
-    bool abandoned;           /* so did that */
-    uint64_t accept_retry_ms; /* when to arm accept again; 0: it did not fail */
-    uint64_t drain_end_ms;    /* once draining: when to give up */
+    bool given_up;         /* draining took too long: all connections are being closed */
+    bool abandoned;        /* so did that */
+    uint64_t drain_end_ms; /* once draining: when to give up */
     uint64_t wake_value;
 };
 

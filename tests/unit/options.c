@@ -59,6 +59,23 @@ Test(options, take_values_both_ways)
     cr_assert_str_eq(options.site, "dir");
 }
 
+Test(options, of_tls_go_together)
+{
+    cr_assert(parse("site.tar"));
+    cr_assert(options.tls_addr == NULL && options.cert == NULL && options.key == NULL);
+    cr_assert_str_eq(options.tls_min, "1.3");
+    cr_assert(parse("--tls-addr [::1]:443 --cert a.pem --key=b.pem --tls-min 1.2 site.tar"));
+    cr_assert_str_eq(options.tls_addr, "[::1]:443");
+    cr_assert_str_eq(options.cert, "a.pem");
+    cr_assert_str_eq(options.key, "b.pem");
+    cr_assert_str_eq(options.tls_min, "1.2");
+    cr_redirect_stderr();
+    cr_assert_not(parse("--tls-addr [::1]:443 --cert a.pem site.tar"));
+    cr_assert_not(parse("--tls-addr [::1]:443 --key b.pem site.tar"));
+    cr_assert_not(parse("--cert a.pem site.tar"));
+    cr_assert_not(parse("--tls-min 1 site.tar"));
+}
+
 Test(options, lists_are_comma_separated_and_repeated)
 {
     cr_assert(parse("--plugin a.o,b.c --plugin-dir=d --plugin c.o s.tar"));

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TLS 1.3 and 1.2 of a server. Bytes in, bytes out: no sockets, no clock. tls.c is the only file
+ * that knows the library.
+ *
+ * What the peer sent goes in by tls_receive, which takes all of it and hands out plaintext. What is
+ * to be sent to it (handshake, records, alerts) collects in tls_output, from which the owner takes
+ * it whenever it can send. After a false result the connection is of no more use than sending that.
+ */
+#ifndef SERVER_TLS_H
+#define SERVER_TLS_H
+
+#include "server/buffer.h"
+
+/* Certificate, key and settings; immutable, shared by all threads. Session tickets of one
+ * connection are good for every other of the same context. */
+struct tls_context;
+
+struct tls_options {
+    const char *cert; /* PEM file: the certificate, then those that lead to its issuer */
+    const char *key;  /* PEM file */
+    bool allow_1_2;
+};
+
+/* NULL: one line in `error` that names the file at fault. */
+struct tls_context *tls_context_create(const struct tls_options *options, char *error,
+                                       size_t error_bytes);
+/* No connection may be left. NULL is fine. */
+void tls_context_free(struct tls_context *context);
+
+struct tls_conn;
+
+/* NULL: out of memory. */
+struct tls_conn *tls_open(struct tls_context *context);
+/* NULL is fine. */
+void tls_free(struct tls_conn *tls);
+
+/* Plaintext is appended to `plain`, which may grow to plain_max. False: the peer broke the protocol
+ * or memory ran out. */
+bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, size_t plain_max);
+/* Only when established; a small span becomes one record. False: out of memory. */
+bool tls_send(struct tls_conn *tls, struct span plain);
+/* Says that nothing follows (close_notify). Once; before the handshake ended there is nothing to
+ * say. */
+void tls_close(struct tls_conn *tls);
+
+/* The handshake is complete. */
+bool tls_established(const struct tls_conn *tls);
+/* The peer said that nothing follows. An end of the bytes without it is a connection cut off. */
+bool tls_ended(const struct tls_conn *tls);
+/* Bytes for the peer, in order; the owner consumes them, or swaps the buffer for an empty one. */
+struct buffer *tls_output(struct tls_conn *tls);
+
+#endif
