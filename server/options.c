@@ -13,7 +13,16 @@
 #include "server/limits.h"
 #include "server/log.h"
 
-enum kind { KIND_GROUP, KIND_FLAG, KIND_TEXT, KIND_NUMBER, KIND_LIST, KIND_MODE, KIND_MODE_DIR };
+enum kind {
+    KIND_GROUP,
+    KIND_FLAG,
+    KIND_TEXT,
+    KIND_NUMBER,
+    KIND_LIST,
+    KIND_RULES,
+    KIND_MODE,
+    KIND_MODE_DIR
+};
 
 /* One row of options.def. `field` and `count_field` are offsets in struct options. */
 struct row {
@@ -50,6 +59,13 @@ static const struct row rows[] = {
      .help = h},
 #define LIST(n, f, c, v, h)                                                                        \
     {.kind = KIND_LIST,                                                                            \
+     .name = n,                                                                                    \
+     .field = offsetof(struct options, f),                                                         \
+     .count_field = offsetof(struct options, c),                                                   \
+     .value = v,                                                                                   \
+     .help = h},
+#define RULES(n, f, c, v, h)                                                                       \
+    {.kind = KIND_RULES,                                                                           \
      .name = n,                                                                                    \
      .field = offsetof(struct options, f),                                                         \
      .count_field = offsetof(struct options, c),                                                   \
@@ -129,6 +145,24 @@ static bool set_list(struct options *options, const struct row *row, char *value
     return true;
 }
 
+/* Cuts `value` at its first '=', in place. */
+static bool set_rule(struct options *options, const struct row *row, char *value)
+{
+    struct cache_rule *rules = field_at(options, row->field);
+    unsigned *count = field_at(options, row->count_field);
+    char *equals = strchr(value, '=');
+    if (equals == NULL || equals == value || equals[1] == '\0' ||
+        !field_value_valid(span_of(equals + 1))) {
+        return mistake("--%s %s: want %s", row->name, value, row->value);
+    }
+    if (*count == OPTIONS_LIST_MAX) {
+        return mistake("--%s: more than %d rules", row->name, OPTIONS_LIST_MAX);
+    }
+    *equals = '\0';
+    rules[(*count)++] = (struct cache_rule){value, equals + 1};
+    return true;
+}
+
 static bool set_mode(struct options *options, const struct row *row)
 {
     if (options->mode != MODE_SERVE && options->mode != row->mode) {
@@ -153,6 +187,7 @@ static bool set_value(struct options *options, const struct row *row, char *valu
     case KIND_TEXT: *(const char **)field_at(options, row->field) = value; return true;
     case KIND_NUMBER: return set_number(options, row, value);
     case KIND_LIST: return set_list(options, row, value);
+    case KIND_RULES: return set_rule(options, row, value);
     case KIND_MODE_DIR: return set_mode(options, row) && set_site(options, value);
     default: assert(!"a flag without value"); return false;
     }

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/static.h"
+
 #define OPTIONS_LIST_MAX 64
 
 enum options_mode { MODE_SERVE, MODE_PACK, MODE_DUMP_SDK, MODE_CHECK, MODE_HELP, MODE_VERSION };
@@ -33,6 +35,8 @@ struct options {
     unsigned plugin_count;
     const char *plugin_dirs[OPTIONS_LIST_MAX];
     unsigned plugin_dir_count;
+    struct cache_rule cache_rules[OPTIONS_LIST_MAX];
+    unsigned cache_rule_count;
     const char *script_env[OPTIONS_LIST_MAX];
     unsigned script_env_count;
 };

@@ -239,6 +239,61 @@ static bool answer_content(struct exchange *ex, const struct site_file *file, st
                           : answer_ranges(ex, file, &set, type);
 }
 
+/* Goes back to the last `*` only, which is enough: time is at most the product of the lengths. */
+static bool glob_matches(const char *glob, struct span text)
+{
+    const char *star = NULL;
+    size_t at = 0;
+    size_t retry = 0;
+    while (at < text.len) {
+        if (*glob == '*') {
+            star = glob++;
+            retry = at;
+        } else if (*glob != '\0' && (*glob == '?' || *glob == text.base[at])) {
+            glob++;
+            at++;
+        } else if (star != NULL) {
+            glob = star + 1;
+            at = ++retry;
+        } else {
+            return false;
+        }
+    }
+    while (*glob == '*') {
+        glob++;
+    }
+    return *glob == '\0';
+}
+
+static bool rule_matches(const struct cache_rule *rule, const struct site_file *file)
+{
+    struct span path = {file->path, file->path_bytes};
+    if (strchr(rule->glob, '/') == NULL) {
+        const char *slash = memrchr(path.base, '/', path.len);
+        size_t skipped = slash != NULL ? (size_t)(slash + 1 - path.base) : 0;
+        return glob_matches(rule->glob, (struct span){path.base + skipped, path.len - skipped});
+    }
+    if (rule->glob[0] == '/') {
+        return glob_matches(rule->glob + 1, path); /* paths are kept without */
+    }
+    return glob_matches(rule->glob, path);
+}
+
+/* Of 200, 206 and 304: errors are not to be kept as long as the file. */
+static bool add_cache_control(struct exchange *ex, const struct static_options *options,
+                              const struct site_file *file)
+{
+    if (ex->status >= 400) {
+        return true;
+    }
+    for (unsigned i = 0; i < options->cache_rule_count; i++) {
+        if (rule_matches(&options->cache_rules[i], file)) {
+            return add(ex, SPAN("cache-control"), span_of(options->cache_rules[i].value));
+        }
+    }
+    return true;
+}
+
 /* Adds what a client must know to keep the answer, whichever it is: 200, 206, 304, 416 or 412. */
 static bool add_vary(struct exchange *ex, const struct site_file *file)
 {
@@ -275,7 +330,8 @@ static bool answer_coded(struct exchange *ex, const struct site_file *coded, enu
 }
 
 /* The content type is the plain file's, whatever the name of the sibling says. */
-static bool answer_file(struct exchange *ex, const struct site *site, const struct site_file *file)
+static bool answer_file(struct exchange *ex, const struct site *site,
+                        const struct static_options *options, const struct site_file *file)
 {
     enum encoding coding = encoding_select(&ex->request_fields, file->codings);
     if (coding == ENCODINGS) {
@@ -284,7 +340,8 @@ static bool answer_file(struct exchange *ex, const struct site *site, const stru
     }
     const struct site_file *coded =
         coding == ENCODING_IDENTITY ? file : site_find_coded(site, file, coding);
-    return answer_coded(ex, coded, coding, site_file_type(file)) && add_vary(ex, file);
+    return answer_coded(ex, coded, coding, site_file_type(file)) && add_vary(ex, file) &&
+           add_cache_control(ex, options, file);
 }
 
 void static_answer(struct exchange *ex, const struct site *site,
@@ -301,7 +358,7 @@ void static_answer(struct exchange *ex, const struct site *site,
         answer_redirect(ex);
     } else if (file == NULL) {
         answer_not_found(ex, site);
-    } else if (!answer_file(ex, site, file)) {
+    } else if (!answer_file(ex, site, options, file)) {
         response_error(ex, 500);
     }
 }

@@ -7,10 +7,20 @@
 #include "server/exchange.h"
 #include "server/site.h"
 
+/* `glob` is matched with the path of the file in the site when it has a '/' (one that it begins
+ * with is the root), else with the last part of the path. `*` is any bytes, also '/'; `?` is one
+ * byte. */
+struct cache_rule {
+    const char *glob;
+    const char *value; /* of Cache-Control */
+};
+
 struct static_options {
-    const char *index;    /* document of a directory: "index.html" */
-    bool try_html;        /* /about serves about.html */
-    bool no_dir_redirect; /* serve a directory without trailing slash in place */
+    const char *index;                    /* document of a directory: "index.html" */
+    bool try_html;                        /* /about serves about.html */
+    bool no_dir_redirect;                 /* serve a directory without trailing slash in place */
+    const struct cache_rule *cache_rules; /* the first that matches counts */
+    unsigned cache_rule_count;
 };
 
 /* Always makes a response: 200, 304, 308, 404, 405, 406, 412, 206 or 416. A 404 carries the site's

@@ -340,6 +340,8 @@ static bool init(struct worker *worker)
         .index = options->index,
         .try_html = options->try_html,
         .no_dir_redirect = options->no_dir_redirect,
+        .cache_rules = options->cache_rules,
+        .cache_rule_count = options->cache_rule_count,
     };
     worker->conns.now_ms = now_ms();
     if (!options->disable_request_logging) {

@@ -36,7 +36,7 @@ head -c 3000000 /dev/urandom >"$work/site/big.bin"
 echo text >"$work/site/a.txt"
 seq 5000 >"$work/site/style.css"
 gzip -9nk "$work/site/style.css"
-start "$work/site" --chunk-size 4096
+start "$work/site" --chunk-size 4096 --cache-control 'style.*=max-age=60, immutable' --cache-control '/*=no-cache'
 
 # ---- ranges ----
 ranges() { # ranges NAME FIELD RANGE...
@@ -83,6 +83,8 @@ like "Vary" "$head" '^vary: accept-encoding$'
 like "type of the plain file" "$head" '^content-type: text/css; charset=utf-8$'
 like "length of the sibling" "$head" "^content-length: $(stat -c %s "$work/site/style.css.gz")\$"
 like "Vary of the plain one" "$(head_of /style.css)" '^vary: accept-encoding$'
+like "Cache-Control" "$head" '^cache-control: max-age=60, immutable$'
+like "Cache-Control of others" "$(head_of /a.txt)" '^cache-control: no-cache$'
 is "nothing acceptable" "$(code /style.css -H 'Accept-Encoding: br, identity;q=0')" 406
 get /style.css -H 'Accept-Encoding: gzip' -H 'Range: bytes=3-' |
     cmp -s - <(tail -c +4 "$work/site/style.css.gz")

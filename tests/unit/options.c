@@ -42,6 +42,22 @@ Test(options, have_defaults)
     cr_assert_eq(options.plugin_count + options.plugin_dir_count, 0);
 }
 
+Test(options, take_cache_rules)
+{
+    cr_assert(parse("--cache-control *.css=max-age=60,public --cache-control=/a/*=no-store dir"));
+    cr_assert_eq(options.cache_rule_count, 2);
+    cr_assert_str_eq(options.cache_rules[0].glob, "*.css");
+    cr_assert_str_eq(options.cache_rules[0].value, "max-age=60,public");
+    cr_assert_str_eq(options.cache_rules[1].glob, "/a/*");
+    cr_assert_str_eq(options.cache_rules[1].value, "no-store");
+    static const char *const bad[] = {"x", "=x", "x=", "x=a\nb"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "--cache-control %s dir", bad[i]);
+        cr_assert(!parse(line), "%s", bad[i]);
+    }
+}
+
 Test(options, take_values_both_ways)
 {
     cr_assert(parse("--addr [::1]:0 --index=home.html --threads=3 --chunk-size 8192 "
@@ -169,6 +185,7 @@ Test(options, help_names_every_flag)
 #define TEXT(name, ...)     name,
 #define NUMBER(name, ...)   name,
 #define LIST(name, ...)     name,
+#define RULES(name, ...)    name,
 #define MODE(name, ...)     name,
 #define MODE_DIR(name, ...) name,
 #include "server/options.def"

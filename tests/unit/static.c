@@ -559,6 +559,49 @@ Test(static, codings_have_their_own_validators)
     }
 }
 
+struct cached {
+    const char *target;
+    const char *want;
+};
+
+Test(static, cache_control)
+{
+    static const struct cache_rule rules[] = {
+        {"a.txt", "no-store"},   {"/docs/*", "max-age=1, public"}, {"about.h?ml", "max-age=2"},
+        {"*.css", "max-age=3"},  {"b*h*/*x.h*l", "max-age=4"},     {"/index.html", "max-age=5"},
+        {"*.html", "max-age=6"},
+    };
+    static const struct cached rows[] = {
+        {"/a.txt", "no-store"},
+        {"/docs/a%20b", "max-age=1, public"},
+        {"/docs/", "max-age=1, public"},
+        {"/about.html", "max-age=2"},
+        {"/coded.css", "max-age=3"},
+        {"/coded.css.gz", NULL},
+        {"/both/", "max-age=4"},
+        {"/", "max-age=5"},
+        {"/both.html", "max-age=6"},
+        {"/empty", NULL},
+        {"/none.css", NULL},
+    };
+    options.cache_rules = rules;
+    options.cache_rule_count = sizeof rules / sizeof rules[0];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ask("GET", rows[i].target);
+        with("accept-encoding", "gzip");
+        answer();
+        expect_header("cache-control", rows[i].want);
+    }
+    ask("GET", "/a.txt");
+    with("if-none-match", "*");
+    answer();
+    expect_header("cache-control", "no-store");
+    ask("GET", "/a.txt");
+    with("range", "bytes=99-");
+    answer();
+    expect_header("cache-control", NULL);
+}
+
 Test(static, without_memory_is_an_error)
 {
     ask("GET", "/a.txt");
