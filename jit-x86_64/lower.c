@@ -170,6 +170,7 @@ static void lower_JMP(struct lower *l, const struct vm_op *op, enum lower_jmp jm
     struct emit *e = &l->emit;
     enum x86_reg dst = lower_reg(op->dst);
     int32_t imm = (int32_t)op->imm;
+    struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
     if (source == VM_SOURCE_REG) {
         if (jmp == JMP_JSET) {
             emit_test(e, width, dst, lower_reg(op->src));
@@ -178,6 +179,8 @@ static void lower_JMP(struct lower *l, const struct vm_op *op, enum lower_jmp jm
         }
     } else if (jmp == JMP_JSET) {
         emit_test_imm(e, width, dst, imm);
+    } else if (fuse_has_flags(&fuse, l->insn)) {
+        /* no code: the flags are those of the next case */
     } else if (imm == 0) {
         emit_test(e, width, dst, dst); /* carry and overflow are clear, as after cmp with 0 */
     } else {
@@ -255,7 +258,10 @@ void lower_insn(struct lower *l)
     if (l->analysis.joins[l->insn]) {
         l->held = X86_NO_REG;
     }
-    lower_any(l, op);
+    struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
+    if (!fuse_is_absorbed(&fuse, l->insn)) {
+        lower_any(l, op);
+    }
     if (!keeps_address(l, op)) {
         l->held = X86_NO_REG;
     }

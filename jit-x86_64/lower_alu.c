@@ -22,13 +22,31 @@ static void shift_by_cl(struct emit *e, enum x86_shift shift, unsigned width, en
     emit_mov(e, 64, X86_RCX, X86_R11);
 }
 
+/* Shifting left by 32 and right by `count`, without the former. */
+static void widen(struct emit *e, enum x86_shift shift, enum x86_reg dst, enum x86_reg src,
+                  uint8_t count)
+{
+    bool sign = shift == X86_SAR;
+    if (sign) {
+        emit_movsx(e, 64, 32, dst, src);
+    } else if (count == 32 || dst != src) {
+        emit_mov(e, 32, dst, src);
+    }
+    if (count > 32) {
+        emit_shift_imm(e, shift, sign ? 64 : 32, dst, (uint8_t)(count - 32));
+    }
+}
+
 static void lower_shift(struct lower *l, const struct vm_op *op, enum x86_shift shift,
                         enum vm_source source, unsigned width)
 {
     struct emit *e = &l->emit;
     enum x86_reg dst = lower_reg(op->dst);
-    uint8_t count = (uint8_t)(op->imm & (width - 1));
-    if (source == VM_SOURCE_IMM && count != 0) {
+    uint8_t count = (uint8_t)(op->imm & (width - 1)), narrow;
+    struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
+    if (fuse_ends_widening(&fuse, l->insn, &narrow)) {
+        widen(e, shift, dst, lower_reg(narrow), count);
+    } else if (source == VM_SOURCE_IMM && count != 0) {
         emit_shift_imm(e, shift, width, dst, count);
     } else if (source == VM_SOURCE_IMM) {
         if (width == 32) {

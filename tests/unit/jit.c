@@ -633,6 +633,93 @@ Test(jit, callx_reaches_function_starts_alone)
     }
 }
 
+/* ---- instructions lowered together ----------------------------------------------------------- */
+
+#define LSH(d, i)  INSN(0x67, d, 0, 0, i)
+#define RSH(d, i)  INSN(0x77, d, 0, 0, i)
+#define ARSH(d, i) INSN(0xc7, d, 0, 0, i)
+
+Test(jit, shift_pairs_widen)
+{
+    static const uint64_t values[] = {0x89abcdef, 0x1234567800000000, 0xfffffffe7fffffff,
+                                      UINT64_MAX};
+    for (unsigned n = 0; n < COUNT(values) * 5; n++) {
+        int count = (int[]){32, 33, 48, 63, 31}[n % 5];
+        uint64_t value = values[n / 5];
+        struct builder b = {.count = 0};
+        add_lddw(&b, 2, value);
+        add(&b, MOV_REG(3, 2));
+        add(&b, LSH(3, 32));
+        add(&b, RSH(3, count));
+        add(&b, MOV_REG(4, 2));
+        add(&b, LSH(4, 32));
+        add(&b, ARSH(4, count));
+        add(&b, LSH(2, 32));
+        add(&b, RSH(2, count));
+        add(&b, MOV_REG(0, 3));
+        add(&b, MUL_IMM(0, 31));
+        add(&b, ADD_REG(0, 4));
+        add(&b, MUL_IMM(0, 31));
+        add(&b, ADD_REG(0, 2));
+        add(&b, EXIT);
+        uint64_t zero = value << 32 >> count, sign = (uint64_t)((int64_t)(value << 32) >> count);
+        expect_result(b.insns, b.count, (zero * 31 + sign) * 31 + zero);
+    }
+    static const struct vm_insn pair[] = {MOV_REG(0, 1), LSH(0, 32), RSH(0, 32), EXIT};
+    cr_expect_eq(native_bytes(pair, COUNT(pair), 0), 0);
+    cr_expect_eq(native_bytes(pair, COUNT(pair), 1), 0);
+    cr_expect_eq(native_bytes(pair, COUNT(pair), 2), 2, "mov eax, edi");
+}
+
+Test(jit, jumps_into_shift_pairs_run_what_is_left)
+{
+    /* Once through all, once from the lsh, once from the rsh. */
+    for (int into = 0; into < 3; into++) {
+        const struct vm_insn insns[] = {LDDW_LOW(1, 0, 0x100000005),
+                                        LDDW_HIGH(0x100000005),
+                                        LDDW_LOW(0, 0, 0x700000009),
+                                        LDDW_HIGH(0x700000009),
+                                        JNE_IMM(1, 0, into),
+                                        MOV_REG(0, 1),
+                                        LSH(0, 32),
+                                        RSH(0, 32),
+                                        EXIT};
+        expect_result(insns, COUNT(insns), (uint64_t[]){5, 9, 7}[into]);
+    }
+}
+
+Test(jit, flags_of_the_instruction_before_a_jump)
+{
+    static const uint8_t rows[] = {0x57, 0x5f, 0x54, 0x4f, 0x47, 0x4c, 0xaf, 0xa7, 0xac, 0x07,
+                                   0x0f, 0x04, 0x0c, 0x17, 0x1f, 0x1c, 0x14, 0x67, 0xb7, 0x87};
+    static const uint8_t jumps[] = {0x15, 0x55, 0x25, 0x35, 0xa5, 0xb5, 0x65, 0x75,
+                                    0xc5, 0xd5, 0x45, 0x16, 0x56, 0x66, 0xc6, 0xb6};
+    static const uint64_t values[] = {0,         1, 0x80000000, 0x100000000, 0x7fffffffffffffff,
+                                      UINT64_MAX};
+    for (unsigned n = 0; n < COUNT(rows) * COUNT(jumps); n++) {
+        uint8_t code = rows[n % COUNT(rows)], jump = jumps[n / COUNT(rows)];
+        bool has_src = (code & 8) != 0, has_imm = !has_src && code != 0x87;
+        struct builder b = {.count = 0};
+        add(&b, MOV_IMM(0, 1));
+        for (unsigned v = 0; v < COUNT(values) * 2; v++) {
+            add_lddw(&b, 2, values[v / 2]);
+            add_lddw(&b, 3, values[(v * 5 + n) % COUNT(values)]);
+            add(&b, MUL_IMM(0, 2));
+            add(&b, INSN(code, 2, has_src ? 3 : 0, 0, has_imm ? 1 : 0));
+            add(&b, INSN(jump, v % 2 + 2, 0, 1, 0));
+            add(&b, ADD_IMM(0, 1));
+        }
+        /* The second slot of lddw, which looks like an addition to r0, is none. */
+        add(&b, MOV_REG(4, 0));
+        add_lddw(&b, 0, values[n % COUNT(values)]);
+        add(&b, INSN(jump, 0, 0, 1, 0));
+        add(&b, ADD_IMM(4, 1000));
+        add(&b, MOV_REG(0, 4));
+        add(&b, EXIT);
+        run_all(b.insns, b.count, NULL);
+    }
+}
+
 /* ---- addresses held in r11 ------------------------------------------------------------------ */
 
 Test(jit, held_addresses_follow_their_register)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instructions that are cheaper together than one by one. The last of them gets the code of all,
+ * those before it get none, so no jump may lead in between: that is checked here. None of them can
+ * fault, and nobody sees the registers half way.
+ */
+#ifndef JIT_X86_64_FUSE_H
+#define JIT_X86_64_FUSE_H
+
+#include "jit-x86_64/analyse.h"
+
+struct fuse {
+    const struct vm_program *program;
+    const struct analysis *analysis;
+};
+
+/* How compilers widen 32 bits: [mov d, s ;] lsh d, 32 ; rsh or arsh d, 32 or more. For the last one
+ * *src becomes s, or d without the move. */
+bool fuse_ends_widening(const struct fuse *f, uint32_t insn, uint8_t *src);
+/* Whether the code of `insn` is with the end of its widening. */
+bool fuse_is_absorbed(const struct fuse *f, uint32_t insn);
+
+/* Whether the instruction before the conditional jump `insn` left the flags that comparing the
+ * jump's dst with 0 would give, as far as this jump looks at them. */
+bool fuse_has_flags(const struct fuse *f, uint32_t insn);
+
+#endif
