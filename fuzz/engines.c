@@ -8,6 +8,7 @@
 
 #include "fuzz/fuzz.h"
 #include "tests/support/generate.h"
+#include "tests/support/verify.h"
 
 static void fail(const struct t_code *code, const char *what)
 {
@@ -60,6 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct vm_program *program = t_generated_program(&code, &diag);
     if (!program)
         fail(&code, diag.text); /* the generator makes valid programs only */
+    if (!t_verify(program, &diag))
+        fail(&code, diag.text);
     struct t_input input = {.memory = memory, .memory_bytes = sizeof memory};
     for (int i = 0; i < T_ENGINE_COUNT; i++)
         if (!t_run_program(t_engines[i], program, &input, &outcome[i], &diag))

@@ -11,6 +11,7 @@
 
 #include "fuzz/fuzz.h"
 #include "tests/support/machine.h"
+#include "tests/support/verify.h"
 #include "vm/isa.h"
 
 enum { INSNS_MAX = 256, TICK_MS = 1, BUDGET_MS = 2 };
@@ -98,6 +99,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct vm_program *program = t_program(insns, count, &diag);
     if (!program)
         return 0;
+    if (!t_verify(program, &diag)) {
+        t_dump(insns, count);
+        fprintf(stderr, "insns: %s\n", diag.text);
+        abort();
+    }
     uint8_t memory[64] = {1, 2, 3, 4, 5, 6, 7, 8};
     struct t_input input = {
         .memory = memory, .memory_bytes = sizeof memory, .arg = {0, 0, 3, 4, 5}};

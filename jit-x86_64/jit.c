@@ -16,6 +16,7 @@
 #include "jit-x86_64/code.h"
 #include "jit-x86_64/compile.h"
 #include "jit-x86_64/lower.h"
+#include "jit-x86_64/verify.h"
 
 #define SHRINK_PASSES 3
 
@@ -198,6 +199,39 @@ static void explain(struct vm_diag *diag, enum vm_error error)
     }
 }
 
+static void jit_release(struct vm_code *code)
+{
+    if (code == NULL) {
+        return;
+    }
+    code_unmap(&code->code);
+    free(code->offsets);
+    free(code);
+}
+
+/* Builds that look for bugs check every program compiled; see verify.h. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define VERIFY_ALWAYS true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define VERIFY_ALWAYS true
+#endif
+#endif
+#ifndef VERIFY_ALWAYS
+#define VERIFY_ALWAYS false
+#endif
+
+static bool check(const struct vm_program *program, const struct vm_code *made,
+                  struct vm_diag *diag)
+{
+    struct jit_verify_input input = {.text = made->code.text,
+                                     .address = (uintptr_t)made->code.text,
+                                     .bytes = made->code.text_bytes,
+                                     .offsets = made->offsets,
+                                     .program = program};
+    return jit_verify(&input, diag);
+}
+
 struct vm_code *jit_compile(const struct vm_program *program, const struct jit_options *options,
                             struct vm_diag *diag)
 {
@@ -217,6 +251,10 @@ struct vm_code *jit_compile(const struct vm_program *program, const struct jit_o
         made = NULL;
     }
     lower_fini(&l);
+    if (VERIFY_ALWAYS && made != NULL && !check(program, made, diag)) {
+        jit_release(made);
+        made = NULL;
+    }
     return made;
 }
 
@@ -262,16 +300,6 @@ static uint32_t jit_insn_at(const struct vm_code *code, uintptr_t pc)
         }
     }
     return low;
-}
-
-static void jit_release(struct vm_code *code)
-{
-    if (code == NULL) {
-        return;
-    }
-    code_unmap(&code->code);
-    free(code->offsets);
-    free(code);
 }
 
 const struct vm_engine jit_x86_64 = {

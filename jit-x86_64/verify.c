@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two walks over the text. The first finds where instructions begin and where branches lead. The
+ * second keeps what is known of each register (`enum value`), instruction by instruction, and asks
+ * of every operand, call and return that this be enough.
+ *
+ * Where a branch from another eBPF instruction can arrive, only the base is known: r12 arena, rbp
+ * frame, nothing pushed; whoever goes there must have it. Inside one eBPF instruction, what is
+ * known at a label is what all ways to it agree on.
+ *
+ * What compiled code may do is in the tables of verify_rules.c.
+ */
+#include "jit-x86_64/verify.h"
+
+#include <stdlib.h>
+
+#include "jit-x86_64/jit.h"
+#include "jit-x86_64/verify_walk.h"
+
+bool verify_refuse(struct walk *w, const char *why)
+{
+    if (w->why == NULL) {
+        w->why = why;
+    }
+    return false;
+}
+
+bool verify_is_zext(uint8_t value)
+{
+    return value >= V_ZEXT && value <= V_NONZERO;
+}
+
+static bool implies(uint8_t known, uint8_t wanted)
+{
+    return known == wanted || wanted == V_ANY || (wanted == V_ZEXT && verify_is_zext(known));
+}
+
+static const struct vm_op *op_of(const struct walk *w)
+{
+    return w->place == PLACE_BODY ? &w->in->program->ops[w->insn] : NULL;
+}
+
+/* ---- what an instruction leaves behind ------------------------------------------------------ */
+
+static uint8_t imm_value(const struct decoded *d)
+{
+    if (d->imm == (int64_t)(uintptr_t)vm_helper_call) {
+        return V_HELPER;
+    }
+    if (d->imm == (int64_t)(uintptr_t)vm_fault_raise) {
+        return V_RAISE;
+    }
+    return d->imm >= 0 && d->imm <= UINT32_MAX ? V_ZEXT : V_ANY;
+}
+
+static uint8_t sum_value(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    uint8_t to = w->s.value[d->rm];
+    if (to == V_CONTEXT && d->rm == X86_R12 && d->has_imm && d->imm == VM_CONTEXT_BELOW) {
+        return V_ARENA;
+    }
+    return to == V_TABLE && d->has_reg && w->s.value[d->reg] == V_NONZERO ? V_TARGET : V_ANY;
+}
+
+static uint8_t memory_value(const struct walk *w)
+{
+    if (w->d.access == ACCESS_ADDRESS) {
+        return w->d.rip ? V_TABLE : V_CONTEXT;
+    }
+    return verify_is_table_load(w) ? V_ENTRY : w->d.width == 32 ? V_ZEXT : V_ANY;
+}
+
+static uint8_t result_value(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    if (d->access != ACCESS_NONE) {
+        return memory_value(w);
+    }
+    if (d->kind == KIND_MOV_IMM) {
+        return imm_value(d);
+    }
+    if (d->width == 64 && d->kind == KIND_MOV) {
+        return w->s.value[d->reg];
+    }
+    if (d->width == 64 && d->kind == KIND_ALU && d->alu == X86_ADD) {
+        return sum_value(w);
+    }
+    return d->width == 32 ? V_ZEXT : V_ANY;
+}
+
+static void write_results(struct walk *w)
+{
+    uint8_t *value = w->s.value, result = result_value(w);
+    switch (w->d.result) {
+    case RESULT_NONE: break;
+    case RESULT_RM: value[w->d.rm] = result; break;
+    case RESULT_REG: value[w->d.reg] = result; break;
+    case RESULT_RAX: value[X86_RAX] = V_ANY; break;
+    case RESULT_RDX: value[X86_RDX] = result; break;
+    case RESULT_RAX_RDX: value[X86_RAX] = value[X86_RDX] = result; break;
+    }
+}
+
+/* ---- the stack ------------------------------------------------------------------------------ */
+
+static bool push(struct walk *w, uint8_t reg)
+{
+    struct state *s = &w->s;
+    if (s->depth == PUSHED_MAX) {
+        return verify_refuse(w, "too much pushed");
+    }
+    s->pushed[s->depth++] =
+        (struct pushed){.reg = reg,
+                        .value = reg == X86_NO_REG ? V_ANY : s->value[reg],
+                        .imm = w->d.kind == KIND_PUSH_IMM ? (int32_t)w->d.imm : -1};
+    return true;
+}
+
+/* What was pushed from a register goes back there; other slots go to scratch, or nowhere. */
+static bool pop(struct walk *w, uint8_t reg)
+{
+    struct state *s = &w->s;
+    if (s->depth == 0) {
+        return verify_refuse(w, "nothing pushed");
+    }
+    struct pushed top = s->pushed[--s->depth];
+    if (reg != top.reg && !(reg == X86_R11 && top.reg == X86_NO_REG)) {
+        return verify_refuse(w, "popped is not what was pushed");
+    }
+    if (reg != X86_NO_REG) {
+        s->value[reg] = top.value;
+    }
+    return true;
+}
+
+static bool move_stack(struct walk *w)
+{
+    switch (w->d.alu) {
+    case X86_SUB: return push(w, X86_NO_REG);
+    case X86_ADD: return pop(w, X86_NO_REG);
+    default: w->s.aligned = true; return true;
+    }
+}
+
+/* ---- control -------------------------------------------------------------------------------- */
+
+static bool has_base(const struct state *s)
+{
+    return s->value[X86_R12] == V_ARENA && verify_is_zext(s->value[X86_RBP]) && s->depth == 0 &&
+           !s->aligned;
+}
+
+static struct state base_state(void)
+{
+    struct state s = {.depth = 0};
+    s.value[X86_R12] = V_ARENA;
+    s.value[X86_RBP] = V_ZEXT;
+    return s;
+}
+
+static void join(struct state *to, const struct state *from)
+{
+    for (unsigned i = 0; i < REG_COUNT; i++) {
+        if (!implies(from->value[i], to->value[i])) {
+            bool both = verify_is_zext(from->value[i]) && verify_is_zext(to->value[i]);
+            to->value[i] = both ? V_ZEXT : V_ANY;
+        }
+    }
+}
+
+static struct label *label_at(struct walk *w, size_t at)
+{
+    for (unsigned i = 0; i < w->label_count; i++) {
+        if (w->labels[i].at == at) {
+            return &w->labels[i];
+        }
+    }
+    return NULL;
+}
+
+static bool add_label(struct walk *w, size_t at, bool is_reached)
+{
+    if (w->label_count == LABELS_MAX) {
+        return verify_refuse(w, "too many labels in one instruction");
+    }
+    w->labels[w->label_count++] = (struct label){.at = at, .state = w->s, .is_reached = is_reached};
+    return true;
+}
+
+/* A branch to inside the same eBPF instruction, or to its end. */
+static bool branch_inside(struct walk *w, size_t target)
+{
+    struct label *label = label_at(w, target);
+    if (label == NULL) {
+        return target > w->at ? add_label(w, target, false)
+                              : verify_refuse(w, "a loop to no label");
+    }
+    if (!label->is_reached) {
+        join(&label->state, &w->s);
+        return true;
+    }
+    for (unsigned i = 0; i < REG_COUNT; i++) {
+        if (!implies(w->s.value[i], label->state.value[i])) {
+            return verify_refuse(w, "a loop spoils what its head knows");
+        }
+    }
+    return true;
+}
+
+static size_t target_of(const struct walk *w)
+{
+    return (size_t)((int64_t)w->at + w->d.size + w->d.imm);
+}
+
+static bool is_inside(const struct walk *w, size_t target)
+{
+    return w->place == PLACE_BODY && target > w->in->offsets[w->insn] &&
+           target <= w->in->offsets[w->insn + 1];
+}
+
+static bool branch(struct walk *w)
+{
+    size_t target = target_of(w);
+    uint8_t marks = w->marks[target];
+    bool is_outside =
+        (marks & MARK_BOUNDARY) != 0 || target >= w->in->offsets[w->in->program->insn_count];
+    if ((marks & MARK_START) == 0) {
+        return verify_refuse(w, "a branch into the middle of an instruction");
+    }
+    if (!has_base(&w->s)) {
+        return verify_refuse(w, "a branch with the stack or a fixed register changed");
+    }
+    if (is_inside(w, target)) {
+        return branch_inside(w, target);
+    }
+    return is_outside || verify_refuse(w, "a branch into another eBPF instruction");
+}
+
+/* The fallthrough of a branch knows what the comparison before it said. */
+static void learn(struct walk *w)
+{
+    const struct decoded *c = &w->last;
+    if (w->d.kind != KIND_JCC || w->label_count != 0) {
+        return;
+    }
+    if (w->d.cond == X86_AE && c->kind == KIND_ALU && c->alu == X86_CMP && c->has_imm &&
+        c->width == 32 && c->imm == (int64_t)w->in->program->insn_count &&
+        verify_is_zext(w->s.value[c->rm])) {
+        w->s.value[c->rm] = V_INDEX;
+    } else if (w->d.cond == X86_E && c->kind == KIND_TEST && c->rm == c->reg &&
+               w->s.value[c->rm] == V_ENTRY) {
+        w->s.value[c->rm] = V_NONZERO;
+    }
+}
+
+static void forget(struct walk *w, uint32_t kept)
+{
+    for (unsigned i = 0; i < REG_COUNT; i++) {
+        if ((kept >> i & 1) == 0) {
+            w->s.value[i] = V_ANY;
+        }
+    }
+}
+
+#define BIT(reg) (1u << X86_##reg)
+/* A guest function gives back nothing but these; C gives back more. */
+#define KEPT_BY_GUEST (BIT(R12) | BIT(RBP))
+#define KEPT_BY_HOST  (BIT(RBX) | BIT(RBP) | BIT(R12) | BIT(R13) | BIT(R14) | BIT(R15))
+
+static bool call_guest(struct walk *w)
+{
+    if (w->s.value[X86_R12] != V_ARENA || !verify_is_zext(w->s.value[X86_RBP]) ||
+        w->s.depth % 2 == 0 || w->s.aligned) {
+        return verify_refuse(w, "a call with the stack or a fixed register changed");
+    }
+    forget(w, KEPT_BY_GUEST);
+    return true;
+}
+
+static bool call_helper(struct walk *w)
+{
+    const struct vm_op *op = op_of(w);
+    struct pushed top = {.imm = -1};
+    if (w->s.depth != 0) {
+        top = w->s.pushed[w->s.depth - 1];
+    }
+    if (op == NULL || vm_isa[op->ix].group != VM_GROUP_CALL || w->s.value[X86_R9] != V_CONTEXT ||
+        top.imm < 0 || (uint32_t)top.imm != op->target || w->s.depth % 2 == 0) {
+        return verify_refuse(w, "a helper call that is not prepared");
+    }
+    forget(w, KEPT_BY_HOST);
+    return true;
+}
+
+static bool call_raise(struct walk *w)
+{
+    if (w->place != PLACE_TAIL || w->s.value[X86_RDI] != V_CONTEXT || !w->s.aligned) {
+        return verify_refuse(w, "a fault raised without its arguments");
+    }
+    w->s.dead = true;
+    return true;
+}
+
+static bool call_to(struct walk *w, uint8_t value)
+{
+    switch ((enum value)value) {
+    case V_HELPER: return call_helper(w);
+    case V_RAISE: return call_raise(w);
+    case V_TARGET: return call_guest(w);
+    case V_FUNCTION:
+        return w->place == PLACE_STUB ? call_guest(w) : verify_refuse(w, "a second entry");
+    default: return verify_refuse(w, "an indirect call to anywhere");
+    }
+}
+
+static bool call_direct(struct walk *w)
+{
+    size_t target = target_of(w);
+    uintptr_t address = w->in->address + target;
+    if (address == (uintptr_t)vm_helper_call) {
+        return call_helper(w);
+    }
+    if (address == (uintptr_t)vm_fault_raise) {
+        return call_raise(w);
+    }
+    if (target >= w->in->bytes || (w->marks[target] & MARK_FUNCTION) == 0) {
+        return verify_refuse(w, "a call to where no function starts");
+    }
+    return call_guest(w);
+}
+
+static bool give_back(struct walk *w)
+{
+    static const uint8_t kept[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
+    bool ok = w->place == PLACE_BODY && has_base(&w->s);
+    if (w->place == PLACE_STUB) {
+        ok = w->s.depth == 0 && !w->s.aligned;
+        for (size_t i = 0; i < COUNT(kept); i++) {
+            ok = ok && w->s.value[kept[i]] == V_HOST;
+        }
+    }
+    w->s.dead = true;
+    return ok || verify_refuse(w, "a return with the stack or a fixed register changed");
+}
+
+static bool jump(struct walk *w)
+{
+    bool ok = branch(w);
+    w->s.dead = true;
+    return ok;
+}
+
+static bool execute(struct walk *w)
+{
+    switch (w->d.kind) {
+    case KIND_PUSH: return push(w, w->d.rm);
+    case KIND_PUSH_IMM: return push(w, X86_NO_REG);
+    case KIND_POP: return pop(w, w->d.rm);
+    case KIND_JMP: return jump(w);
+    case KIND_JCC: return branch(w);
+    case KIND_CALL: return call_direct(w);
+    case KIND_CALL_REG: return call_to(w, w->s.value[w->d.rm]);
+    case KIND_RET: return give_back(w);
+    case KIND_TRAP: return w->s.dead || verify_refuse(w, "a trap that can be reached");
+    default:
+        if (w->d.has_rm && w->d.rm == X86_RSP && w->d.result == RESULT_RM) {
+            return move_stack(w);
+        }
+        write_results(w);
+        return true;
+    }
+}
+
+/* ---- the first walk ------------------------------------------------------------------------- */
+
+static void move_to(struct walk *w, size_t at)
+{
+    uint32_t count = w->in->program->insn_count;
+    w->at = at;
+    if (w->place == PLACE_STUB && at >= w->in->offsets[0]) {
+        w->place = PLACE_BODY;
+    }
+    while (w->place == PLACE_BODY && at >= w->in->offsets[w->insn + 1]) {
+        if (++w->insn == count) {
+            w->place = PLACE_TAIL;
+        }
+    }
+}
+
+static bool mark_branch(struct walk *w)
+{
+    size_t target = target_of(w);
+    if (w->d.kind != KIND_JMP && w->d.kind != KIND_JCC) {
+        return true;
+    }
+    if (target >= w->in->bytes) {
+        return verify_refuse(w, "a branch out of the text");
+    }
+    if (!is_inside(w, target)) {
+        w->marks[target] |= MARK_TARGET;
+    } else if (target <= w->at) {
+        w->marks[target] |= MARK_LOOP;
+    }
+    return true;
+}
+
+static bool find_starts(struct walk *w)
+{
+    for (size_t at = 0; at < w->in->bytes; at += w->d.size) {
+        move_to(w, at);
+        if (!decode_one(w->in->text + at, w->in->bytes - at, &w->d)) {
+            return verify_refuse(w, "bytes that are no instruction of the compiler");
+        }
+        w->marks[at] |= MARK_START;
+        if (!mark_branch(w)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool mark_program(struct walk *w)
+{
+    const struct vm_program *p = w->in->program;
+    for (uint32_t i = 0; i <= p->insn_count; i++) {
+        if (w->in->offsets[i] > w->in->bytes ||
+            (i > 0 && w->in->offsets[i] < w->in->offsets[i - 1])) {
+            return verify_refuse(w, "offsets that do not ascend");
+        }
+        w->marks[w->in->offsets[i]] |= MARK_BOUNDARY;
+    }
+    for (uint32_t i = 0; i < p->function_count; i++) {
+        w->marks[w->in->offsets[p->functions[i].start]] |= MARK_FUNCTION;
+    }
+    return true;
+}
+
+/* ---- the second walk ------------------------------------------------------------------------ */
+
+static bool enter_label(struct walk *w)
+{
+    struct label *label = label_at(w, w->at);
+    bool is_loop = (w->marks[w->at] & MARK_LOOP) != 0;
+    if (label != NULL) {
+        if (w->s.dead) {
+            w->s = label->state;
+        } else {
+            join(&w->s, &label->state);
+        }
+    }
+    if (!is_loop) {
+        return true;
+    }
+    if (label != NULL) {
+        return verify_refuse(w, "a loop that is entered in two ways");
+    }
+    forget(w, BIT(R11) | BIT(R12) | BIT(RBP));
+    return add_label(w, w->at, true);
+}
+
+static bool enter_boundary(struct walk *w)
+{
+    uint8_t marks = w->marks[w->at];
+    if (w->s.dead) {
+        w->s = base_state();
+    }
+    if (!has_base(&w->s)) {
+        return verify_refuse(w, "an instruction left the stack or a fixed register changed");
+    }
+    if ((marks & (MARK_TARGET | MARK_FUNCTION)) != 0) {
+        w->s = base_state();
+    }
+    w->label_count = 0;
+    return true;
+}
+
+static bool arrive(struct walk *w, size_t at)
+{
+    move_to(w, at);
+    if (!enter_label(w)) {
+        return false;
+    }
+    bool outside = (w->marks[at] & MARK_BOUNDARY) != 0 ||
+                   (w->place == PLACE_TAIL && (w->marks[at] & MARK_TARGET) != 0);
+    return !outside || enter_boundary(w);
+}
+
+static struct state stub_state(void)
+{
+    static const uint8_t kept[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
+    struct state s = {.depth = 0};
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        s.value[kept[i]] = V_HOST;
+    }
+    s.value[X86_RDI] = V_CONTEXT;
+    s.value[X86_RSI] = V_FUNCTION;
+    return s;
+}
+
+static bool check_all(struct walk *w)
+{
+    w->insn = 0;
+    w->place = PLACE_STUB;
+    w->s = stub_state();
+    w->d = (struct decoded){.size = 0};
+    for (size_t at = 0; at < w->in->bytes; at += w->d.size) {
+        w->last = w->d;
+        if (!arrive(w, at)) {
+            return false;
+        }
+        if (!decode_one(w->in->text + at, w->in->bytes - at, &w->d)) {
+            return verify_refuse(w, "bytes that are no instruction of the compiler");
+        }
+        if ((w->d.access != ACCESS_NONE && !verify_memory(w)) || !verify_registers(w) ||
+            !execute(w)) {
+            return false;
+        }
+        learn(w);
+    }
+    w->at = w->in->bytes;
+    return w->s.dead || verify_refuse(w, "the text can be left at its end");
+}
+
+static bool check_boundaries(struct walk *w)
+{
+    for (size_t at = 0; at < w->in->bytes; at++) {
+        if ((w->marks[at] & (MARK_BOUNDARY | MARK_TARGET)) != 0 &&
+            (w->marks[at] & MARK_START) == 0) {
+            w->at = at;
+            return verify_refuse(w, "a boundary in the middle of an instruction");
+        }
+    }
+    return true;
+}
+
+bool jit_verify(const struct jit_verify_input *input, struct vm_diag *diag)
+{
+    struct walk w = {.in = input, .marks = calloc(input->bytes + 1, 1)};
+    if (w.marks == NULL) {
+        vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "no memory to check native code");
+        return false;
+    }
+    bool ok = mark_program(&w) && find_starts(&w) && check_boundaries(&w) && check_all(&w);
+    if (!ok) {
+        vm_diag_set(diag, VM_ERROR_UNSUPPORTED, w.place == PLACE_BODY ? w.insn : VM_NO_INSN,
+                    "native code at offset %zu: %s", w.at, w.why);
+    }
+    free(w.marks);
+    return ok;
+}
+
+bool jit_verify_image(const struct vm_image *image, struct vm_diag *diag)
+{
+    struct jit_verify_input input = {.program = image->program};
+    input.text = jit_code(image, &input.bytes, &input.offsets);
+    input.address = (uintptr_t)input.text;
+    return jit_verify(&input, diag);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What compiled code may do, in three tables: `cage` and `fields` for memory, `grants` for the
+ * registers that hold the cage together. A new form of mem.c or lower_call.c is a row here. */
+#include "jit-x86_64/code.h"
+#include "jit-x86_64/verify_walk.h"
+
+#define STACK_ALIGN    (-16)
+#define ALIGNMENT_SLOT 8
+
+bool verify_is_callx(const struct walk *w)
+{
+    return w->place == PLACE_BODY && w->in->program->ops[w->insn].ix == VM_IX_CALLX;
+}
+
+static uint32_t frame_bytes(const struct walk *w)
+{
+    const struct vm_program *p = w->in->program;
+    return p->functions[p->function_index[w->insn]].frame_bytes;
+}
+
+/* ---- memory operands ------------------------------------------------------------------------ */
+
+/* Guest memory: base + index + 16 bits of displacement, index below 4 GiB. */
+static const struct {
+    uint8_t base;
+    uint8_t index;
+    const char *reason;
+} cage[] = {
+    {X86_R12, X86_RBP, "the frame register is only ever written 32 bits wide"},
+    {X86_R12, X86_R11, "proven to be zero-extended since it was written"},
+};
+
+/* The run's context: these fields, in these ways. */
+static const struct {
+    size_t offset;
+    size_t bytes; /* may be several of the access's width */
+    uint8_t access;
+    uint8_t width;
+    uint8_t places;
+} fields[] = {
+    {offsetof(struct vm_context, args), 40, ACCESS_LOAD, 64, IN(STUB)},
+    {offsetof(struct vm_context, insn), 4, ACCESS_STORE, 32, IN(BODY) | IN(TAIL)},
+    {offsetof(struct vm_context, depth_left), 4, ACCESS_UPDATE, 32, IN(BODY)},
+    {0, 8, ACCESS_ADDRESS, 64, IN(BODY) | IN(TAIL)},
+};
+
+static bool is_caged(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    if (d->scale != 0 || d->access == ACCESS_ADDRESS || d->disp != (int16_t)d->disp ||
+        w->place != PLACE_BODY) {
+        return false;
+    }
+    for (size_t i = 0; i < COUNT(cage); i++) {
+        if (d->base == cage[i].base && d->index == cage[i].index) {
+            return verify_is_zext(w->s.value[d->index]);
+        }
+    }
+    return false;
+}
+
+static bool is_field(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    int64_t offset = (int64_t)d->disp + VM_CONTEXT_BELOW;
+    if (d->base != X86_R12 || d->index != X86_NO_REG) {
+        return false;
+    }
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        int64_t start = (int64_t)fields[i].offset, end = start + (int64_t)fields[i].bytes;
+        if (d->access == fields[i].access && d->width == fields[i].width &&
+            (fields[i].places >> w->place & 1) != 0 && offset >= start &&
+            offset + d->width / 8 <= end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool verify_is_table_load(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    return verify_is_callx(w) && d->access == ACCESS_LOAD && d->width == 32 && d->disp == 0 &&
+           d->scale == 2 && d->index != X86_NO_REG && w->s.value[d->base] == V_TABLE &&
+           w->s.value[d->index] == V_INDEX;
+}
+
+static bool is_table_address(const struct walk *w)
+{
+    size_t room = code_table_room(w->in->program->insn_count * sizeof(uint32_t));
+    return verify_is_callx(w) && (int64_t)w->at + w->d.size + w->d.disp == -(int64_t)room;
+}
+
+bool verify_memory(struct walk *w)
+{
+    if (w->d.rip) {
+        return (w->d.access == ACCESS_ADDRESS && is_table_address(w)) ||
+               verify_refuse(w, "an address that is not the table of functions");
+    }
+    if (w->d.base == X86_R12 && w->s.value[X86_R12] != V_ARENA) {
+        return verify_refuse(w, "r12 is not the arena");
+    }
+    return is_caged(w) || is_field(w) || verify_is_table_load(w) ||
+           verify_refuse(w, "a memory operand of no allowed form");
+}
+
+/* ---- registers ------------------------------------------------------------------------------ */
+
+/* Who may name rsp, r12 and rbp in which instruction. Everybody may read rbp. */
+enum grant_imm { IMM_NONE, IMM_IS, IMM_FRAME };
+
+static const struct grant {
+    uint8_t reg;
+    uint8_t kind;
+    uint8_t alu;
+    uint8_t width;
+    uint8_t imm_rule;
+    int32_t imm;
+    uint8_t places;
+} grants[] = {
+    /* room that aligns rsp */
+    {X86_RSP, KIND_ALU, X86_SUB, 64, IMM_IS, ALIGNMENT_SLOT, IN(STUB) | IN(BODY)},
+    {X86_RSP, KIND_ALU, X86_ADD, 64, IMM_IS, ALIGNMENT_SLOT, IN(STUB) | IN(BODY)},
+    /* the last call of a run, from any depth */
+    {X86_RSP, KIND_ALU, X86_AND, 64, IMM_IS, STACK_ALIGN, IN(TAIL)},
+    /* the arena, found from the context */
+    {X86_R12, KIND_MOV, 0, 64, IMM_NONE, 0, IN(STUB)},
+    {X86_R12, KIND_ALU, X86_ADD, 64, IMM_IS, VM_CONTEXT_BELOW, IN(STUB)},
+    /* the frame: 32 bits, so below 4 GiB ever after */
+    {X86_RBP, KIND_MOV_IMM, 0, 32, IMM_IS, VM_STACK_TOP, IN(STUB)},
+    {X86_RBP, KIND_ALU, X86_SUB, 32, IMM_FRAME, 0, IN(BODY)},
+    {X86_RBP, KIND_ALU, X86_ADD, 32, IMM_FRAME, 0, IN(BODY)},
+};
+
+static bool imm_fits(const struct walk *w, const struct grant *g)
+{
+    switch ((enum grant_imm)g->imm_rule) {
+    case IMM_NONE: return !w->d.has_imm;
+    case IMM_IS: return w->d.has_imm && w->d.imm == g->imm;
+    case IMM_FRAME: return w->d.has_imm && w->d.imm == (int64_t)frame_bytes(w);
+    }
+    return false;
+}
+
+static bool is_granted(const struct walk *w, uint8_t reg)
+{
+    const struct decoded *d = &w->d;
+    for (size_t i = 0; i < COUNT(grants); i++) {
+        const struct grant *g = &grants[i];
+        if (reg == g->reg && d->result == RESULT_RM && d->rm == reg &&
+            (!d->has_reg || d->reg != reg) && d->kind == (enum decode_kind)g->kind &&
+            d->width == g->width && (d->kind != KIND_ALU || d->alu == g->alu) &&
+            (g->places >> w->place & 1) != 0 && imm_fits(w, g)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_stack_kind(const struct walk *w)
+{
+    return w->d.kind == KIND_PUSH || w->d.kind == KIND_POP;
+}
+
+bool verify_registers(struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    bool writes_rbp = (d->has_rm && d->rm == X86_RBP && d->result == RESULT_RM) ||
+                      (d->has_reg && d->reg == X86_RBP && d->result == RESULT_REG);
+    if (is_stack_kind(w)) {
+        return d->rm != X86_RSP || verify_refuse(w, "rsp on the stack");
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t reg = i == 0 ? X86_RSP : X86_R12;
+        bool is_named =
+            (d->has_rm && d->rm == reg) || (d->has_reg && d->reg == reg) || d->vvvv == reg;
+        if (is_named && !is_granted(w, reg)) {
+            return verify_refuse(w, reg == X86_RSP ? "rsp as an operand" : "r12 as an operand");
+        }
+    }
+    return !writes_rbp || is_granted(w, X86_RBP) || verify_refuse(w, "a write to rbp");
+}
