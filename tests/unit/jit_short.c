@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What makes compiled code short and fast, where it could go wrong: division by constants, calls
+ * that save only what is wanted, instructions lowered together, addresses used again. */
+#include "tests/support/jit_run.h"
+
+/* ---- division by constants ------------------------------------------------------------------ */
+
+/* Every constant that is special, or near one that is, by dividends next to its multiples. */
+static void check_constant(struct vm_thread *thread, enum vm_ix ix, unsigned dst, int32_t divisor)
+{
+    static struct builder b;
+    b.count = 0;
+    for (unsigned reg = 0; reg < 10; reg++) {
+        add_lddw(&b, reg, random_value());
+    }
+    for (unsigned i = 0; i < 24; i++) {
+        uint64_t multiple = random_value() / (i % 2 + 1) * (uint64_t)(int64_t)divisor;
+        add_lddw(&b, dst, i < 12 ? boundary[random_below(COUNT(boundary))] : multiple + i % 3 - 1);
+        add(&b, INSN(vm_isa[ix].code, dst, 0, vm_isa[ix].sub, divisor));
+        add(&b, MUL_IMM(9, 31));
+        add(&b, ADD_REG(9, dst));
+    }
+    add(&b, STX64(10, -8, 9));
+    add_end(&b);
+    struct vm_program *program = program_of(b.insns, b.count);
+    struct outcome want = run_on(thread, engine(0), program, NULL);
+    struct outcome got = run_on(thread, engine(1), program, NULL);
+    cr_assert_eq(want.state, VM_STATE_DONE);
+    cr_expect_eq(got.result, want.result, "%s r%u, %d", vm_isa[ix].mnemonic, dst, divisor);
+    vm_program_free(program);
+}
+
+Test(jit_short, divides_by_constants)
+{
+    static const enum vm_ix rows[] = {VM_IX_DIV64_IMM,  VM_IX_SDIV64_IMM, VM_IX_MOD64_IMM,
+                                      VM_IX_SMOD64_IMM, VM_IX_DIV32_IMM,  VM_IX_SDIV32_IMM,
+                                      VM_IX_MOD32_IMM,  VM_IX_SMOD32_IMM};
+    struct vm_thread *thread =
+        vm_thread_create(&(struct vm_thread_config){.budget_ms = 20000}, NULL);
+    random_state = 7;
+    for (unsigned n = 0; n < COUNT(rows) * 32 * 6; n++) {
+        uint32_t power = (uint32_t)1 << n / COUNT(rows) % 32;
+        uint32_t near[] = {power, power - 1, power + 1, -power, power * 5 / 4, random_below(power)};
+        int32_t divisor = (int32_t)near[n / COUNT(rows) / 32];
+        check_constant(thread, rows[n % COUNT(rows)], n * 7 % 9, divisor);
+        check_constant(thread, rows[n % COUNT(rows)], n % 2 * 3, divisor);
+    }
+    vm_thread_free(thread);
+}
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+/* Native bytes of instruction `insn`. */
+static uint32_t native_bytes(const struct vm_insn *insns, uint32_t count, uint32_t insn)
+{
+    struct vm_program *program = program_of(insns, count);
+    struct vm_image *image = vm_image_create(&jit_x86_64, program, NULL);
+    cr_assert_not_null(image);
+    size_t bytes;
+    const uint32_t *offsets;
+    jit_code(image, &bytes, &offsets);
+    uint32_t result = offsets[insn + 1] - offsets[insn];
+    vm_image_free(image);
+    vm_program_free(program);
+    return result;
+}
+
+Test(jit_short, calls_do_only_what_is_wanted)
+{
+    static const struct vm_insn leaf[] = {CALL_LOCAL(2), ADD_IMM(0, 1), EXIT, MOV_IMM(0, 1), EXIT};
+    cr_expect_eq(native_bytes(leaf, COUNT(leaf), 0), 2 + 5 + 2, "push r11, call, pop r11");
+    use_helpers();
+    static const struct vm_insn none[] = {CALL_HELPER(0), EXIT};
+    static const struct vm_insn two[] = {CALL_HELPER(0), ADD_REG(0, 1), ADD_REG(0, 3), EXIT};
+    cr_expect_eq(native_bytes(two, COUNT(two), 0) - native_bytes(none, COUNT(none), 0), 2 + 2,
+                 "two are cleared");
+}
+
+/* ---- instructions lowered together ----------------------------------------------------------- */
+
+#define LSH(d, i)  INSN(0x67, d, 0, 0, i)
+#define RSH(d, i)  INSN(0x77, d, 0, 0, i)
+#define ARSH(d, i) INSN(0xc7, d, 0, 0, i)
+
+Test(jit_short, shift_pairs_widen)
+{
+    static const uint64_t values[] = {0x89abcdef, 0x1234567800000000, 0xfffffffe7fffffff,
+                                      UINT64_MAX};
+    for (unsigned n = 0; n < COUNT(values) * 5; n++) {
+        int count = (int[]){32, 33, 48, 63, 31}[n % 5];
+        uint64_t value = values[n / 5];
+        struct builder b = {.count = 0};
+        add_lddw(&b, 2, value);
+        add(&b, MOV_REG(3, 2));
+        add(&b, LSH(3, 32));
+        add(&b, RSH(3, count));
+        add(&b, MOV_REG(4, 2));
+        add(&b, LSH(4, 32));
+        add(&b, ARSH(4, count));
+        add(&b, LSH(2, 32));
+        add(&b, RSH(2, count));
+        add(&b, MOV_REG(0, 3));
+        add(&b, MUL_IMM(0, 31));
+        add(&b, ADD_REG(0, 4));
+        add(&b, MUL_IMM(0, 31));
+        add(&b, ADD_REG(0, 2));
+        add(&b, EXIT);
+        uint64_t zero = value << 32 >> count, sign = (uint64_t)((int64_t)(value << 32) >> count);
+        expect_result(b.insns, b.count, (zero * 31 + sign) * 31 + zero);
+    }
+    static const struct vm_insn pair[] = {MOV_REG(0, 1), LSH(0, 32), RSH(0, 32), EXIT};
+    cr_expect_eq(native_bytes(pair, COUNT(pair), 0), 0);
+    cr_expect_eq(native_bytes(pair, COUNT(pair), 1), 0);
+    cr_expect_eq(native_bytes(pair, COUNT(pair), 2), 2, "mov eax, edi");
+}
+
+Test(jit_short, jumps_into_shift_pairs_run_what_is_left)
+{
+    /* Once through all, once from the lsh, once from the rsh. */
+    for (int into = 0; into < 3; into++) {
+        const struct vm_insn insns[] = {LDDW_LOW(1, 0, 0x100000005),
+                                        LDDW_HIGH(0x100000005),
+                                        LDDW_LOW(0, 0, 0x700000009),
+                                        LDDW_HIGH(0x700000009),
+                                        JNE_IMM(1, 0, into),
+                                        MOV_REG(0, 1),
+                                        LSH(0, 32),
+                                        RSH(0, 32),
+                                        EXIT};
+        expect_result(insns, COUNT(insns), (uint64_t[]){5, 9, 7}[into]);
+    }
+}
+
+Test(jit_short, flags_of_the_instruction_before_a_jump)
+{
+    static const uint8_t rows[] = {0x57, 0x5f, 0x54, 0x4f, 0x47, 0x4c, 0xaf, 0xa7, 0xac, 0x07,
+                                   0x0f, 0x04, 0x0c, 0x17, 0x1f, 0x1c, 0x14, 0x67, 0xb7, 0x87};
+    static const uint8_t jumps[] = {0x15, 0x55, 0x25, 0x35, 0xa5, 0xb5, 0x65, 0x75,
+                                    0xc5, 0xd5, 0x45, 0x16, 0x56, 0x66, 0xc6, 0xb6};
+    static const uint64_t values[] = {0,         1, 0x80000000, 0x100000000, 0x7fffffffffffffff,
+                                      UINT64_MAX};
+    for (unsigned n = 0; n < COUNT(rows) * COUNT(jumps); n++) {
+        uint8_t code = rows[n % COUNT(rows)], jump = jumps[n / COUNT(rows)];
+        bool has_src = (code & 8) != 0, has_imm = !has_src && code != 0x87;
+        struct builder b = {.count = 0};
+        add(&b, MOV_IMM(0, 1));
+        for (unsigned v = 0; v < COUNT(values) * 2; v++) {
+            add_lddw(&b, 2, values[v / 2]);
+            add_lddw(&b, 3, values[(v * 5 + n) % COUNT(values)]);
+            add(&b, MUL_IMM(0, 2));
+            add(&b, INSN(code, 2, has_src ? 3 : 0, 0, has_imm ? 1 : 0));
+            add(&b, INSN(jump, v % 2 + 2, 0, 1, 0));
+            add(&b, ADD_IMM(0, 1));
+        }
+        /* The second slot of lddw, which looks like an addition to r0, is none. */
+        add(&b, MOV_REG(4, 0));
+        add_lddw(&b, 0, values[n % COUNT(values)]);
+        add(&b, INSN(jump, 0, 0, 1, 0));
+        add(&b, ADD_IMM(4, 1000));
+        add(&b, MOV_REG(0, 4));
+        add(&b, EXIT);
+        run_all(b.insns, b.count, NULL);
+    }
+}
+
+/* ---- addresses held in r11 ------------------------------------------------------------------ */
+
+Test(jit_short, held_addresses_follow_their_register)
+{
+    /* r1 = r10 - 64 all along, but for what is put between a store and the load after it. The
+     * words at r1 and r1 + 8 are 11 and 22; every load comes to r2 and is added up in r0. */
+    static const struct vm_insn between[][3] = {
+        {ADD_IMM(1, 8)},
+        {INSN(0x04, 1, 0, 0, 8)},
+        {LDX64(1, 1, 16)},
+        {INSN(0x3f, 3, 4, 0, 0), ADD_IMM(1, 8)},
+        {INSN(0x3f, 3, 4, 0, 0)},
+        {INSN(0x97, 3, 0, 0, 7)},
+        {INSN(0x37, 3, 0, 0, 1000)},
+        {INSN(0x6f, 3, 4, 0, 0)},
+        {INSN(0xdb, 10, 3, -8, 0x01)},
+        {INSN(0xdb, 10, 3, -8, 0x41)},
+        {INSN(0x55, 3, 0, 1, 0), ADD_IMM(1, 8)},
+        {INSN(0x15, 3, 0, 1, 0), ADD_IMM(1, 8)},
+        {LDX64(5, 10, -48)},
+        {LDX64(5, 5, 0)},
+        {INSN(0xdc, 1, 0, 0, 64), INSN(0xdc, 1, 0, 0, 64)},
+        {INSN(0xbf, 1, 5, 0, 0)},
+    };
+    static const uint64_t want[] = {22, 22, 22, 22, 11, 11, 11, 11, 11, 11, 11, 22, 11, 11, 11, 22};
+    for (unsigned n = 0; n < COUNT(between); n++) {
+        struct builder b = {.count = 0};
+        add(&b, MOV_REG(1, 10));
+        add(&b, ADD_IMM(1, -64));
+        add(&b, MOV_REG(5, 1));
+        add(&b, ADD_IMM(5, 8));
+        add(&b, MOV_IMM(3, 1000));
+        add(&b, MOV_IMM(4, 3));
+        add(&b, INSN(0x7a, 1, 0, 8, 22));
+        add(&b, STX64(1, 16, 5));
+        add(&b, INSN(0x7a, 1, 0, 0, 11));
+        for (unsigned i = 0; i < 3 && between[n][i].code != 0; i++) {
+            add(&b, between[n][i]);
+        }
+        add(&b, LDX64(0, 1, 0));
+        add(&b, EXIT);
+        struct outcome out = run_all(b.insns, b.count, NULL);
+        cr_expect_eq(out.state, VM_STATE_DONE, "case %u", n);
+        cr_expect_eq(out.result, want[n], "case %u: %" PRIu64, n, out.result);
+    }
+}
