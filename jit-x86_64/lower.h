@@ -18,6 +18,7 @@
 
 #include "jit-x86_64/analyse.h"
 #include "jit-x86_64/emit.h"
+#include "jit-x86_64/fuse.h"
 #include "vm/engine.h"
 
 /* A near jump to out-of-line code that raises a fault. */
