@@ -389,10 +389,10 @@ static void move_to(struct walk *w, size_t at)
 
 static bool mark_branch(struct walk *w)
 {
-    size_t target = target_of(w);
     if (w->d.kind != KIND_JMP && w->d.kind != KIND_JCC) {
         return true;
     }
+    size_t target = target_of(w);
     if (target >= w->in->bytes) {
         return verify_refuse(w, "a branch out of the text");
     }
