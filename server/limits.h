@@ -60,6 +60,7 @@
 #define LIM_TAR_ENTRIES         (4u << 20)
 #define LIM_TAR_PATH_BYTES      4096u
 #define LIM_TAR_PAX_BYTES       (1u << 20) /* one extended header */
+#define LIM_COMPRESS_BYTES      (64u << 20) /* --compress leaves larger files alone */
 #define LIM_SCRIPT_OBJECT_BYTES (32u << 20)
 #define LIM_SCRIPTS             256u
 

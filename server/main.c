@@ -56,14 +56,14 @@ static int print_help(void)
     return EXIT_FINE;
 }
 
-static int pack(const char *directory)
+static int pack(const char *directory, bool compress)
 {
     char error[ERROR_BYTES];
     if (isatty(STDOUT_FILENO)) {
         log_line("zeroserve: --pack writes a tar to standard output; add `> site.tar`");
         return EXIT_INPUT;
     }
-    if (!pack_directory(directory, STDOUT_FILENO, error, sizeof error)) {
+    if (!pack_directory(directory, compress, STDOUT_FILENO, error, sizeof error)) {
         log_line("zeroserve: %s", error);
         return EXIT_INPUT;
     }
@@ -206,7 +206,7 @@ int main(int argc, char **argv)
     case MODE_HELP: return print_help();
     case MODE_VERSION: return write_output("zeroserve " ZEROSERVE_VERSION "\n");
     case MODE_DUMP_SDK: return write_output(sdk_text);
-    case MODE_PACK: return pack(options.site);
+    case MODE_PACK: return pack(options.site, options.compress);
     case MODE_CHECK:
     case MODE_SERVE: return serve(&options);
     }

@@ -260,6 +260,9 @@ static bool check_together(const struct options *options)
     if (wants_site && options->site == NULL) {
         return mistake("no site given: want SITE.tar, DIRECTORY, SCRIPT.c or SCRIPT.o");
     }
+    if (options->compress && options->mode != MODE_PACK) {
+        return mistake("--compress goes with --pack");
+    }
     if (options->mode == MODE_DUMP_SDK && options->site != NULL) {
         return mistake("--dump-sdk takes no site");
     }

@@ -24,6 +24,7 @@ struct options {
     const char *index;
     bool try_html;
     bool no_dir_redirect;
+    bool compress;
     bool interpret; /* --no-jit */
     bool disable_request_logging;
     uint32_t threads; /* 0: one a core */

@@ -19,12 +19,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/compress.h"
 #include "server/file.h"
 #include "server/limits.h"
 #include "server/log.h"
+#include "server/site.h"
 #include "server/tar.h"
 
-#define SCRIPT_DIR ".zeroserve/scripts/"
+#define PRIVATE_DIR ".zeroserve/"
+#define SCRIPT_DIR  ".zeroserve/scripts/"
 
 enum { OUT_BYTES = 256 << 10 };
 #define OCTAL_MAX 077777777777ull /* of the size and mtime fields: 11 digits */
@@ -39,6 +42,7 @@ struct pack {
     const char *directory; /* as the user gave it */
     int root;              /* descriptor of it */
     int out;
+    bool compress;
     struct stat out_stat; /* the tar may lie in the directory itself */
     struct list files, dirs;
     char *error;
@@ -329,6 +333,68 @@ static bool put_content(struct pack *p, int fd, const char *path, uint64_t bytes
     }
 }
 
+static bool is_listed(const struct pack *p, const char *path)
+{
+    return bsearch(&path, p->files.paths, p->files.count, sizeof p->files.paths[0], path_order) !=
+           NULL;
+}
+
+/* The siblings of a file, unless the directory has its own, or little is gained. */
+static bool put_siblings(struct pack *p, const char *path, const uint8_t *content, size_t bytes,
+                         int64_t mtime)
+{
+    for (unsigned coding = ENCODING_IDENTITY + 1; coding < ENCODINGS; coding++) {
+        char sibling[LIM_TAR_PATH_BYTES + 1];
+        int length =
+            snprintf(sibling, sizeof sibling, "%s%s", path, encoding_rows[coding].suffix.base);
+        if ((size_t)length >= sizeof sibling || is_listed(p, sibling)) {
+            continue;
+        }
+        size_t made;
+        uint8_t *coded = compress_bytes((enum encoding)coding, content, bytes, &made);
+        if (coded == NULL) {
+            return fail_at(p, sibling, "cannot be compressed: out of memory");
+        }
+        bool fine = made > bytes - bytes / 20 || (put_header(p, sibling, made, mtime) &&
+                                                  put(p, coded, made) && put_padding(p, made));
+        free(coded);
+        if (!fine) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Reads again what was just packed: it must still be the same. */
+static bool compress_file(struct pack *p, int fd, const char *path, const struct stat *before)
+{
+    struct stat after;
+    size_t bytes = (size_t)before->st_size;
+    uint8_t *content = malloc(bytes);
+    if (content == NULL) {
+        return fail_at(p, path, "out of memory");
+    }
+    size_t done = 0;
+    ssize_t n = 0;
+    while (done < bytes && (n = pread(fd, content + done, bytes - done, (off_t)done)) > 0) {
+        done += (size_t)n;
+    }
+    bool same = done == bytes && fstat(fd, &after) == 0 && after.st_size == before->st_size &&
+                after.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+                after.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+    bool fine = same ? put_siblings(p, path, content, bytes, before->st_mtime)
+                     : fail_at(p, path, "changed while it was packed");
+    free(content);
+    return fine;
+}
+
+static bool is_compressible(const struct pack *p, const char *path, off_t bytes)
+{
+    return p->compress && bytes > 0 && bytes <= LIM_COMPRESS_BYTES &&
+           strncmp(path, PRIVATE_DIR, sizeof PRIVATE_DIR - 1) != 0 &&
+           compress_type(mime_type(span_of(path)));
+}
+
 static bool pack_file(struct pack *p, const char *path)
 {
     struct stat st;
@@ -340,7 +406,8 @@ static bool pack_file(struct pack *p, const char *path)
         fine = fail_at(p, path, "is no longer a regular file");
     } else {
         fine = put_header(p, path, (uint64_t)st.st_size, st.st_mtime) &&
-               put_content(p, fd, path, (uint64_t)st.st_size);
+               put_content(p, fd, path, (uint64_t)st.st_size) &&
+               (!is_compressible(p, path, st.st_size) || compress_file(p, fd, path, &st));
     }
     if (fd >= 0) {
         close(fd);
@@ -407,6 +474,18 @@ static bool pack_entry(struct pack *p, const char *path)
     return pack_file(p, path);
 }
 
+/* Compression takes long, so a terminal is told how far it is. */
+static void tell_progress(const struct pack *p, size_t done)
+{
+    char line[64];
+    if (!p->compress || !isatty(STDERR_FILENO)) {
+        return;
+    }
+    int length = snprintf(line, sizeof line, "\rcompressed %zu of %zu files%s", done,
+                          p->files.count, done == p->files.count ? "\n" : "");
+    (void)file_write_all(STDERR_FILENO, line, (size_t)length);
+}
+
 static bool pack_all(struct pack *p)
 {
     static const uint8_t end[2 * TAR_BLOCK_BYTES];
@@ -417,11 +496,12 @@ static bool pack_all(struct pack *p)
         if (!pack_entry(p, p->files.paths[i])) {
             return false;
         }
+        tell_progress(p, i + 1);
     }
     return put(p, end, sizeof end) && flush(p);
 }
 
-bool pack_directory(const char *directory, int fd, char *error, size_t error_bytes)
+bool pack_directory(const char *directory, bool compress, int fd, char *error, size_t error_bytes)
 {
     struct pack *p = calloc(1, sizeof *p);
     if (p == NULL) {
@@ -432,6 +512,7 @@ bool pack_directory(const char *directory, int fd, char *error, size_t error_byt
     p->error = error;
     p->error_bytes = error_bytes;
     p->out = fd;
+    p->compress = compress;
     p->root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool fine = p->root >= 0 && fstat(fd, &p->out_stat) == 0;
     fine = fine ? pack_all(p) : fail(p, "%s: %s", directory, strerror(errno));

@@ -362,7 +362,7 @@ static struct site *open_directory(const char *path, char *error, size_t error_b
         snprintf(error, error_bytes, "%s: memory file: %s", path, strerror(errno));
         return NULL;
     }
-    if (!pack_directory(path, fd, error, error_bytes)) {
+    if (!pack_directory(path, false, fd, error, error_bytes)) {
         close(fd);
         return NULL;
     }

@@ -92,4 +92,32 @@ result "ranges are of the sibling" $?
 
 stop
 is "ends clean" "$status" 0
+# ---- --pack --compress ----
+mkdir -p "$work/c/.zeroserve"
+seq 5000 >"$work/c/n.txt"
+echo mine >"$work/c/n.txt.zst"
+seq 5000 >"$work/c/.zeroserve/secret.txt"
+echo hi >"$work/c/tiny.txt"
+seq 5000 >"$work/c/n.png"
+"$server" --pack "$work/c" --compress >"$work/c.tar" 2>"$work/err"
+"$server" --compress --pack "$work/c" >"$work/c2.tar"
+check "same bytes" cmp "$work/c.tar" "$work/c2.tar"
+is "nothing on standard error" "$(cat "$work/err")" ""
+is "members" "$(tar tf "$work/c.tar" | sort | tr '\n' ' ')" \
+    ".zeroserve/secret.txt n.png n.txt n.txt.br n.txt.gz n.txt.zst tiny.txt "
+is "its own sibling stays" "$(tar xOf "$work/c.tar" n.txt.zst)" mine
+rm "$work/c/n.txt.zst"
+"$server" --compress --pack "$work/c" >"$work/c.tar"
+start "$work/c.tar"
+for coding in gzip br identity; do
+    get /n.txt --compressed -H "Accept-Encoding: $coding" | cmp -s - "$work/c/n.txt"
+    result "curl reads $coding" $?
+done
+like "zstd is there" "$(head_of /n.txt -H 'Accept-Encoding: zstd')" '^content-encoding: zstd$'
+magic=$(get /n.txt -H 'Accept-Encoding: zstd' | head -c 4 | od -An -tx1 | tr -d ' ')
+is "zstd frame" "$magic" 28b52ffd
+stop
+"$server" --compress "$work/c" 2>"$work/err"
+is "--compress alone is refused" "$?" 2
+
 finish

@@ -66,7 +66,7 @@ static int pack(const char *path)
     char *full = at_root(path);
     int fd = memfd_create("packed", MFD_CLOEXEC);
     cr_assert(fd >= 0);
-    if (!pack_directory(full, fd, error, sizeof error)) {
+    if (!pack_directory(full, false, fd, error, sizeof error)) {
         close(fd);
         fd = -1;
     }
@@ -226,7 +226,7 @@ Test(pack, a_broken_script_names_itself)
 Test(pack, refuses_a_file_that_changes_size)
 {
     int fd = memfd_create("packed", MFD_CLOEXEC);
-    cr_assert(!pack_directory("/proc/self/fdinfo", fd, error, sizeof error));
+    cr_assert(!pack_directory("/proc/self/fdinfo", false, fd, error, sizeof error));
     cr_assert(strstr(error, ": changed size while it was packed") != NULL, "%s", error);
     close(fd);
 }
@@ -238,7 +238,7 @@ Test(pack, reports_a_full_disk)
     char *dir = at_root("s");
     int full = open("/dev/full", O_WRONLY);
     cr_assert(full >= 0);
-    cr_assert(!pack_directory(dir, full, error, sizeof error));
+    cr_assert(!pack_directory(dir, false, full, error, sizeof error));
     cr_assert_str_eq(error, "cannot write the tar: No space left on device");
     close(full);
     free(dir);
@@ -250,7 +250,7 @@ Test(pack, leaves_out_the_tar_itself)
     make_file("s/site.tar", "", 7);
     char *dir = at_root("s"), *tar = at_root("s/site.tar");
     int fd = open(tar, O_RDWR);
-    cr_assert(pack_directory(dir, fd, error, sizeof error), "%s", error);
+    cr_assert(pack_directory(dir, false, fd, error, sizeof error), "%s", error);
     struct site *site = open_packed(fd);
     cr_assert_eq(site_file_count(site), 1);
     site_free(site);
