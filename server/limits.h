@@ -54,6 +54,9 @@
 #define LIM_META_BYTES          (64u << 10)
 #define LIM_RESPONSE_FIELDS     128u
 #define LIM_RESPONSE_BODY_BYTES (256u << 10) /* zs_respond */
+#define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script */
+#define LIM_JSON_HANDLES        32u
+#define LIM_JSON_DEPTH          64u /* containers in each other: recursion on a small stack */
 #define LIM_LOG_LINE_BYTES      512u         /* zs_log without a newline */
 
 /* ---- sites ---- */

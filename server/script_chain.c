@@ -106,6 +106,7 @@ static void fail_closed(struct exchange *ex)
 static void end_run(struct script_chain *chain)
 {
     helper_log_finish(&chain->state);
+    helper_json_finish(&chain->state);
     chain->budget_left_ns = vm_run_budget_left(chain->run);
     vm_run_free(chain->run);
     chain->run = NULL;

@@ -12,7 +12,8 @@
 #include "server/limits.h"
 #include "vm/vm.h"
 
-struct script_env; /* server/helpers/env.h */
+struct helper_json; /* server/helpers/json.h */
+struct script_env;  /* server/helpers/env.h */
 
 /* What helpers know of the invocation: the `host` pointer of its run. */
 struct helper_state {
@@ -22,6 +23,7 @@ struct helper_state {
     bool bad_target;              /* the last URI a script set is malformed */
     uint8_t *body; /* in the pool, of body_capacity bytes: what zs_respond copied last */
     size_t body_capacity;
+    struct helper_json *json; /* in the pool, or NULL: no JSON yet */
     size_t log_used;
     char log[LIM_LOG_LINE_BYTES]; /* zs_log's line so far */
 };
@@ -62,6 +64,12 @@ struct span helper_trim(struct span text, const char *set);
 
 /* Writes the line that zs_log has not ended yet, if there is one. */
 void helper_log_finish(struct helper_state *state);
+
+/* Frees the JSON values of the script that ends. */
+void helper_json_finish(struct helper_state *state);
+
+/* Answers with a body of `bytes`, which the caller fills; faults when status or size cannot be. */
+uint8_t *helper_respond(struct vm_context *context, uint64_t status, size_t bytes);
 
 #define ZS_HELPER(returns, name, parameters, kinds, text) vm_helper_fn host_##name;
 #include "sdk/helpers.def"

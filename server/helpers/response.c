@@ -7,12 +7,10 @@
 
 #define STATUS_MAX 65535u /* beyond it is no status but a mistake of the script */
 
-uint64_t host_zs_respond(struct vm_context *context, const struct vm_arg arg[5])
+uint8_t *helper_respond(struct vm_context *context, uint64_t status, size_t bytes)
 {
     struct helper_state *state = helper_state(context);
     struct exchange *ex = state->ex;
-    uint64_t status = arg[0].value;
-    size_t bytes = arg[1].length;
 
     if (status > STATUS_MAX) {
         vm_helper_fault(context, "no such status");
@@ -26,11 +24,18 @@ uint64_t host_zs_respond(struct vm_context *context, const struct vm_arg arg[5])
         helper_allocated(context, state->body != NULL);
         state->body_capacity = bytes;
     }
-    if (bytes > 0) {
-        memcpy(state->body, arg[1].data, bytes);
-    }
     response_start(ex, status < 100 || status > 999 ? 500 : (unsigned)status);
     ex->body = (struct body){.kind = BODY_BYTES, .bytes = {(const char *)state->body, bytes}};
+    return state->body;
+}
+
+uint64_t host_zs_respond(struct vm_context *context, const struct vm_arg arg[5])
+{
+    uint8_t *body = helper_respond(context, arg[0].value, arg[1].length);
+
+    if (arg[1].length > 0) {
+        memcpy(body, arg[1].data, arg[1].length);
+    }
     return 0;
 }
 

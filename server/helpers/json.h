@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JSON values of one script. Every byte jansson allocates for it is on the script's account:
+ * that bounds it, and lets all of it be freed at once when the script ends in whatever way. */
+#ifndef SERVER_HELPERS_JSON_H
+#define SERVER_HELPERS_JSON_H
+
+#include <jansson.h>
+
+#include "server/helpers/helpers.h"
+
+struct json_block;
+
+struct json_account {
+    struct json_block *blocks;
+    size_t used_bytes;
+    bool refused; /* an allocation failed since json_open */
+};
+
+/* A document and its handles; dies with the last of them. */
+struct json_document {
+    json_t *root;
+    unsigned handles;
+};
+
+/* A place in a document: the root, or a member of `parent`. */
+struct json_handle {
+    uint64_t id; /* 0: free */
+    struct json_document *document;
+    json_t *node;
+    json_t *parent; /* or NULL for the root */
+    char *key;      /* of an object, with key_bytes; NULL for the root and in arrays */
+    size_t key_bytes;
+    size_t index; /* in an array */
+    unsigned depth;
+};
+
+struct helper_json {
+    struct json_account account;
+    uint64_t last_id;
+    struct json_handle handles[LIM_JSON_HANDLES];
+};
+
+/* From here to json_close, jansson allocates for this script; nothing may fault in between. */
+struct helper_json *json_open(struct vm_context *context);
+/* Faults when an allocation was refused since json_open. */
+void json_close(struct vm_context *context);
+
+void *json_allocate(size_t bytes);
+void json_release(void *memory);
+
+/* Opened: parses, bounded in depth. NULL: malformed, or refused. */
+json_t *json_read(const struct vm_arg *text);
+
+#endif
