@@ -30,7 +30,7 @@ SOVERSION := 0
 VERSION = $(shell sed -n 's/^.define [A-Z_]*VERSION "\(.*\)"/\1/p' server/version.h)
 
 VM_LIBS := -lelf -pthread
-SERVER_LIBS := -luring -lssl -lcrypto -ljansson -lz -lzstd -lbrotlienc $(VM_LIBS)
+SERVER_LIBS := -luring -lssl -lcrypto -lnghttp2 -lseccomp -lcap -ljansson -lz -lzstd -lbrotlienc $(VM_LIBS)
 
 VM_SRC := $(wildcard vm/*.c jit-x86_64/*.c loader/*.c)
 VM_ASM := $(wildcard vm/*.S jit-x86_64/*.S)
@@ -82,7 +82,7 @@ $(O)/libsupport.a: $(SUPPORT_OBJ)
 $(O)/zeroserve: $(O)/server/main.c.o $(O)/libserver.a $(O)/libzsvm.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SERVER_LIBS)
 $(O)/zs-vm: $(call obj,$(TOOL_SRC)) $(O)/libserver.a $(O)/libzsvm.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SERVER_LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lZydis $(SERVER_LIBS)
 
 $(O)/%.c.o: %.c
 	@mkdir -p $(@D)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that `build` or `test` needs and that are missing. Does nothing, and needs no network, when all are there.
 set -eu
-build='gcc make openssl pkg-config libc6-dev liburing-dev libelf-dev libssl-dev libjansson-dev zlib1g-dev libzstd-dev libbrotli-dev clang'
-tests="$build libcriterion-dev curl chromium clang-format libclang-rt-14-dev llvm python3"
+build='gcc make openssl pkg-config libc6-dev liburing-dev libelf-dev libssl-dev libnghttp2-dev libzydis-dev libcap-dev libseccomp-dev libjansson-dev zlib1g-dev libzstd-dev libbrotli-dev clang'
+tests="$build libcriterion-dev nghttp2-client python3-h2 nginx-light curl chromium clang-format libclang-rt-14-dev llvm python3"
 case "${1:-build}" in
 build) want=$build ;;
 test) want=$tests ;;
