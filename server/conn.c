@@ -121,7 +121,6 @@ struct conn *conn_open(struct conn_table *table, int fd)
     struct conn *conn = table->lists[CONN_FREE].last;
     conn->fd = fd;
     conn->keep_alive = true;
-    exchange_init(&conn->exchange);
     conn_set_state(table, conn, CONN_IDLE);
     table->live++;
     return conn;
@@ -143,7 +142,7 @@ void conn_release(struct conn_table *table, struct conn *conn)
     buffer_release(&conn->out);
     buffer_release(&conn->wire);
     tls_free(conn->tls);
-    exchange_free(&conn->exchange);
+    assert(conn->stream == NULL);
     /* All that outlives a connection is its place in the table. */
     struct conn blank = {
         .state = CONN_FREE,

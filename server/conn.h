@@ -14,11 +14,11 @@
 #include <stdint.h>
 
 #include "server/buffer.h"
-#include "server/exchange.h"
 #include "server/h1.h"
 #include "server/limits.h"
 #include "server/ring.h"
 
+struct stream;   /* server/stream.h */
 struct tls_conn; /* server/tls.h */
 
 enum conn_state {
@@ -33,19 +33,6 @@ struct conn_row {
     uint32_t ms;
 };
 extern const struct conn_row conn_rows[CONN_STATES];
-
-/* The request in hand, from its complete head to its last byte in `out`. */
-struct conn_request {
-    bool active;
-    bool head_only;     /* HEAD as the client sent it, whatever scripts made of it */
-    struct span method; /* as the client sent them, in the exchange's pool; for the log */
-    struct span target;
-    uint64_t started_us;
-    uint64_t body_sent;   /* bytes put into `out` */
-    uint64_t file_offset; /* of what is still to be read from the tar */
-    uint64_t file_left;
-    unsigned segments_left; /* of the body, behind that */
-};
 
 struct conn {
     enum conn_state state;
@@ -79,8 +66,7 @@ struct conn {
     struct buffer wire; /* TLS: records being sent, instead of `out` */
     struct h1_parser parser;
     struct h1_body body;
-    struct conn_request request;
-    struct exchange exchange;
+    struct stream *stream; /* the request in hand, or NULL */
     union {
         struct sockaddr any;
         struct sockaddr_in v4;

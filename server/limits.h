@@ -27,6 +27,7 @@
 
 /* ---- connections and buffers, per worker ---- */
 #define LIM_CONNECTIONS         16384u /* or 0.9 of RLIMIT_NOFILE, whichever is less */
+#define LIM_STREAMS             65536u /* requests in hand: all connections of HTTP/1.1, and some of HTTP/2 */
 #define LIM_LISTEN_BACKLOG      4096u
 #define LIM_RING_ENTRIES        1024u /* submission queue */
 #define LIM_RING_COMPLETIONS    8192u
@@ -54,7 +55,7 @@
 #define LIM_META_BYTES          (64u << 10)
 #define LIM_RESPONSE_FIELDS     128u
 #define LIM_RESPONSE_BODY_BYTES (256u << 10) /* zs_respond */
-#define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script */
+#define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script; by default */
 #define LIM_JSON_HANDLES        32u
 #define LIM_JSON_DEPTH          64u /* containers in each other: recursion on a small stack */
 #define LIM_LOG_LINE_BYTES      512u         /* zs_log without a newline */

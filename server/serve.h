@@ -14,8 +14,6 @@ void serve_cancelled(struct conn *conn);
 
 /* Brings the connection as far as it gets without waiting. May free it. */
 void serve_step(struct worker *worker, struct conn *conn);
-/* Gives the pending chain of a connection in RUN one go. Then it is to be stepped. */
-void serve_resume(struct worker *worker, struct conn *conn);
 /* The deadline passed. Leaves the state, or moves the deadline. */
 void serve_expire(struct worker *worker, struct conn *conn);
 /* Ends the connection in any state, as soon as nothing is in flight for it. */

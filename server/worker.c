@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/log.h"
+#include "server/request.h"
 #include "server/script.h"
 #include "server/serve.h"
 #include "server/tls.h"
@@ -251,7 +252,7 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
 /* -1: no limit. */
 static int64_t wait_ms(const struct worker *worker)
 {
-    if (worker->conns.lists[CONN_RUN].first != NULL) {
+    if (worker->streams.pending.first != NULL) {
         return 0;
     }
     int64_t wait = conn_wait_ms(&worker->conns);
@@ -285,23 +286,21 @@ static void expire(struct worker *worker)
     }
 }
 
-/* Gives pending chains a go, oldest wait first, each at most once; those that do not fit into a
+/* Gives pending scripts a go, oldest wait first, each at most once; those that do not fit into a
  * tick have their go in a later turn, so that many busy scripts delay others no more than one does.
  */
 static void resume_pending(struct worker *worker)
 {
-    struct conn_list *pending = &worker->conns.lists[CONN_RUN];
-    const struct conn *last = pending->last;
+    struct stream_list *pending = &worker->streams.pending;
+    const struct stream *last = pending->last;
     uint64_t end_ms = worker->conns.now_ms + worker->options->tick_ms;
     bool more = last != NULL;
-    while (more) {
-        struct conn *conn = pending->first;
-        serve_resume(worker, conn);
-        if (conn->state == CONN_RUN) {
-            conn_restart_deadline(&worker->conns, conn); /* to the end of the list */
-        }
+    while (more && pending->first != NULL) {
+        struct stream *stream = pending->first;
+        struct conn *conn = stream->conn;
+        request_resume(worker, stream);
         worker_touch(worker, conn);
-        more = conn != last && now_ms() < end_ms;
+        more = stream != last && now_ms() < end_ms;
     }
 }
 
@@ -380,6 +379,7 @@ static void finish(struct worker *worker)
     ring_free(worker->ring);
     script_host_free(worker->host);
     conn_table_free(&worker->conns);
+    stream_table_free(&worker->streams);
     free(worker->access);
     for (unsigned i = 0; i < LISTENERS; i++) {
         close_listener(&worker->listeners[i]);

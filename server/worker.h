@@ -18,6 +18,7 @@
 #include "server/ring.h"
 #include "server/server.h"
 #include "server/static.h"
+#include "server/stream.h"
 
 enum { LISTENER_PLAIN, LISTENER_TLS, LISTENERS };
 
@@ -45,6 +46,7 @@ struct worker {
     struct ring *ring;
     struct script_host *host;
     struct conn_table conns;
+    struct stream_table streams;
     struct conn *touched_first;
     struct conn *touched_last;
     struct access_log *access; /* NULL: requests are not logged */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every request goes through, whichever protocol brought it: scripts, then whatever answers.
+ * The protocol's part, in serve_h1.c and serve_h2.c, is told by serve_answer and its neighbours. */
+#ifndef SERVER_REQUEST_H
+#define SERVER_REQUEST_H
+
+#include "server/stream.h"
+#include "server/worker.h"
+
+/* Opens a stream for a request of this connection that begins now. NULL: too many. */
+struct stream *request_open(struct worker *worker, struct conn *conn);
+/* Gives the exchange method, target, authority and protocol, as the client sent them; fields are
+ * the caller's to add. Copies. False: out of memory. */
+bool request_fill(struct stream *stream, struct span method, struct span target,
+                  struct span authority);
+/* Runs the scripts on the filled exchange, and answers when none suspends itself. */
+void request_start(struct worker *worker, struct stream *stream);
+/* Lets pending scripts go on. */
+void request_resume(struct worker *worker, struct stream *stream);
+/* Answers `status`; the scripts do not see the request. */
+void request_refuse(struct worker *worker, struct stream *stream, unsigned status);
+/* The last byte of the answer is the connection's, or nobody waits for it any more: the request is
+ * logged and the stream closed. */
+void request_end(struct worker *worker, struct stream *stream);
+
+#endif

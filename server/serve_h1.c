@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The states of a connection of HTTP/1 in action.
+ *
+ * Answers are made in order and collected in `out`; a file's bytes are read behind the head of its
+ * answer, one chunk at a time, and the next chunk only after the last one was sent. `out` is not
+ * touched while its start is being sent. Small answers to pipelined requests go out together. A
+ * request ends when its last byte is in `out`.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "server/log.h"
+#include "server/request.h"
+#include "server/serve_int.h"
+#include "server/tls.h"
+
+/* `out` holds at most a chunk before an answer is made, whose head and body come from its pool. */
+#define ANSWER_BYTES_MAX (2 * LIM_EXCHANGE_POOL_BYTES)
+
+_Static_assert(LIM_HEAD_BYTES < LIM_PIPELINE_BYTES, "a complete head fits before reading stops");
+
+/* The next chunk of the file, behind what `out` holds. */
+static void start_read(struct worker *worker, struct conn *conn)
+{
+    const struct stream *stream = conn->stream;
+    assert(!conn->sending && !conn->reading);
+    size_t room = worker->options->chunk_bytes - buffer_bytes(&conn->out);
+    size_t bytes = stream->source.file_left < room ? (size_t)stream->source.file_left : room;
+    if (!buffer_reserve(&conn->out, bytes, worker->options->chunk_bytes)) {
+        serve_close(worker, conn);
+        return;
+    }
+    conn->reading = true;
+    conn->inflight++;
+    ring_read(worker->ring, site_fd(stream->snapshot->site), conn->out.base + conn->out.end, bytes,
+              stream->source.file_offset, serve_tag(conn, RING_READ));
+}
+
+/* ---- the request in hand ---- */
+
+static void end_request(struct worker *worker, struct conn *conn)
+{
+    request_end(worker, conn->stream);
+    conn->stream = NULL;
+}
+
+/* Puts what is in memory of the body into `out`, up to what is to be read from the tar. */
+static bool append_bytes(struct worker *worker, struct conn *conn)
+{
+    struct stream *stream = conn->stream;
+    while (stream->source.bytes.len > 0) {
+        size_t bytes = stream->source.bytes.len;
+        if (!buffer_append(&conn->out, stream->source.bytes,
+                           worker->options->chunk_bytes + ANSWER_BYTES_MAX)) {
+            return false;
+        }
+        source_advance(&stream->source, bytes);
+        stream->body_sent += bytes;
+    }
+    return true;
+}
+
+/* Puts the head of the answer into `out`. */
+static bool append_head(struct worker *worker, struct conn *conn)
+{
+    const struct exchange *ex = &conn->stream->exchange;
+    size_t room = h1_head_bytes(ex);
+    if (!buffer_reserve(&conn->out, room, worker->options->chunk_bytes + ANSWER_BYTES_MAX)) {
+        return false;
+    }
+    size_t head = h1_write_head(ex, conn->keep_alive, worker_date(worker),
+                                conn->out.base + conn->out.end, room);
+    assert(head > 0 && head <= room);
+    conn->out.end += head;
+    return true;
+}
+
+/* Puts the answer into `out`; of a file only the head. */
+static void write_answer(struct worker *worker, struct conn *conn)
+{
+    struct stream *stream = conn->stream;
+    response_finish(&stream->exchange);
+    conn->keep_alive = conn->keep_alive && !worker->draining;
+    if (!stream->head_only) {
+        source_start(&stream->source, &stream->exchange.body);
+    }
+    if (!append_head(worker, conn) || !append_bytes(worker, conn)) {
+        serve_close(worker, conn);
+    } else if (source_ended(&stream->source)) {
+        end_request(worker, conn);
+    }
+}
+
+void serve_h1_answer(struct worker *worker, struct conn *conn)
+{
+    if (conn->state != CONN_SEND) {
+        conn_set_state(&worker->conns, conn, CONN_SEND);
+    }
+    if (conn->sending) {
+        conn->answer_due = true;
+    } else {
+        write_answer(worker, conn);
+    }
+}
+
+void serve_h1_suspended(struct worker *worker, struct conn *conn)
+{
+    if (conn->state != CONN_RUN) {
+        conn_set_state(&worker->conns, conn, CONN_RUN);
+        if (buffer_bytes(&conn->out) > 0) {
+            serve_flush(worker, conn);
+        }
+    }
+}
+
+/* Copies the head: the bytes it was parsed from go. */
+static bool fill(struct stream *stream, const struct h1_head *head)
+{
+    struct exchange *ex = &stream->exchange;
+    ex->proto_major = 1;
+    ex->proto_minor = head->minor;
+    if (!request_fill(stream, head->method, head->target, head->authority)) {
+        return false;
+    }
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (!field_add(ex, &ex->request_fields, head->fields[i].name, head->fields[i].value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* worker->head was parsed from the first `consumed` bytes of `in`. */
+static void begin_request(struct worker *worker, struct conn *conn, size_t consumed)
+{
+    const struct h1_head *head = &worker->head;
+    bool has_body = head->framing != H1_BODY_NONE;
+    conn->keep_alive = head->keep_alive && !(has_body && head->expect_continue) &&
+                       head->content_length <= LIM_BODY_DRAIN_BYTES;
+    conn->body_left = has_body;
+    conn->body_bytes = 0;
+    h1_body_init(&conn->body, head);
+    bool copied = fill(conn->stream, head);
+    buffer_consume(&conn->in, consumed);
+    h1_parser_init(&conn->parser);
+    if (copied) {
+        request_start(worker, conn->stream);
+    } else {
+        request_refuse(worker, conn->stream, 503);
+    }
+}
+
+/* Answers `status` to a head that is none, and looks at nothing that follows. */
+static void refuse_head(struct worker *worker, struct conn *conn, unsigned status)
+{
+    conn->refused = true;
+    buffer_release(&conn->in);
+    request_refuse(worker, conn->stream, status);
+}
+
+/* False: too many requests are in hand; the connection is closed. */
+static bool open_stream(struct worker *worker, struct conn *conn)
+{
+    assert(conn->stream == NULL);
+    conn->stream = request_open(worker, conn);
+    if (conn->stream == NULL) {
+        serve_close(worker, conn);
+    }
+    return conn->stream != NULL;
+}
+
+/* Starts the next request if its head is complete, or answers that it is none. */
+static bool next_request(struct worker *worker, struct conn *conn)
+{
+    struct span in = buffer_span(&conn->in);
+    size_t consumed = 0;
+    if (in.len == 0) {
+        return false;
+    }
+    enum h1_result result = h1_parse_head(&conn->parser, in.base, in.len, &worker->head, &consumed);
+    if (result == H1_MORE) {
+        return false;
+    }
+    if (conn->state != CONN_HEAD) {
+        conn_set_state(&worker->conns, conn, CONN_HEAD);
+    }
+    conn->turn_requests++;
+    if (open_stream(worker, conn)) {
+        if (result == H1_DONE) {
+            begin_request(worker, conn, consumed);
+        } else {
+            refuse_head(worker, conn, conn->parser.status);
+        }
+    }
+    return true;
+}
+
+void serve_h1_head_expired(struct worker *worker, struct conn *conn)
+{
+    if (open_stream(worker, conn)) {
+        refuse_head(worker, conn, 408);
+        worker_touch(worker, conn);
+    }
+}
+
+/* ---- steps: true when the state changed and may be able to go on ---- */
+
+/* Drops what is here of the body of the last request. After H1_BAD the connection ends. */
+static enum h1_result drop_body(struct conn *conn)
+{
+    while (conn->body_left) {
+        struct span in = buffer_span(&conn->in);
+        struct span content;
+        size_t consumed = 0;
+        enum h1_result result = h1_body_next(&conn->body, in.base, in.len, &consumed, &content);
+        buffer_consume(&conn->in, consumed);
+        conn->body_bytes += (uint32_t)consumed;
+        if (result == H1_BAD || conn->body_bytes > LIM_BODY_DRAIN_BYTES) {
+            conn->keep_alive = false;
+            return H1_BAD;
+        }
+        conn->body_left = result == H1_MORE;
+        if (result == H1_MORE && (consumed == 0 || buffer_bytes(&conn->in) == 0)) {
+            return H1_MORE;
+        }
+    }
+    return H1_DONE;
+}
+
+static bool enter_linger(struct worker *worker, struct conn *conn)
+{
+    serve_linger(worker, conn);
+    return true;
+}
+
+/* All is answered and sent: waits for the next request, holding no memory for it. */
+static bool enter_next(struct worker *worker, struct conn *conn)
+{
+    if (buffer_bytes(&conn->in) > 0) {
+        conn_set_state(&worker->conns, conn, CONN_HEAD);
+    } else {
+        buffer_release(&conn->in);
+        buffer_release(&conn->out);
+        serve_release_records(conn);
+        conn_set_state(&worker->conns, conn, CONN_IDLE);
+    }
+    return true;
+}
+
+static bool step_idle(struct worker *worker, struct conn *conn)
+{
+    if (buffer_bytes(&conn->in) > 0) {
+        conn_set_state(&worker->conns, conn, CONN_HEAD);
+        return true;
+    }
+    if (conn->eof || worker->draining) {
+        serve_close(worker, conn);
+    }
+    return false;
+}
+
+static bool step_head(struct worker *worker, struct conn *conn)
+{
+    if (next_request(worker, conn)) {
+        return true;
+    }
+    if (conn->eof) {
+        serve_close(worker, conn);
+    }
+    return false;
+}
+
+/* Every answer is complete in `out` or sent: goes on to the next request, or sends. */
+static bool step_answered(struct worker *worker, struct conn *conn)
+{
+    enum h1_result body = conn->keep_alive ? drop_body(conn) : H1_BAD;
+    if (body == H1_DONE && conn->turn_requests < LIM_REQUESTS_PER_TURN &&
+        buffer_bytes(&conn->out) < worker->options->chunk_bytes && next_request(worker, conn)) {
+        return true;
+    }
+    if (body == H1_BAD && conn->tls != NULL && serve_seal(conn)) {
+        tls_close(conn->tls);
+    }
+    if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
+        serve_flush(worker, conn);
+        return false;
+    }
+    switch (body) {
+    case H1_DONE: return enter_next(worker, conn);
+    case H1_MORE: conn_set_state(&worker->conns, conn, CONN_BODY); return true;
+    case H1_BAD: break;
+    }
+    return enter_linger(worker, conn);
+}
+
+static bool step_send(struct worker *worker, struct conn *conn)
+{
+    if (conn->sending || conn->reading) {
+        return false;
+    }
+    if (conn->answer_due) {
+        conn->answer_due = false;
+        write_answer(worker, conn);
+        return true;
+    }
+    if (conn->stream == NULL) {
+        return step_answered(worker, conn);
+    }
+    if (buffer_bytes(&conn->wire) == 0 && buffer_bytes(&conn->out) < worker->options->chunk_bytes) {
+        start_read(worker, conn);
+    } else {
+        serve_flush(worker, conn);
+    }
+    return false;
+}
+
+static bool step_body(struct worker *worker, struct conn *conn)
+{
+    if (conn->sending || serve_has_records(conn)) {
+        return false; /* TLS had something to say; until it is sent, leaving would cut it off */
+    }
+    switch (drop_body(conn)) {
+    case H1_DONE: return enter_next(worker, conn);
+    case H1_BAD: return enter_linger(worker, conn);
+    case H1_MORE: break;
+    }
+    if (conn->eof) {
+        serve_close(worker, conn);
+    }
+    return false;
+}
+
+static bool step_run(struct worker *worker, struct conn *conn)
+{
+    if (conn->eof) {
+        serve_close(worker, conn);
+    }
+    return false;
+}
+
+bool serve_h1_step(struct worker *worker, struct conn *conn)
+{
+    switch (conn->state) {
+    case CONN_IDLE: return step_idle(worker, conn);
+    case CONN_HEAD: return step_head(worker, conn);
+    case CONN_RUN: return step_run(worker, conn);
+    case CONN_SEND: return step_send(worker, conn);
+    case CONN_BODY: return step_body(worker, conn);
+    case CONN_TLS:
+    case CONN_LINGER:
+    case CONN_CLOSING:
+    case CONN_FREE:
+    case CONN_STATES: break;
+    }
+    return false;
+}
+
+void serve_h1_read_done(struct worker *worker, struct conn *conn, int result)
+{
+    struct stream *stream = conn->stream;
+    if (conn->state != CONN_SEND || result == -EINTR || result == -EAGAIN) {
+        return;
+    }
+    if (result <= 0) {
+        log_line("request %llu: %s", (unsigned long long)stream->exchange.id,
+                 result == 0 ? "the site's tar is shorter than it was" : strerror(-result));
+        conn->broken = true;
+        return;
+    }
+    conn->out.end += (size_t)result;
+    source_advance(&stream->source, (unsigned)result);
+    stream->body_sent += (unsigned)result;
+    if (!append_bytes(worker, conn)) {
+        conn->broken = true;
+    } else if (source_ended(&stream->source)) {
+        end_request(worker, conn);
+    }
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files that serve connections share: serve.c (octets in and out), serve_h1.c (the states
+ * of a connection of HTTP/1), request.c (what becomes of a request). */
+#ifndef SERVER_SERVE_INT_H
+#define SERVER_SERVE_INT_H
+
+#include "server/serve.h"
+#include "server/stream.h"
+#include "server/worker.h"
+
+/* ---- octets: serve.c ---- */
+
+struct ring_tag serve_tag(const struct conn *conn, enum ring_op op);
+/* TLS has records that are not sent. */
+bool serve_has_records(const struct conn *conn);
+/* Makes records of `out`; nothing without TLS. False: out of memory. */
+bool serve_seal(struct conn *conn);
+/* Sends `out`, or the records. Nothing may be in flight. */
+void serve_flush(struct worker *worker, struct conn *conn);
+/* Memory for records is needed only while there are any. */
+void serve_release_records(struct conn *conn);
+/* Our end is complete and sent: goes on to LINGER. */
+void serve_linger(struct worker *worker, struct conn *conn);
+
+/* ---- HTTP/1: serve_h1.c ---- */
+
+/* One step of the state the connection is in. True: it changed and may be able to go on. */
+bool serve_h1_step(struct worker *worker, struct conn *conn);
+/* The read of a file's bytes into `out` ended. */
+void serve_h1_read_done(struct worker *worker, struct conn *conn, int result);
+/* The head of the request took too long. */
+void serve_h1_head_expired(struct worker *worker, struct conn *conn);
+void serve_h1_answer(struct worker *worker, struct conn *conn);
+void serve_h1_suspended(struct worker *worker, struct conn *conn);
+
+/* ---- what request.c tells the protocol ---- */
+
+/* The exchange has its response. */
+void serve_answer(struct worker *worker, struct stream *stream);
+/* The scripts wait for their next go. */
+void serve_suspended(struct worker *worker, struct stream *stream);
+/* No answer. */
+void serve_abort(struct worker *worker, struct stream *stream);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slots of streams, the list of pending ones, and what is left of a body. */
+#include "server/stream.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- bodies ---- */
+
+static void move_up(struct source *source)
+{
+    while (source_ended(source) && source->segments_left > 0) {
+        const struct body_segment *segment = source->segments++;
+        source->segments_left--;
+        source->bytes = segment->bytes;
+        source->file_offset = segment->file_offset;
+        source->file_left = segment->file_bytes;
+    }
+}
+
+void source_start(struct source *source, const struct body *body)
+{
+    *source = (struct source){0};
+    switch (body->kind) {
+    case BODY_NONE: break;
+    case BODY_BYTES: source->bytes = body->bytes; break;
+    case BODY_FILE:
+        source->file_offset = body->file_offset;
+        source->file_left = body->file_bytes;
+        break;
+    case BODY_SEGMENTS:
+        source->segments = body->segments;
+        source->segments_left = body->segment_count;
+        break;
+    }
+    move_up(source);
+}
+
+void source_advance(struct source *source, uint64_t count)
+{
+    if (source->bytes.len > 0) {
+        assert(count <= source->bytes.len);
+        source->bytes.base += count;
+        source->bytes.len -= count;
+    } else {
+        assert(count <= source->file_left);
+        source->file_offset += count;
+        source->file_left -= count;
+    }
+    move_up(source);
+}
+
+/* ---- the list of pending streams ---- */
+
+void stream_suspend(struct stream_table *table, struct stream *stream)
+{
+    struct stream_list *list = &table->pending;
+    assert(!stream->pending);
+    stream->pending = true;
+    stream->next = NULL;
+    stream->previous = list->last;
+    if (list->last != NULL) {
+        list->last->next = stream;
+    } else {
+        list->first = stream;
+    }
+    list->last = stream;
+}
+
+void stream_wake(struct stream_table *table, struct stream *stream)
+{
+    struct stream_list *list = &table->pending;
+    assert(stream->pending);
+    stream->pending = false;
+    if (stream->previous != NULL) {
+        stream->previous->next = stream->next;
+    } else {
+        list->first = stream->next;
+    }
+    if (stream->next != NULL) {
+        stream->next->previous = stream->previous;
+    } else {
+        list->last = stream->previous;
+    }
+}
+
+/* ---- slots ---- */
+
+static bool grow(struct stream_table *table)
+{
+    if (table->block_count == STREAM_BLOCKS) {
+        return false;
+    }
+    struct stream *block = calloc(STREAM_BLOCK_SLOTS, sizeof(*block));
+    if (block == NULL) {
+        return false;
+    }
+    for (unsigned i = 0; i < STREAM_BLOCK_SLOTS; i++) {
+        block[i].slot = table->block_count * STREAM_BLOCK_SLOTS + i;
+        exchange_init(&block[i].exchange);
+        block[i].next = table->free;
+        table->free = &block[i];
+    }
+    table->blocks[table->block_count++] = block;
+    return true;
+}
+
+struct stream *stream_open(struct stream_table *table, struct conn *conn,
+                           const struct snapshot *snapshot)
+{
+    if (table->free == NULL && !grow(table)) {
+        return NULL;
+    }
+    struct stream *stream = table->free;
+    table->free = stream->next;
+    stream->conn = conn;
+    stream->snapshot = snapshot;
+    table->live++;
+    return stream;
+}
+
+void stream_close(struct stream_table *table, struct stream *stream)
+{
+    assert(stream->exchange.chain == NULL);
+    if (stream->pending) {
+        stream_wake(table, stream);
+    }
+    exchange_reset(&stream->exchange);
+    struct stream blank = {
+        .slot = stream->slot,
+        .next = table->free,
+        .exchange = stream->exchange,
+    };
+    *stream = blank;
+    table->free = stream;
+    table->live--;
+}
+
+void stream_table_free(struct stream_table *table)
+{
+    assert(table->live == 0);
+    for (unsigned i = 0; i < table->block_count; i++) {
+        for (unsigned j = 0; j < STREAM_BLOCK_SLOTS; j++) {
+            exchange_free(&table->blocks[i][j].exchange);
+        }
+        free(table->blocks[i]);
+    }
+}

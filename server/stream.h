@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streams of one worker. A stream is one request and its answer on a connection, from the complete
+ * head to the last byte: RFC 9113's word, used for HTTP/1.1 too, whose connections have one at a
+ * time. No I/O here.
+ *
+ * Streams live in slots of blocks that never move; a slot that was used keeps a little memory for
+ * its next request. Closed streams are free, all others belong to a connection.
+ */
+#ifndef SERVER_STREAM_H
+#define SERVER_STREAM_H
+
+#include "server/exchange.h"
+#include "server/limits.h"
+
+struct conn;     /* server/conn.h */
+struct snapshot; /* server/server.h */
+
+/* What is left of an answer's body. First `bytes`; when there are none, a range of the tar; when
+ * that is empty too, nothing. Segments behind move up by themselves. */
+struct source {
+    struct span bytes;
+    uint64_t file_offset;
+    uint64_t file_left;
+    const struct body_segment *segments;
+    unsigned segments_left;
+};
+
+void source_start(struct source *source, const struct body *body);
+static inline bool source_ended(const struct source *source)
+{
+    return source->bytes.len == 0 && source->file_left == 0;
+}
+/* `count` of the bytes, or of the range, are done. */
+void source_advance(struct source *source, uint64_t count);
+
+struct stream {
+    struct conn *conn;
+    uint32_t slot;
+    bool pending;        /* is in the list of those whose scripts want to go on */
+    struct stream *next; /* in that list, or of free ones */
+    struct stream *previous;
+
+    const struct snapshot *snapshot; /* what it is served from, whatever is loaded meanwhile */
+    struct exchange exchange;
+    bool head_only;     /* HEAD as the client sent it, whatever scripts made of it */
+    struct span method; /* as the client sent them, in the exchange's pool; for the log */
+    struct span target;
+    uint64_t started_us;
+    struct source source;
+    uint64_t body_sent; /* bytes of the answer's body handed to the connection */
+};
+
+struct stream_list {
+    struct stream *first;
+    struct stream *last;
+};
+
+#define STREAM_BLOCK_SLOTS 32u
+#define STREAM_BLOCKS      (LIM_STREAMS / STREAM_BLOCK_SLOTS)
+
+struct stream_table {
+    struct stream *blocks[STREAM_BLOCKS];
+    unsigned block_count;
+    unsigned live;
+    struct stream *free;
+    struct stream_list pending; /* oldest wait first */
+};
+
+/* A stream of `conn` with an empty exchange. NULL: too many, or out of memory. */
+struct stream *stream_open(struct stream_table *table, struct conn *conn,
+                           const struct snapshot *snapshot);
+/* Its chain must have been cancelled. */
+void stream_close(struct stream_table *table, struct stream *stream);
+/* At the end of the list of pending ones; out of it. */
+void stream_suspend(struct stream_table *table, struct stream *stream);
+void stream_wake(struct stream_table *table, struct stream *stream);
+/* All must be closed. */
+void stream_table_free(struct stream_table *table);
+
+#endif
