@@ -60,6 +60,32 @@
 #define LIM_JSON_DEPTH          64u /* containers in each other: recursion on a small stack */
 #define LIM_LOG_LINE_BYTES      512u         /* zs_log without a newline */
 
+/* ---- upstreams ---- */
+#define LIM_UPSTREAM_HEAD_BYTES    (64u << 10) /* of an answer; beyond: 502 */
+#define LIM_UPSTREAM_FIELDS        200u        /* of an answer; beyond: 502 */
+#define LIM_UPSTREAM_INTERIM       16u         /* 1xx before an answer; beyond: 502 */
+#define LIM_UPSTREAM_REQUEST_BYTES (1u << 20)  /* a head sent: no more than an exchange can hold */
+#define LIM_UPSTREAM_LIST_BYTES    4096u       /* text given to zs_reverse_proxy */
+#define LIM_UPSTREAM_TARGETS       16u         /* in it */
+#define LIM_UPSTREAM_KEY_BYTES     280u        /* scheme, host of 253 bytes and port; or a socket's path */
+#define LIM_UPSTREAMS              1024u       /* a worker knows; scripts may make names up */
+#define LIM_UPSTREAM_IDLE          256u        /* connections a worker keeps for later */
+#define LIM_UPSTREAM_IDLE_EACH     32u         /* of them to one upstream */
+#define LIM_UPSTREAM_IDLE_MS       10000u      /* below what upstreams usually allow */
+#define LIM_UPSTREAM_CONNECT_MS    5000u
+#define LIM_UPSTREAM_ANSWER_MS     60000u /* from the request to the first byte of the answer */
+#define LIM_UPSTREAM_IO_MS         30000u /* between two reads or writes after that */
+#define LIM_UPSTREAM_FAILURES      3u     /* within LIM_UPSTREAM_FAILURE_MS take one out */
+#define LIM_UPSTREAM_FAILURE_MS    10000u
+#define LIM_UPSTREAM_OUT_MS        10000u /* for so long */
+#define LIM_UPSTREAM_RETRIES       1u     /* RFC 9110 9.2.2 */
+#define LIM_RESOLVE_MS             5000u  /* one look-up of a name */
+#define LIM_RESOLVE_THREADS        4u     /* so a name whose server is silent does not stop the others */
+#define LIM_RESOLVE_NAMES          1024u  /* remembered */
+#define LIM_RESOLVE_ADDRESSES      8u     /* of one name */
+#define LIM_RESOLVE_TTL_MS         60000u /* getaddrinfo does not tell what the zone says */
+#define LIM_RESOLVE_FAILED_TTL_MS  5000u
+
 /* ---- sites ---- */
 #define LIM_TAR_ENTRIES         (4u << 20)
 #define LIM_TAR_PATH_BYTES      4096u

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parses the targets that zs_reverse_proxy gets. Scripts may build them from what clients send, so
+ * what is not plainly one of the three forms is refused. */
+#include "server/upstream_url.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <sys/un.h>
+
+#include "server/chars.h"
+
+enum {
+    HOST_BYTES_MAX = 253, /* of a name, RFC 1035 3.1 without the length octets */
+    PORT_HTTP = 80,
+    PORT_HTTPS = 443,
+    PORT_MAX = 65535,
+};
+
+_Static_assert(LIM_UPSTREAM_KEY_BYTES >= sizeof "https://:65535" + HOST_BYTES_MAX,
+               "a key has room for the longest host");
+_Static_assert(LIM_UPSTREAM_KEY_BYTES >= sizeof "unix/" + sizeof((struct sockaddr_un *)0)->sun_path,
+               "a key has room for the longest path");
+
+static bool starts_nocase(struct span text, struct span prefix)
+{
+    return text.len >= prefix.len &&
+           span_equal_nocase((struct span){text.base, prefix.len}, prefix);
+}
+
+static struct span behind(struct span text, size_t bytes)
+{
+    return (struct span){text.base + bytes, text.len - bytes};
+}
+
+static bool is_ipv6(struct span text)
+{
+    char copy[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    if (text.len >= sizeof copy || memchr(text.base, '\0', text.len) != NULL) {
+        return false;
+    }
+    memcpy(copy, text.base, text.len);
+    copy[text.len] = '\0';
+    return inet_pton(AF_INET6, copy, &address) == 1;
+}
+
+/* What resolvers take: letters, digits, '-', '_' and dots. */
+static bool is_name(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.base[i]);
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' &&
+            c != '.') {
+            return false;
+        }
+    }
+    return text.len > 0 && text.len <= HOST_BYTES_MAX && text.base[0] != '.' && text.base[0] != '-';
+}
+
+/* An empty port, as in "host:", means the default (RFC 3986 6.2.3). */
+static const char *parse_port(struct span text, uint16_t *port)
+{
+    unsigned value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)(text.base[i] - '0');
+        if (digit > 9 || (value = value * 10 + digit) > PORT_MAX) {
+            return "malformed port";
+        }
+    }
+    if (text.len > 0 && value == 0) {
+        return "port 0";
+    }
+    if (text.len > 0) {
+        *port = (uint16_t)value;
+    }
+    return NULL;
+}
+
+static const char *parse_authority(struct span text, struct upstream_url *url)
+{
+    url->authority = text;
+    if (text.len > 0 && memchr(text.base, '@', text.len) != NULL) {
+        return "user names in URLs are not supported";
+    }
+    size_t end = 0;
+    if (text.len > 0 && text.base[0] == '[') {
+        const char *close = memchr(text.base, ']', text.len);
+        if (close == NULL) {
+            return "malformed IPv6 address";
+        }
+        end = (size_t)(close - text.base) + 1;
+        url->host = (struct span){text.base + 1, end - 2};
+        if (!is_ipv6(url->host)) {
+            return "malformed IPv6 address";
+        }
+    } else {
+        while (end < text.len && text.base[end] != ':') {
+            end++;
+        }
+        url->host = (struct span){text.base, end};
+        if (!is_name(url->host)) {
+            return "malformed host";
+        }
+    }
+    if (end == text.len) {
+        return NULL;
+    }
+    return text.base[end] == ':' ? parse_port(behind(text, end + 1), &url->port) : "malformed host";
+}
+
+static const char *parse_base(struct span text, struct upstream_url *url)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.base[i];
+        if (c == '?' || c == '#') {
+            return "a query or fragment has no place in an upstream";
+        }
+        if (!char_is(c, CHAR_TARGET) ||
+            (c == '%' && (text.len - i < 3 || char_hex(text.base[i + 1]) < 0 ||
+                          char_hex(text.base[i + 2]) < 0))) {
+            return "bad character in path";
+        }
+    }
+    while (text.len > 0 && text.base[text.len - 1] == '/') {
+        text.len--;
+    }
+    url->base = text;
+    return NULL;
+}
+
+static const char *parse_unix(struct span path, struct upstream_url *url)
+{
+    *url = (struct upstream_url){.scheme = UPSTREAM_UNIX, .path = path};
+    if (path.len == 0) {
+        return "no path of a socket";
+    }
+    if (path.len >= sizeof((struct sockaddr_un *)0)->sun_path) {
+        return "path of a socket is too long";
+    }
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.base[i];
+        if (c < ' ' || c == 0x7f) {
+            return "bad character in path";
+        }
+    }
+    return NULL;
+}
+
+const char *upstream_url_parse(struct span text, struct upstream_url *url)
+{
+    const struct span http = SPAN("http://"), https = SPAN("https://"), socket = SPAN("unix/");
+    *url = (struct upstream_url){.scheme = UPSTREAM_HTTP, .port = PORT_HTTP};
+    if (text.len == 0) {
+        return "empty";
+    }
+    if (starts_nocase(text, socket)) {
+        return parse_unix(behind(text, socket.len), url);
+    }
+    size_t start = http.len;
+    if (starts_nocase(text, https)) {
+        start = https.len;
+        url->scheme = UPSTREAM_HTTPS;
+        url->port = PORT_HTTPS;
+    } else if (!starts_nocase(text, http)) {
+        return "want http://, https:// or unix/";
+    }
+    struct span rest = behind(text, start);
+    size_t end = 0;
+    while (end < rest.len && memchr("/?#", rest.base[end], 3) == NULL) {
+        end++;
+    }
+    const char *reason = parse_authority((struct span){rest.base, end}, url);
+    return reason != NULL ? reason : parse_base(behind(rest, end), url);
+}
+
+static struct span trim_blanks(struct span text)
+{
+    while (text.len > 0 && (text.base[0] == ' ' || text.base[0] == '\t')) {
+        text = behind(text, 1);
+    }
+    while (text.len > 0 && (text.base[text.len - 1] == ' ' || text.base[text.len - 1] == '\t')) {
+        text.len--;
+    }
+    return text;
+}
+
+unsigned upstream_list_parse(struct span text, struct upstream_url urls[LIM_UPSTREAM_TARGETS],
+                             const char **reason, struct span *culprit)
+{
+    unsigned count = 0;
+    *culprit = SPAN("");
+    if (text.len > LIM_UPSTREAM_LIST_BYTES) {
+        *reason = "list is too long";
+        return 0;
+    }
+    for (bool more = true; more;) {
+        const char *comma = text.len > 0 ? memchr(text.base, ',', text.len) : NULL;
+        size_t bytes = comma != NULL ? (size_t)(comma - text.base) : text.len;
+        struct span entry = trim_blanks((struct span){text.base, bytes});
+        *culprit = entry;
+        if (count == LIM_UPSTREAM_TARGETS) {
+            *reason = "too many upstreams";
+            return 0;
+        }
+        *reason = upstream_url_parse(entry, &urls[count++]);
+        if (*reason != NULL) {
+            return 0;
+        }
+        more = comma != NULL;
+        text = more ? behind(text, bytes + 1) : text;
+    }
+    return count;
+}
+
+size_t upstream_url_key(const struct upstream_url *url, char key[LIM_UPSTREAM_KEY_BYTES])
+{
+    static const char *const prefixes[] = {"http://", "https://", "unix/"};
+    size_t at = strlen(prefixes[url->scheme]);
+    memcpy(key, prefixes[url->scheme], at);
+    if (url->scheme == UPSTREAM_UNIX) {
+        memcpy(key + at, url->path.base, url->path.len);
+        return at + url->path.len;
+    }
+    for (size_t i = 0; i < url->host.len; i++) {
+        key[at++] = ascii_lower(url->host.base[i]);
+    }
+    int port = snprintf(key + at, LIM_UPSTREAM_KEY_BYTES - at, ":%u", url->port);
+    assert(port > 0 && at + (size_t)port < LIM_UPSTREAM_KEY_BYTES);
+    return at + (size_t)port;
+}
