@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS 1.3 and 1.2 of a server. Bytes in, bytes out: no sockets, no clock. tls.c is the only file
- * that knows the library.
+/* TLS 1.3 and 1.2 of a server. Bytes in, bytes out: no sockets, no clock. Only tls*.c
+ * know the library.
  *
  * What the peer sent goes in by tls_receive, which takes all of it and hands out plaintext. What is
  * to be sent to it (handshake, records, alerts) collects in tls_output, from which the owner takes
@@ -19,6 +19,7 @@ struct tls_options {
     const char *cert; /* PEM file: the certificate, then those that lead to its issuer */
     const char *key;  /* PEM file */
     bool allow_1_2;
+    bool h2; /* offer HTTP/2 (ALPN h2) before HTTP/1.1 */
 };
 
 /* NULL: one line in `error` that names the file at fault. */
@@ -45,6 +46,21 @@ void tls_close(struct tls_conn *tls);
 
 /* The handshake is complete. */
 bool tls_established(const struct tls_conn *tls);
+/* The protocol agreed on is h2; else it is HTTP/1.1. */
+bool tls_is_h2(const struct tls_conn *tls);
+
+/* What logs and scripts tell of a connection. What is not known is empty: after the ClientHello sni
+ * and ja4 are, after the handshake the rest. Valid while the connection is. */
+struct tls_info {
+    struct span sni;     /* the host the client named, lower case: letters, digits, "-", "_", "." */
+    struct span alpn;    /* "h2", "http/1.1"; empty when the client did not ask */
+    const char *version; /* "TLSv1.3" */
+    const char *cipher;  /* the IANA name */
+    const char *ja4;     /* server/ja4.h */
+    bool resumed;
+};
+struct tls_info tls_info(const struct tls_conn *tls);
+
 /* The peer said that nothing follows. An end of the bytes without it is a connection cut off. */
 bool tls_ended(const struct tls_conn *tls);
 /* Bytes for the peer, in order; the owner consumes them, or swaps the buffer for an empty one. */

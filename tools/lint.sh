@@ -67,14 +67,14 @@ outside() { # outside OWNER-PATTERN FILE...: the files that do not match
 mapfile -t not_code < <(outside '^jit-x86_64/code\.c$' "${product[@]}")
 mapfile -t not_trap < <(outside '^vm/trap\.c$' "${product[@]}" | grep -vE '^(server/main\.c|tools/)')
 mapfile -t not_ring < <(outside '^server/ring\.[ch]$' "${product[@]}")
-mapfile -t not_tls < <(outside '^server/tls\.c$' "${product[@]}")
+mapfile -t not_tls < <(outside '^server/tls(_[a-z]+)?\.[ch]$' "${product[@]}")
 banned 'executable memory belongs to jit-x86_64/code.c' 'PROT_EXEC' "${not_code[@]}"
 banned 'signals and timers belong to vm/trap.c' '\b(sigaction|signal|timer_(create|settime|delete)|sigaltstack) *\(' \
     "${not_trap[@]}"
 banned 'io_uring belongs to server/ring.c' '\bio_uring_[a-z_]+ *\(' "${not_ring[@]}"
-banned 'TLS belongs to server/tls.c' '# *include *<openssl/ssl' "${not_tls[@]}"
+banned 'TLS belongs to server/tls*.c' '# *include *<openssl/ssl' "${not_tls[@]}"
 banned 'a page is never writable and executable' 'PROT_WRITE *\| *PROT_EXEC|PROT_EXEC *\| *PROT_WRITE' "${c_files[@]}"
-mapfile -t pure < <(sources server/h1.c server/tls.c server/static.c)
+mapfile -t pure < <(sources server/h1.c server/tls.c server/tls_*.c server/ja4.c server/static.c)
 banned 'bytes in, bytes out: no sockets here' '# *include *<(sys/socket|netinet|liburing)' "${pure[@]}"
 
 # ---- habits

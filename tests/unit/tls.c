@@ -17,7 +17,7 @@ static struct tls_context *new_context(bool allow_1_2)
     char error[256];
     char path[] = "/tmp/unit-tls-XXXXXX";
     cr_assert(pair_create(path));
-    struct tls_options options = {.cert = path, .key = path, .allow_1_2 = allow_1_2};
+    struct tls_options options = {.cert = path, .key = path, .allow_1_2 = allow_1_2, .h2 = true};
     struct tls_context *context = tls_context_create(&options, error, sizeof error);
     unlink(path);
     cr_assert(context != NULL, "%s", error);
@@ -214,6 +214,97 @@ Test(tls, more_output_than_allowed_is_refused)
     close_wire(&wire);
 }
 
+/* ---- what is agreed on ---- */
+
+static void expect_protocol(const char *offer, const char *want, bool h2)
+{
+    struct wire wire;
+    open_wire(&wire, TLS1_3_VERSION);
+    SSL_set_alpn_protos(wire.client, (const unsigned char *)offer, (unsigned)strlen(offer));
+    cr_expect_eq(shake_hands(&wire), want != NULL, "%s", offer);
+    if (want != NULL) {
+        cr_expect(span_equal(tls_info(wire.tls).alpn, span_of(want)), "%s", offer);
+    }
+    cr_expect_eq(tls_is_h2(wire.tls), h2, "%s", offer);
+    close_wire(&wire);
+}
+
+Test(tls, alpn_prefers_h2)
+{
+    expect_protocol("\x08http/1.1\x02h2", "h2", true);
+    expect_protocol("\x02h2", "h2", true);
+    expect_protocol("\x02h3\x08http/1.1", "http/1.1", false);
+    expect_protocol("\x02h3", NULL, false);
+}
+
+Test(tls, alpn_without_h2)
+{
+    char error[256];
+    char path[] = "/tmp/unit-tls-XXXXXX";
+    cr_assert(pair_create(path));
+    struct tls_options options = {.cert = path, .key = path};
+    struct wire wire = {.context = tls_context_create(&options, error, sizeof error),
+                        .client_context = SSL_CTX_new(TLS_client_method())};
+    unlink(path);
+    connect_client(&wire, TLS1_3_VERSION);
+    SSL_set_alpn_protos(wire.client, (const unsigned char *)"\x02h2\x08http/1.1", 12);
+    cr_expect(shake_hands(&wire));
+    cr_expect_not(tls_is_h2(wire.tls));
+    cr_expect(span_equal(tls_info(wire.tls).alpn, SPAN("http/1.1")));
+    close_wire(&wire);
+}
+
+Test(tls, a_refused_protocol_is_told)
+{
+    struct wire wire;
+    open_wire(&wire, TLS1_3_VERSION);
+    SSL_set_alpn_protos(wire.client, (const unsigned char *)"\x02h3", 3);
+    SSL_do_handshake(wire.client);
+    to_server(&wire);
+    struct span alert = buffer_span(tls_output(wire.tls));
+    cr_assert_eq(alert.len, 7);
+    cr_expect_eq(alert.base[6], SSL_AD_NO_APPLICATION_PROTOCOL);
+    close_wire(&wire);
+}
+
+Test(tls, info_of_a_connection)
+{
+    for (int i = 0; i < 2; i++) {
+        struct wire wire;
+        open_wire(&wire, versions[i]);
+        struct tls_info before = tls_info(wire.tls);
+        cr_expect(before.sni.len == 0 && before.alpn.len == 0 && !before.resumed);
+        cr_expect_str_eq(before.ja4, "");
+        cr_expect_str_eq(before.version, "");
+        cr_expect_str_eq(before.cipher, "");
+        SSL_set_tlsext_host_name(wire.client, "WWW.Example.com");
+        cr_assert(shake_hands(&wire));
+        struct tls_info info = tls_info(wire.tls);
+        cr_expect(span_equal(info.sni, SPAN("www.example.com")));
+        cr_expect_eq(info.alpn.len, 0);
+        cr_expect_str_eq(info.version, i == 0 ? "TLSv1.3" : "TLSv1.2");
+        cr_expect_str_eq(info.cipher, i == 0 ? "TLS_AES_128_GCM_SHA256"
+                                             : "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+        cr_expect_not(info.resumed);
+        cr_expect_eq(strlen(info.ja4), 36);
+        cr_expect_eq(memcmp(info.ja4, i == 0 ? "t13d" : "t12d", 4), 0, "%s", info.ja4);
+        close_wire(&wire);
+    }
+}
+
+Test(tls, names_that_are_none_are_refused)
+{
+    static const char *const names[] = {"a b", "a\nb", "a\"b", "\xc3\xa4.example"};
+    for (int i = 0; i < 4; i++) {
+        struct wire wire;
+        open_wire(&wire, TLS1_3_VERSION);
+        SSL_set_tlsext_host_name(wire.client, names[i]);
+        cr_expect_not(shake_hands(&wire));
+        cr_expect_eq(tls_info(wire.tls).sni.len, 0);
+        close_wire(&wire);
+    }
+}
+
 /* ---- sessions ---- */
 
 Test(tls, sessions_resume_on_other_connections)
@@ -233,6 +324,7 @@ Test(tls, sessions_resume_on_other_connections)
         SSL_set_session(wire.client, session);
         cr_expect(shake_hands(&wire));
         cr_expect(SSL_session_reused(wire.client), "version %x", (unsigned)versions[i]);
+        cr_expect(tls_info(wire.tls).resumed);
         SSL_SESSION_free(session);
         close_wire(&wire);
     }

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings and certificate of the server's side of TLS, and what the library asks of us during a
+ * handshake. */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/tls_int.h"
+
+/* The cheapest of the strong ones first. ECDHE with an AEAD is all that TLS 1.2 gets. */
+#define CIPHERS_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define CIPHERS_1_2 "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20"
+
+/* ---- what the library asks during a handshake ---- */
+
+/* A client that speaks ALPN and knows no protocol of ours gets the alert RFC 7301 asks for. */
+static int select_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_bytes,
+                           const unsigned char *offered, unsigned offered_bytes, void *unused)
+{
+    static const unsigned char ours[] = "\x02h2\x08http/1.1";
+    const struct tls_conn *tls = SSL_get_app_data(ssl);
+    unsigned skipped = tls->context->h2 ? 0 : 3;
+    unsigned char *match = NULL;
+    (void)unused;
+    if (SSL_select_next_proto(&match, chosen_bytes, ours + skipped, sizeof ours - 1 - skipped,
+                              offered, offered_bytes) != OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    *chosen = match;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* Sees every message. Counts what a peer may send for ever at little cost of its own: key updates,
+ * and attempts to negotiate again. */
+static void see_message(int sent, int version, int type, const void *message, size_t bytes,
+                        SSL *ssl, void *unused)
+{
+    enum { CLIENT_HELLO = 1, HEADER_BYTES = 4 };
+    struct tls_conn *tls = SSL_get_app_data(ssl);
+    const char *text = message;
+    (void)version;
+    (void)unused;
+    if (sent || type != SSL3_RT_HANDSHAKE) {
+        return;
+    }
+    if (tls->established) {
+        tls->late_messages++;
+    } else if (bytes > HEADER_BYTES && text[0] == CLIENT_HELLO && tls->ja4[0] == '\0') {
+        ja4_fingerprint((struct span){text + HEADER_BYTES, bytes - HEADER_BYTES}, tls->ja4);
+    }
+}
+
+/* The name in the extension server_name (RFC 6066 3): a list of one host name. Names are written
+ * to logs: only characters that host names have are taken. */
+static bool read_server_name(const unsigned char *list, size_t bytes, struct span *name)
+{
+    enum { HEADER_BYTES = 5, HOST_NAME = 0, NAME_BYTES_MAX = 255 };
+    if (bytes <= HEADER_BYTES || (size_t)(list[0] << 8 | list[1]) != bytes - 2 ||
+        list[2] != HOST_NAME || (size_t)(list[3] << 8 | list[4]) != bytes - HEADER_BYTES ||
+        bytes - HEADER_BYTES > NAME_BYTES_MAX) {
+        return false;
+    }
+    *name = (struct span){(const char *)list + HEADER_BYTES, bytes - HEADER_BYTES};
+    for (size_t i = 0; i < name->len; i++) {
+        char c = ascii_lower(name->base[i]);
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+              c == '_')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* NULL: out of memory. */
+static char *lower_case_copy(struct span name)
+{
+    char *copy = malloc(name.len + 1);
+    if (copy != NULL) {
+        for (size_t i = 0; i < name.len; i++) {
+            copy[i] = ascii_lower(name.base[i]);
+        }
+        copy[name.len] = '\0';
+    }
+    return copy;
+}
+
+/* Called once a ClientHello was taken apart, before anything of it is acted on; a second time after
+ * a HelloRetryRequest. */
+static int see_hello(SSL *ssl, int *alert, void *unused)
+{
+    struct tls_conn *tls = SSL_get_app_data(ssl);
+    const unsigned char *list;
+    size_t bytes;
+    struct span name;
+    (void)unused;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &list, &bytes) != 1) {
+        return SSL_CLIENT_HELLO_SUCCESS;
+    }
+    if (!read_server_name(list, bytes, &name)) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    free(tls->server_name);
+    tls->server_name = lower_case_copy(name);
+    return tls->server_name != NULL ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+}
+
+/* ---- settings ---- */
+
+/* Nobody is there to be asked: a key that needs a passphrase is refused. */
+static int no_passphrase(char *buffer, int bytes, int writing, void *unused)
+{
+    (void)buffer;
+    (void)bytes;
+    (void)writing;
+    (void)unused;
+    return -1;
+}
+
+static bool set_up(SSL_CTX *ssl, bool allow_1_2)
+{
+    static const unsigned char session_context[] = "zeroserve";
+    SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(ssl, 1);
+    /* Tickets hold the whole session, encrypted with a key of the context: nothing to share. */
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_alpn_select_cb(ssl, select_protocol, NULL);
+    SSL_CTX_set_client_hello_cb(ssl, see_hello, NULL);
+    SSL_CTX_set_msg_callback(ssl, see_message);
+    SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
+    return SSL_CTX_set_min_proto_version(ssl, allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set_ciphersuites(ssl, CIPHERS_1_3) == 1 &&
+           SSL_CTX_set_cipher_list(ssl, CIPHERS_1_2) == 1 && SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
+           SSL_CTX_set_session_id_context(ssl, session_context, sizeof session_context - 1) == 1 &&
+           /* the first list needs a library that knows the post-quantum group */
+           (SSL_CTX_set1_groups_list(ssl, "X25519MLKEM768:X25519:P-256:P-384") == 1 ||
+            SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1);
+}
+
+static bool fail_file(char *error, size_t error_bytes, const char *flag, const char *path,
+                      const char *why)
+{
+    snprintf(error, error_bytes, "%s %s: %s", flag, path, why != NULL ? why : "not usable");
+    return false;
+}
+
+static bool is_readable(const char *flag, const char *path, char *error, size_t error_bytes)
+{
+    return access(path, R_OK) == 0 || fail_file(error, error_bytes, flag, path, strerror(errno));
+}
+
+static bool load_pair(SSL_CTX *ssl, const struct tls_options *options, char *error,
+                      size_t error_bytes)
+{
+    if (!is_readable("--cert", options->cert, error, error_bytes) ||
+        !is_readable("--key", options->key, error, error_bytes)) {
+        return false;
+    }
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(ssl, options->cert) != 1) {
+        unsigned long reason = ERR_peek_last_error();
+        return fail_file(error, error_bytes, "--cert", options->cert,
+                         ERR_GET_REASON(reason) == ERR_R_PEM_LIB
+                             ? "no certificate in PEM format in it"
+                             : ERR_reason_error_string(reason));
+    }
+    bool loaded = SSL_CTX_use_PrivateKey_file(ssl, options->key, SSL_FILETYPE_PEM) == 1;
+    unsigned long reason = ERR_peek_last_error();
+    bool other = ERR_GET_LIB(reason) == ERR_LIB_X509 &&
+                 (ERR_GET_REASON(reason) == X509_R_KEY_VALUES_MISMATCH ||
+                  ERR_GET_REASON(reason) == X509_R_KEY_TYPE_MISMATCH);
+    if (other || (loaded && SSL_CTX_check_private_key(ssl) != 1)) {
+        return fail_file(error, error_bytes, "--key", options->key,
+                         "not the key of the certificate");
+    }
+    return loaded || fail_file(error, error_bytes, "--key", options->key,
+                               "no private key in PEM format, without passphrase, in it");
+}
+
+struct tls_context *tls_context_create(const struct tls_options *options, char *error,
+                                       size_t error_bytes)
+{
+    struct tls_context *context = calloc(1, sizeof *context);
+    snprintf(error, error_bytes, "TLS cannot be set up");
+    if (context == NULL) {
+        return NULL;
+    }
+    context->ssl = SSL_CTX_new(TLS_server_method());
+    context->bio = tls_bio_method();
+    context->h2 = options->h2;
+    if (context->ssl != NULL && context->bio != NULL && set_up(context->ssl, options->allow_1_2) &&
+        load_pair(context->ssl, options, error, error_bytes)) {
+        ERR_clear_error();
+        return context;
+    }
+    ERR_clear_error();
+    tls_context_free(context);
+    return NULL;
+}
+
+void tls_context_free(struct tls_context *context)
+{
+    if (context != NULL) {
+        SSL_CTX_free(context->ssl);
+        BIO_meth_free(context->bio);
+        free(context);
+    }
+}
