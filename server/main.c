@@ -165,10 +165,10 @@ static bool load_tls(const struct options *options, struct tls_context **tls, ch
         .allow_1_2 = strcmp(options->tls_min, "1.2") == 0,
     };
     *tls = NULL;
-    if (options->tls_addr != NULL) {
+    if (options->cert != NULL) {
         *tls = tls_context_create(&tls_options, error, ERROR_BYTES);
     }
-    return *tls != NULL || options->tls_addr == NULL;
+    return *tls != NULL || options->cert == NULL;
 }
 
 static int serve(const struct options *options)

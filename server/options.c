@@ -241,7 +241,12 @@ static bool check_tls(const struct options *options)
                        "-pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout "
                        "key.pem -out cert.pem` makes a pair for trying");
     }
-    if (options->tls_addr == NULL && (options->cert != NULL || options->key != NULL)) {
+    if ((options->cert != NULL) != (options->key != NULL)) {
+        return mistake("--cert and --key go together");
+    }
+    /* The address may also be a socket that was passed, which then takes the place of --addr. */
+    bool passed = options->addr == NULL && getenv("LISTEN_FDS") != NULL;
+    if (options->tls_addr == NULL && options->cert != NULL && !passed) {
         return mistake("--cert and --key want --tls-addr IP:PORT");
     }
     if (strcmp(options->tls_min, "1.2") != 0 && strcmp(options->tls_min, "1.3") != 0) {

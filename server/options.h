@@ -16,8 +16,8 @@ enum options_mode { MODE_SERVE, MODE_PACK, MODE_DUMP_SDK, MODE_CHECK, MODE_HELP,
 struct options {
     enum options_mode mode;
     const char *site;     /* SITE.tar, SCRIPT.{c,o}, DIRECTORY, or the DIR of --pack */
-    const char *addr;     /* ip:port, [v6]:port */
-    const char *tls_addr; /* the same; NULL: no TLS, and neither cert nor key */
+    const char *addr;     /* ip:port, [v6]:port, fd:N; NULL: see server/listen.h */
+    const char *tls_addr; /* the same; NULL: no TLS, unless a socket for it is passed */
     const char *cert;
     const char *key;
     const char *tls_min; /* "1.2" or "1.3" */

@@ -7,11 +7,8 @@
  */
 #include "server/server.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,23 +20,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "server/listen.h"
 #include "server/log.h"
+#include "server/notify.h"
 #include "server/worker.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1 };
-enum { ADDRESS_BYTES = 64 };
-
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-/* Where all workers listen. */
-struct endpoint {
-    const char *text; /* as given; NULL: not used */
-    union address address;
-};
+enum { STATUS_BYTES = 2 * LISTEN_ADDRESS_BYTES + 64 };
 
 struct server {
     const struct options *options;
@@ -52,114 +39,6 @@ struct server {
     int done_fd;
     int signal_fd;
 };
-
-/* ---- addresses ---- */
-
-static socklen_t address_bytes(const union address *address)
-{
-    return address->any.sa_family == AF_INET6 ? sizeof(address->v6) : sizeof(address->v4);
-}
-
-static bool parse_port(const char *text, in_port_t *port)
-{
-    char *end;
-    if (*text < '0' || *text > '9') {
-        return false;
-    }
-    unsigned long value = strtoul(text, &end, 10);
-    *port = htons((uint16_t)value);
-    return *end == '\0' && value <= UINT16_MAX;
-}
-
-/* `ip:port` or `[v6]:port`, numeric. */
-static bool parse_address(const char *text, union address *address)
-{
-    char host[ADDRESS_BYTES];
-    bool bracket = *text == '[';
-    const char *start = text + bracket;
-    const char *end = bracket ? strchr(text, ']') : strrchr(text, ':');
-    memset(address, 0, sizeof(*address));
-    if (end == NULL || end[bracket] != ':' || (size_t)(end - start) >= sizeof(host)) {
-        return false;
-    }
-    memcpy(host, start, (size_t)(end - start));
-    host[end - start] = '\0';
-    if (bracket) {
-        address->v6.sin6_family = AF_INET6;
-        return inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1 &&
-               parse_port(end + 2, &address->v6.sin6_port);
-    }
-    address->v4.sin_family = AF_INET;
-    return inet_pton(AF_INET, host, &address->v4.sin_addr) == 1 &&
-           parse_port(end + 1, &address->v4.sin_port);
-}
-
-static void format_address(const union address *address, char out[ADDRESS_BYTES])
-{
-    char host[INET6_ADDRSTRLEN] = "";
-    if (address->any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &address->v6.sin6_addr, host, sizeof(host));
-        snprintf(out, ADDRESS_BYTES, "[%s]:%u", host, ntohs(address->v6.sin6_port));
-    } else {
-        inet_ntop(AF_INET, &address->v4.sin_addr, host, sizeof(host));
-        snprintf(out, ADDRESS_BYTES, "%s:%u", host, ntohs(address->v4.sin_port));
-    }
-}
-
-/* ---- listeners ---- */
-
-static int fail_listen(const struct endpoint *endpoint, int fd)
-{
-    int error = errno;
-    log_line("zeroserve: listen on %s: %s", endpoint->text, strerror(error));
-    if (fd >= 0) {
-        close(fd);
-    }
-    return -1;
-}
-
-static bool set_flag(int fd, int level, int name)
-{
-    int on = 1;
-    return setsockopt(fd, level, name, &on, sizeof(on)) == 0;
-}
-
-/* A socket bound to the address; -1: told. */
-static int bind_socket(struct endpoint *endpoint, bool shared)
-{
-    union address *address = &endpoint->address;
-    socklen_t bytes = address_bytes(address);
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || !set_flag(fd, SOL_SOCKET, SO_REUSEADDR) ||
-        (shared && !set_flag(fd, SOL_SOCKET, SO_REUSEPORT)) ||
-        (address->any.sa_family == AF_INET6 && !set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY)) ||
-        bind(fd, &address->any, bytes) != 0 || getsockname(fd, &address->any, &bytes) != 0) {
-        return fail_listen(endpoint, fd);
-    }
-    return fd;
-}
-
-/* Connections inherit TCP_NODELAY: answers are written whole, there is nothing to wait for. */
-static int open_listener(struct endpoint *endpoint)
-{
-    int fd = bind_socket(endpoint, true);
-    if (fd >= 0 &&
-        (!set_flag(fd, IPPROTO_TCP, TCP_NODELAY) || listen(fd, (int)LIM_LISTEN_BACKLOG) != 0)) {
-        return fail_listen(endpoint, fd);
-    }
-    return fd;
-}
-
-/* SO_REUSEPORT would let a second server of the same user join in silently. A socket without it
- * tells whether somebody listens already, and picks the port when none is given. */
-static bool claim_address(struct endpoint *endpoint)
-{
-    int fd = bind_socket(endpoint, false);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
-}
 
 /* ---- workers ---- */
 
@@ -183,7 +62,7 @@ static bool open_listeners(struct server *server, struct worker *worker)
     bool fine = true;
     for (unsigned i = 0; i < LISTENERS; i++) {
         bool used = fine && server->endpoints[i].text != NULL;
-        worker->listeners[i].fd = used ? open_listener(&server->endpoints[i]) : -1;
+        worker->listeners[i].fd = used ? listen_open(&server->endpoints[i]) : -1;
         fine = fine && (!used || worker->listeners[i].fd >= 0);
     }
     return fine;
@@ -303,42 +182,47 @@ static void stop_workers(struct server *server)
     }
 }
 
+/* To the log, and to the service manager in one line. */
 static void tell_listening(struct server *server)
 {
+    char status[STATUS_BYTES] = "listening on";
     for (unsigned i = 0; i < LISTENERS; i++) {
-        char text[ADDRESS_BYTES];
+        char text[LISTEN_ADDRESS_BYTES];
         if (server->endpoints[i].text != NULL) {
-            format_address(&server->endpoints[i].address, text);
-            log_line("listening on %s://%s (%u worker thread(s))",
-                     i == LISTENER_TLS ? "https" : "http", text, server->count);
+            const char *scheme = i == LISTENER_TLS ? "https" : "http";
+            size_t used = strlen(status);
+            listen_format(&server->endpoints[i].address, text);
+            log_line("listening on %s://%s (%u worker thread(s))", scheme, text, server->count);
+            snprintf(status + used, sizeof(status) - used, " %s://%s", scheme, text);
         }
     }
+    notify_ready(status);
 }
 
 /* ---- the server ---- */
 
-static bool prepare_endpoint(struct endpoint *endpoint, const char *flag)
+/* A certificate that nobody will see is a mistake, as is a socket for HTTPS without one. */
+static bool check_tls(const struct server *server)
 {
-    if (endpoint->text == NULL) {
-        return true;
-    }
-    if (strncmp(endpoint->text, "fd:", 3) == 0) {
-        log_line("zeroserve: %s %s: inherited sockets are not supported", flag, endpoint->text);
+    bool wanted = server->endpoints[LISTENER_TLS].text != NULL;
+    if (wanted != (server->options->cert != NULL)) {
+        log_line("zeroserve: %s", wanted ? "the socket named https wants --cert and --key"
+                                         : "--cert and --key want a socket named https, or "
+                                           "--tls-addr");
         return false;
     }
-    if (!parse_address(endpoint->text, &endpoint->address)) {
-        log_line("zeroserve: %s %s: want IP:PORT or [IPv6]:PORT", flag, endpoint->text);
-        return false;
-    }
-    return claim_address(endpoint);
+    return true;
 }
 
 static bool prepare(struct server *server)
 {
-    if (!prepare_endpoint(&server->endpoints[LISTENER_PLAIN], "--addr") ||
-        !prepare_endpoint(&server->endpoints[LISTENER_TLS], "--tls-addr")) {
+    struct endpoint *plain = &server->endpoints[LISTENER_PLAIN];
+    struct endpoint *tls = &server->endpoints[LISTENER_TLS];
+    if (!listen_choose(plain, tls) || !check_tls(server) || !listen_prepare(plain) ||
+        !listen_prepare(tls)) {
         return false;
     }
+    notify_open(); /* what went wrong is told; the server can do without */
     plan_descriptors(server);
     server->workers = calloc(server->count, sizeof(*server->workers));
     server->done_fd = eventfd(0, EFD_CLOEXEC);
@@ -352,6 +236,7 @@ static bool prepare(struct server *server)
 
 static void release(struct server *server)
 {
+    notify_close();
     for (unsigned i = 0; i < server->started; i++) {
         pthread_join(server->workers[i].thread, NULL);
         close(server->workers[i].wake_fd);
@@ -375,8 +260,8 @@ int server_run(const struct options *options, const struct snapshot *snapshot)
 {
     struct server server = {
         .options = options,
-        .endpoints[LISTENER_PLAIN].text = options->addr,
-        .endpoints[LISTENER_TLS].text = options->tls_addr,
+        .endpoints[LISTENER_PLAIN] = {"--addr", options->addr, .inherited = -1},
+        .endpoints[LISTENER_TLS] = {"--tls-addr", options->tls_addr, .inherited = -1},
         .count = worker_count(options),
         .done_fd = -1,
         .signal_fd = -1,
@@ -390,6 +275,7 @@ int server_run(const struct options *options, const struct snapshot *snapshot)
         tell_listening(&server);
         wait_for_stop(&server);
     }
+    notify_stopping();
     stop_workers(&server);
     fine = fine && !any_failed(&server);
     release(&server);

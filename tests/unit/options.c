@@ -30,7 +30,7 @@ Test(options, have_defaults)
     cr_assert(parse("site.tar"));
     cr_assert_eq(options.mode, MODE_SERVE);
     cr_assert_str_eq(options.site, "site.tar");
-    cr_assert_str_eq(options.addr, "0.0.0.0:8080");
+    cr_assert_null(options.addr);
     cr_assert_str_eq(options.index, "index.html");
     cr_assert(!options.try_html && !options.no_dir_redirect && !options.interpret);
     cr_assert(!options.disable_request_logging);
@@ -89,6 +89,10 @@ Test(options, of_tls_go_together)
     cr_assert_not(parse("--tls-addr [::1]:443 --cert a.pem site.tar"));
     cr_assert_not(parse("--tls-addr [::1]:443 --key b.pem site.tar"));
     cr_assert_not(parse("--cert a.pem site.tar"));
+    cr_assert_not(parse("--cert a.pem --key b.pem site.tar"));
+    setenv("LISTEN_FDS", "1", 1);
+    cr_assert(parse("--cert a.pem --key b.pem site.tar"));
+    cr_assert_not(parse("--cert a.pem --key b.pem --addr [::1]:80 site.tar"));
     cr_assert_not(parse("--tls-min 1 site.tar"));
 }
 
@@ -132,7 +136,7 @@ Test(options, every_mistake_has_its_line, .init = cr_redirect_stderr)
         {"--add x s", "unknown flag --add"},
         {"--", "no site given: want SITE.tar, DIRECTORY, SCRIPT.c or SCRIPT.o"},
         {"s --threads", "--threads wants a value: N"},
-        {"s --addr=", "--addr wants a value: IP:PORT"},
+        {"s --addr=", "--addr wants a value: ADDRESS"},
         {"--threads 1025 s", "--threads 1025: want a number from 0 to 1024"},
         {"--threads -1 s", "--threads -1: want a number from 0 to 1024"},
         {"--threads 1x s", "--threads 1x: want a number from 0 to 1024"},
