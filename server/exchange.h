@@ -64,7 +64,9 @@ struct exchange {
     uint8_t proto_major;
     uint8_t proto_minor;
     bool is_tls;
-    bool uri_changed; /* a script set a new target */
+    bool uri_changed;    /* a script set a new target */
+    bool body_limited;   /* a script set body_limit */
+    uint64_t body_limit; /* bytes of the request's body that may be read */
     struct sockaddr_storage peer;
 
     /* shared by the scripts of a chain */

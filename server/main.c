@@ -132,6 +132,9 @@ static bool load(const struct options *options, struct snapshot *snapshot, char 
         .budget_ms = options->budget_ms,
         .env = options->script_env,
         .env_count = options->script_env_count,
+        .trusted = options->trusted_proxies,
+        .trusted_count = options->trusted_proxy_count,
+        .json_bytes_max = options->json_bytes,
     };
     struct sources *sources = calloc(1, sizeof *sources);
     *snapshot = (struct snapshot){0};
@@ -143,6 +146,7 @@ static bool load(const struct options *options, struct snapshot *snapshot, char 
         snapshot->site = load_site(options->site, sources, error);
     }
     if (snapshot->site != NULL) {
+        script_options.site = snapshot->site;
         snapshot->scripts =
             script_set_load(sources->items, sources->count, &script_options, error, ERROR_BYTES);
     }

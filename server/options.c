@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/cidr.h"
 #include "server/limits.h"
 #include "server/log.h"
 
@@ -255,6 +256,18 @@ static bool check_tls(const struct options *options)
     return true;
 }
 
+static bool check_proxies(const struct options *options)
+{
+    struct cidr cidr;
+    for (unsigned i = 0; i < options->trusted_proxy_count; i++) {
+        if (!cidr_parse(span_of(options->trusted_proxies[i]), &cidr)) {
+            return mistake("--trusted-proxy %s: want an address, or one with /BITS",
+                           options->trusted_proxies[i]);
+        }
+    }
+    return true;
+}
+
 /* What no single flag can tell. */
 static bool check_together(const struct options *options)
 {
@@ -271,7 +284,7 @@ static bool check_together(const struct options *options)
     if (options->mode == MODE_DUMP_SDK && options->site != NULL) {
         return mistake("--dump-sdk takes no site");
     }
-    return check_tls(options);
+    return check_proxies(options) && check_tls(options);
 }
 
 bool options_parse(struct options *options, int argc, char **argv)

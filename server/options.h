@@ -40,6 +40,9 @@ struct options {
     unsigned cache_rule_count;
     const char *script_env[OPTIONS_LIST_MAX];
     unsigned script_env_count;
+    const char *trusted_proxies[OPTIONS_LIST_MAX]; /* each fit for cidr_parse */
+    unsigned trusted_proxy_count;
+    uint32_t json_bytes;
 };
 
 /* False: the message for the user went to standard error; exit 2. Strings point into argv. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Script sets: objects loaded, checked and compiled. The runs are in script_chain.c. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,23 @@ static const char *load(struct script *script, const struct script_source *sourc
     return NULL;
 }
 
+static bool load_shared(struct helper_shared *shared, const struct script_options *options)
+{
+    shared->site = options->site;
+    shared->json_bytes_max = options->json_bytes_max > 0 ? options->json_bytes_max : LIM_JSON_BYTES;
+    shared->trusted = calloc(options->trusted_count + 1, sizeof *shared->trusted);
+    if (shared->trusted == NULL) {
+        return false;
+    }
+    for (unsigned i = 0; i < options->trusted_count; i++) {
+        bool valid = cidr_parse(span_of(options->trusted[i]), &shared->trusted[i]);
+
+        assert(valid);
+        shared->trusted_count += valid;
+    }
+    return script_env_load(&shared->env, options->env, options->env_count);
+}
+
 struct script_set *script_set_load(const struct script_source *sources, unsigned count,
                                    const struct script_options *options, char *error,
                                    size_t error_bytes)
@@ -117,7 +135,7 @@ struct script_set *script_set_load(const struct script_source *sources, unsigned
         snprintf(error, error_bytes, "out of memory");
         return NULL;
     }
-    if (!script_env_load(&set->env, options->env, options->env_count)) {
+    if (!load_shared(&set->shared, options)) {
         snprintf(error, error_bytes, "out of memory");
         script_set_free(set);
         return NULL;
@@ -154,7 +172,8 @@ void script_set_free(struct script_set *set)
         free(script->entries);
         free(script->name);
     }
-    script_env_free(&set->env);
+    script_env_free(&set->shared.env);
+    free(set->shared.trusted);
     free(set);
 }
 

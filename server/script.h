@@ -26,6 +26,10 @@ struct script_options {
     uint32_t budget_ms;
     const char *const *env; /* names of variables that scripts may read, as they are at the load */
     unsigned env_count;
+    const struct site *site;    /* whose files scripts may read, or NULL; outlives the set */
+    const char *const *trusted; /* addresses and networks of proxies, each fit for cidr_parse */
+    unsigned trusted_count;
+    size_t json_bytes_max; /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
 };
 
 struct script_set;

@@ -211,7 +211,8 @@ enum script_verdict script_chain_start(struct script_host *host, const struct sc
         fail_closed(ex);
         return SCRIPT_RESPONDED;
     }
-    *chain = (struct script_chain){.host = host, .set = set, .state = {.ex = ex, .env = &set->env}};
+    *chain = (struct script_chain){
+        .host = host, .set = set, .state = {.ex = ex, .shared = &set->shared}};
     return run_chain(chain);
 }
 

@@ -3,7 +3,7 @@
 #ifndef SERVER_SCRIPT_SET_H
 #define SERVER_SCRIPT_SET_H
 
-#include "server/helpers/env.h"
+#include "server/helpers/shared.h"
 #include "server/limits.h"
 #include "server/script.h"
 #include "vm/vm.h"
@@ -18,7 +18,7 @@ struct script {
 };
 
 struct script_set {
-    struct script_env env;
+    struct helper_shared shared;
     unsigned count;
     struct script items[];
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/helpers/helpers.h"
+#include "server/helpers/shared.h"
 
 bool script_env_load(struct script_env *env, const char *const *names, unsigned count)
 {
@@ -40,10 +41,10 @@ void script_env_free(struct script_env *env)
 
 uint64_t host_zs_env_get(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const struct script_env *env = helper_state(context)->env;
+    const struct script_env *env = &helper_state(context)->shared->env;
     struct span name = helper_name(context, &arg[0]);
 
-    for (unsigned i = 0; env != NULL && i < env->count; i++) {
+    for (unsigned i = 0; i < env->count; i++) {
         struct span line = span_of(env->lines[i]);
 
         if (line.len > name.len && line.base[name.len] == '=' &&

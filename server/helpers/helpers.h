@@ -12,16 +12,16 @@
 #include "server/limits.h"
 #include "vm/vm.h"
 
-struct helper_json; /* server/helpers/json.h */
-struct script_env;  /* server/helpers/env.h */
+struct helper_json;   /* server/helpers/json.h */
+struct helper_shared; /* server/helpers/shared.h */
 
 /* What helpers know of the invocation: the `host` pointer of its run. */
 struct helper_state {
     struct exchange *ex;
-    const char *script;           /* name, for the log */
-    const struct script_env *env; /* or NULL */
-    bool bad_target;              /* the last URI a script set is malformed */
-    uint8_t *body; /* in the pool, of body_capacity bytes: what zs_respond copied last */
+    const char *script; /* name, for the log */
+    const struct helper_shared *shared;
+    bool bad_target; /* the last URI a script set is malformed */
+    uint8_t *body;   /* in the pool, of body_capacity bytes: what zs_respond copied last */
     size_t body_capacity;
     struct helper_json *json; /* in the pool, or NULL: no JSON yet */
     size_t log_used;

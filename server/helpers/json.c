@@ -10,8 +10,7 @@
 
 /* ---- handles ---- */
 
-/* Opened only after the handle was found: a fault must not leave the account open. */
-static struct json_handle *find(struct vm_context *context, uint64_t id)
+struct json_handle *json_find(struct vm_context *context, uint64_t id)
 {
     struct helper_json *json = helper_state(context)->json;
 
@@ -23,7 +22,7 @@ static struct json_handle *find(struct vm_context *context, uint64_t id)
     vm_helper_fault(context, "no such JSON handle");
 }
 
-static struct json_handle *free_handle(struct vm_context *context)
+struct json_handle *json_free_handle(struct vm_context *context)
 {
     struct helper_json *json = helper_state(context)->json;
 
@@ -50,8 +49,7 @@ static void drop(struct json_handle *handle)
     *handle = (struct json_handle){0};
 }
 
-/* A handle on the root of a document of its own; takes `root`, which is NULL when malformed. */
-static uint64_t new_document(struct vm_context *context, struct json_handle *handle, json_t *root)
+uint64_t json_new_document(struct vm_context *context, struct json_handle *handle, json_t *root)
 {
     struct helper_json *json = helper_state(context)->json;
     struct json_document *document = root == NULL ? NULL : json_allocate(sizeof *document);
@@ -76,7 +74,7 @@ static uint64_t new_view(struct vm_context *context, const struct json_handle *o
     if (place.node == NULL) {
         return ABSENT;
     }
-    handle = free_handle(context);
+    handle = json_free_handle(context);
     (void)json_open(context);
     if (key.base != NULL) {
         place.key = json_allocate(key.len + 1);
@@ -150,48 +148,48 @@ static uint64_t replace(struct vm_context *context, struct json_handle *at, json
 
 uint64_t host_zs_json_parse(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *handle = free_handle(context);
+    struct json_handle *handle = json_free_handle(context);
 
     (void)json_open(context);
-    return new_document(context, handle, json_read(&arg[0]));
+    return json_new_document(context, handle, json_read(&arg[0]));
 }
 
 uint64_t host_zs_json_new_object(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *handle = free_handle(context);
+    struct json_handle *handle = json_free_handle(context);
 
     (void)arg;
     (void)json_open(context);
-    return new_document(context, handle, json_object());
+    return json_new_document(context, handle, json_object());
 }
 
 uint64_t host_zs_json_new_array(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *handle = free_handle(context);
+    struct json_handle *handle = json_free_handle(context);
 
     (void)arg;
     (void)json_open(context);
-    return new_document(context, handle, json_array());
+    return json_new_document(context, handle, json_array());
 }
 
 uint64_t host_zs_json_clone(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const struct json_handle *from = find(context, arg[0].value);
-    struct json_handle *handle = free_handle(context);
+    const struct json_handle *from = json_find(context, arg[0].value);
+    struct json_handle *handle = json_free_handle(context);
 
     (void)json_open(context);
-    return new_document(context, handle, json_deep_copy(from->node));
+    return json_new_document(context, handle, json_deep_copy(from->node));
 }
 
 uint64_t host_zs_object_free(struct vm_context *context, const struct vm_arg arg[5])
 {
-    drop(find(context, arg[0].value));
+    drop(json_find(context, arg[0].value));
     return 0;
 }
 
 uint64_t host_zs_json_reset(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *handle = find(context, arg[0].value);
+    struct json_handle *handle = json_find(context, arg[0].value);
     struct json_handle root = {
         .id = handle->id,
         .document = handle->document,
@@ -208,7 +206,7 @@ uint64_t host_zs_json_reset(struct vm_context *context, const struct vm_arg arg[
 
 uint64_t host_zs_json_get(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const struct json_handle *of = find(context, arg[0].value);
+    const struct json_handle *of = json_find(context, arg[0].value);
     struct span key = helper_name(context, &arg[1]);
 
     if (key.base == NULL) {
@@ -221,7 +219,7 @@ uint64_t host_zs_json_get(struct vm_context *context, const struct vm_arg arg[5]
 
 uint64_t host_zs_json_array_get(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const struct json_handle *of = find(context, arg[0].value);
+    const struct json_handle *of = json_find(context, arg[0].value);
     size_t index = arg[1].value;
 
     return new_view(context, of,
@@ -233,7 +231,7 @@ uint64_t host_zs_json_array_get(struct vm_context *context, const struct vm_arg 
 
 uint64_t host_zs_json_read_string(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const json_t *node = find(context, arg[0].value)->node;
+    const json_t *node = json_find(context, arg[0].value)->node;
 
     if (!json_is_string(node)) {
         (void)helper_text_out(&arg[1], SPAN(""));
@@ -245,7 +243,7 @@ uint64_t host_zs_json_read_string(struct vm_context *context, const struct vm_ar
 
 uint64_t host_zs_json_read_i64(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const json_t *node = find(context, arg[0].value)->node;
+    const json_t *node = json_find(context, arg[0].value)->node;
     int64_t value;
 
     if (arg[1].length != sizeof value) {
@@ -261,7 +259,7 @@ uint64_t host_zs_json_read_i64(struct vm_context *context, const struct vm_arg a
 
 uint64_t host_zs_json_read_bool(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const json_t *node = find(context, arg[0].value)->node;
+    const json_t *node = json_find(context, arg[0].value)->node;
 
     if (arg[1].length != 1) {
         vm_helper_fault(context, "a bool has 1 byte");
@@ -275,7 +273,7 @@ uint64_t host_zs_json_read_bool(struct vm_context *context, const struct vm_arg 
 
 uint64_t host_zs_json_len(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const json_t *node = find(context, arg[0].value)->node;
+    const json_t *node = json_find(context, arg[0].value)->node;
 
     switch (json_typeof(node)) {
     case JSON_ARRAY: return json_array_size(node);
@@ -288,7 +286,7 @@ uint64_t host_zs_json_len(struct vm_context *context, const struct vm_arg arg[5]
 /* ZS_JSON_* of sdk/zeroserve.h. */
 uint64_t host_zs_json_type(struct vm_context *context, const struct vm_arg arg[5])
 {
-    switch (json_typeof(find(context, arg[0].value)->node)) {
+    switch (json_typeof(json_find(context, arg[0].value)->node)) {
     case JSON_NULL: return 0;
     case JSON_TRUE:
     case JSON_FALSE: return 1;
@@ -330,7 +328,7 @@ static unsigned depth_of(const json_t *node)
 /* A copy of a value to put into `into`; the account is open after it. */
 static json_t *copy_for(struct vm_context *context, const struct json_handle *into, uint64_t value)
 {
-    const struct json_handle *from = find(context, value);
+    const struct json_handle *from = json_find(context, value);
 
     if (into->depth + 1 + depth_of(from->node) > LIM_JSON_DEPTH) {
         vm_helper_fault(context, "JSON is nested too deeply");
@@ -341,11 +339,11 @@ static json_t *copy_for(struct vm_context *context, const struct json_handle *in
 
 uint64_t host_zs_json_set(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *into = find(context, arg[0].value);
+    struct json_handle *into = json_find(context, arg[0].value);
     struct span key = helper_name(context, &arg[1]);
     json_t *copy;
 
-    (void)find(context, arg[3].value);
+    (void)json_find(context, arg[3].value);
     if (!json_is_object(into->node)) {
         return ABSENT;
     }
@@ -359,7 +357,7 @@ uint64_t host_zs_json_set(struct vm_context *context, const struct vm_arg arg[5]
 
 uint64_t host_zs_json_remove(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *from = find(context, arg[0].value);
+    struct json_handle *from = json_find(context, arg[0].value);
     struct span key = helper_name(context, &arg[1]);
 
     return (uint64_t)(int64_t)json_object_deln(from->node, key.len == 0 ? "" : key.base, key.len);
@@ -367,10 +365,10 @@ uint64_t host_zs_json_remove(struct vm_context *context, const struct vm_arg arg
 
 uint64_t host_zs_json_array_push(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *into = find(context, arg[0].value);
+    struct json_handle *into = json_find(context, arg[0].value);
     json_t *copy;
 
-    (void)find(context, arg[1].value);
+    (void)json_find(context, arg[1].value);
     if (!json_is_array(into->node)) {
         return ABSENT;
     }
@@ -384,10 +382,10 @@ uint64_t host_zs_json_array_push(struct vm_context *context, const struct vm_arg
 
 uint64_t host_zs_json_array_set(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *into = find(context, arg[0].value);
+    struct json_handle *into = json_find(context, arg[0].value);
     json_t *copy;
 
-    (void)find(context, arg[2].value);
+    (void)json_find(context, arg[2].value);
     if (arg[1].value >= json_array_size(into->node)) {
         return ABSENT;
     }
@@ -403,7 +401,7 @@ uint64_t host_zs_json_array_set(struct vm_context *context, const struct vm_arg 
 
 uint64_t host_zs_json_set_string(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *at = find(context, arg[0].value);
+    struct json_handle *at = json_find(context, arg[0].value);
     struct span text = helper_text(context, &arg[1]);
 
     (void)json_open(context);
@@ -412,7 +410,7 @@ uint64_t host_zs_json_set_string(struct vm_context *context, const struct vm_arg
 
 uint64_t host_zs_json_set_i64(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *at = find(context, arg[0].value);
+    struct json_handle *at = json_find(context, arg[0].value);
 
     (void)json_open(context);
     return replace(context, at, json_integer((json_int_t)arg[1].value));
@@ -420,7 +418,7 @@ uint64_t host_zs_json_set_i64(struct vm_context *context, const struct vm_arg ar
 
 uint64_t host_zs_json_set_bool(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *at = find(context, arg[0].value);
+    struct json_handle *at = json_find(context, arg[0].value);
 
     (void)json_open(context);
     return replace(context, at, json_boolean(arg[1].value != 0));
@@ -428,7 +426,7 @@ uint64_t host_zs_json_set_bool(struct vm_context *context, const struct vm_arg a
 
 uint64_t host_zs_json_set_null(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct json_handle *at = find(context, arg[0].value);
+    struct json_handle *at = json_find(context, arg[0].value);
 
     (void)json_open(context);
     return replace(context, at, json_null());
@@ -438,7 +436,7 @@ uint64_t host_zs_json_set_null(struct vm_context *context, const struct vm_arg a
 
 uint64_t host_zs_json_respond(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const json_t *node = find(context, arg[1].value)->node;
+    const json_t *node = json_find(context, arg[1].value)->node;
     struct exchange *ex = helper_exchange(context);
     size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
     size_t bytes;

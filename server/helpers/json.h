@@ -13,6 +13,7 @@ struct json_block;
 struct json_account {
     struct json_block *blocks;
     size_t used_bytes;
+    size_t bytes_max;
     bool refused; /* an allocation failed since json_open */
 };
 
@@ -50,5 +51,14 @@ void json_release(void *memory);
 
 /* Opened: parses, bounded in depth. NULL: malformed, or refused. */
 json_t *json_read(const struct vm_arg *text);
+
+/* The handle with this number; faults when there is none. Call it before json_open: a fault must
+ * not leave the account open. */
+struct json_handle *json_find(struct vm_context *context, uint64_t id);
+/* A place for a new handle, still free; faults when all are taken. */
+struct json_handle *json_free_handle(struct vm_context *context);
+/* Opened; closes. Makes it a handle on the root of a document of its own, and returns its number.
+ * Takes `root`; NULL: malformed (gives -1), or refused (faults). */
+uint64_t json_new_document(struct vm_context *context, struct json_handle *handle, json_t *root);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "server/helpers/json.h"
+#include "server/helpers/shared.h"
 
 struct json_block {
     struct json_block *next;
@@ -25,8 +26,8 @@ void *json_allocate(size_t bytes)
     if (account == NULL) {
         return NULL;
     }
-    if (bytes <= LIM_JSON_BYTES - sizeof *block &&
-        bytes + sizeof *block <= LIM_JSON_BYTES - account->used_bytes) {
+    if (bytes <= SIZE_MAX - sizeof *block &&
+        bytes + sizeof *block <= account->bytes_max - account->used_bytes) {
         block = malloc(sizeof *block + bytes);
     }
     if (block == NULL) {
@@ -78,6 +79,7 @@ struct helper_json *json_open(struct vm_context *context)
         *state->json = (struct helper_json){0};
     }
     state->json->account.refused = false;
+    state->json->account.bytes_max = state->shared->json_bytes_max;
     open_account = &state->json->account;
     return state->json;
 }
@@ -131,7 +133,7 @@ json_t *json_read(const struct vm_arg *text)
 {
     json_error_t error;
 
-    if (text->length > LIM_JSON_BYTES) {
+    if (text->length > open_account->bytes_max) {
         open_account->refused = true;
         return NULL;
     }

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Helpers that read the request. They see it as the scripts before have left it. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-
 #include "server/helpers/helpers.h"
 
 uint64_t host_zs_req_method(struct vm_context *context, const struct vm_arg arg[5])
@@ -68,62 +64,36 @@ uint64_t host_zs_req_is_tls(struct vm_context *context, const struct vm_arg arg[
     return helper_exchange(context)->is_tls;
 }
 
-/* ---- addresses ---- */
-
-#define ADDRESS_BYTES (INET6_ADDRSTRLEN + sizeof "[]:65535")
-
-/* Text of the peer's address; empty for what is neither IPv4 nor IPv6. IPv4 that came through an
- * IPv6 socket is written as IPv4, so that rules see one form. */
-static struct span peer_text(const struct sockaddr_storage *peer, bool with_port,
-                             char text[ADDRESS_BYTES])
-{
-    const struct sockaddr_in *v4 = (const void *)peer;
-    const struct sockaddr_in6 *v6 = (const void *)peer;
-    char ip[INET6_ADDRSTRLEN] = "";
-    bool is_v6 = peer->ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
-    unsigned port;
-    int length;
-
-    if (peer->ss_family == AF_INET) {
-        inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof ip);
-        port = ntohs(v4->sin_port);
-    } else if (peer->ss_family == AF_INET6) {
-        const void *address = is_v6 ? v6->sin6_addr.s6_addr : v6->sin6_addr.s6_addr + 12;
-
-        inet_ntop(is_v6 ? AF_INET6 : AF_INET, address, ip, sizeof ip);
-        port = ntohs(v6->sin6_port);
-    } else {
-        return SPAN("");
-    }
-    if (with_port) {
-        length = snprintf(text, ADDRESS_BYTES, is_v6 ? "[%s]:%u" : "%s:%u", ip, port);
-    } else {
-        length = snprintf(text, ADDRESS_BYTES, "%s", ip);
-    }
-    return (struct span){text, (size_t)length};
-}
-
-uint64_t host_zs_req_peer(struct vm_context *context, const struct vm_arg arg[5])
-{
-    char text[ADDRESS_BYTES];
-
-    return helper_text_out(&arg[0], peer_text(&helper_exchange(context)->peer, true, text));
-}
-
-uint64_t host_zs_req_peer_ip(struct vm_context *context, const struct vm_arg arg[5])
-{
-    char text[ADDRESS_BYTES];
-
-    return helper_text_out(&arg[0], peer_text(&helper_exchange(context)->peer, false, text));
-}
-
-/* No proxy is trusted, so the client is the peer. */
-uint64_t host_zs_req_client_ip(struct vm_context *context, const struct vm_arg arg[5])
-{
-    return host_zs_req_peer_ip(context, arg);
-}
-
 /* ---- fields and parameters ---- */
+
+/* Digits only; what is too large for 64 bits is the largest. */
+static bool parse_length(struct span text, uint64_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned char)text.base[i] - '0';
+
+        if (digit > 9) {
+            return false;
+        }
+        *out = *out > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *out * 10 + digit;
+    }
+    return text.len > 0;
+}
+
+/* The lowest limit holds, whichever script set it. */
+uint64_t host_zs_req_body_limit(struct vm_context *context, const struct vm_arg arg[5])
+{
+    struct exchange *ex = helper_exchange(context);
+    const struct field *field = field_find(&ex->request_fields, SPAN("content-length"));
+    uint64_t length;
+
+    if (!ex->body_limited || arg[0].value < ex->body_limit) {
+        ex->body_limited = true;
+        ex->body_limit = arg[0].value;
+    }
+    return field != NULL && parse_length(field->value, &length) && length > arg[0].value;
+}
 
 uint64_t host_zs_req_header(struct vm_context *context, const struct vm_arg arg[5])
 {

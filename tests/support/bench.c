@@ -30,21 +30,39 @@ static const char prologue[] =
     "}\n"
     "#line 1\n";
 
-void bench_begin(struct bench *b, const char *text, bool interpret)
+static const struct bench_how plain;
+
+static void begin(struct bench *b, const char *text, bool interpret, const struct bench_how *how)
 {
     static const char *const name = "unit";
-    struct script_options options = {.interpret = interpret};
+    struct script_options options = how->options;
     size_t bytes = sizeof prologue + strlen(text);
     char *whole = malloc(bytes);
     const char *texts[1] = {whole};
     char error[256];
 
+    options.interpret = interpret;
     snprintf(whole, bytes, "%s%s", prologue, text);
-    b->set = guest_set(&name, texts, 1, interpret);
+    b->set = guest_set_with(&name, texts, 1, &options);
     free(whole);
     b->host = script_host_create(&options, error, sizeof error);
     cr_assert_not_null(b->host, "%s", error);
     exchange_init(&b->ex);
+}
+
+void bench_begin(struct bench *b, const char *text, bool interpret)
+{
+    begin(b, text, interpret, &plain);
+}
+
+static void request(struct bench *b, const char *target, const char *number,
+                    const struct bench_how *how)
+{
+    exchange_reset(&b->ex);
+    guest_request(&b->ex, target, number);
+    if (how->prepare != NULL) {
+        how->prepare(&b->ex);
+    }
 }
 
 void bench_end(struct bench *b)
@@ -62,11 +80,16 @@ bool bench_body_is(const struct exchange *ex, const char *text)
 
 void bench_expect_ok(const char *text, const char *target)
 {
+    bench_expect_ok_how(text, target, &plain);
+}
+
+void bench_expect_ok_how(const char *text, const char *target, const struct bench_how *how)
+{
     for (int interpret = 0; interpret < 2; interpret++) {
         struct bench b;
 
-        bench_begin(&b, text, interpret);
-        guest_request(&b.ex, target, NULL);
+        begin(&b, text, interpret, how);
+        request(&b, target, NULL, how);
         field_add(&b.ex, &b.ex.request_fields, SPAN("Accept"), SPAN("first"));
         field_add(&b.ex, &b.ex.request_fields, SPAN("accept"), SPAN("second"));
         cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
@@ -79,17 +102,22 @@ void bench_expect_ok(const char *text, const char *target)
 
 void bench_expect_faults(const char *text, const char *const *reasons, unsigned count)
 {
+    bench_expect_faults_how(text, reasons, count, &plain);
+}
+
+void bench_expect_faults_how(const char *text, const char *const *reasons, unsigned count,
+                             const struct bench_how *how)
+{
     for (int interpret = 0; interpret < 2; interpret++) {
         struct bench b;
 
-        bench_begin(&b, text, interpret);
+        begin(&b, text, interpret, how);
         for (unsigned i = 0; i < count; i++) {
             char number[12];
             const char *log;
 
             snprintf(number, sizeof number, "%u", i + 1);
-            exchange_reset(&b.ex);
-            guest_request(&b.ex, "/", number);
+            request(&b, "/", number, how);
             guest_log_begin();
             cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
             log = guest_log_end();

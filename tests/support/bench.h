@@ -16,6 +16,12 @@ struct bench {
     struct exchange ex;
 };
 
+/* How a bench is set up, beside its script. */
+struct bench_how {
+    struct script_options options;        /* but for `interpret` */
+    void (*prepare)(struct exchange *ex); /* changes the request; or NULL */
+};
+
 void bench_begin(struct bench *b, const char *text, bool interpret);
 void bench_end(struct bench *b);
 bool bench_body_is(const struct exchange *ex, const char *text);
@@ -23,8 +29,13 @@ bool bench_body_is(const struct exchange *ex, const char *text);
 /* Runs `text` on both engines for GET `target`; it must answer 200 "ok". */
 void bench_expect_ok(const char *text, const char *target);
 
+/* The same, set up as told. */
+void bench_expect_ok_how(const char *text, const char *target, const struct bench_how *how);
+
 /* Runs `text` with x-case 1, 2, ... for each of reasons[]; each must be killed and the log say so.
  */
 void bench_expect_faults(const char *text, const char *const *reasons, unsigned count);
+void bench_expect_faults_how(const char *text, const char *const *reasons, unsigned count,
+                             const struct bench_how *how);
 
 #endif

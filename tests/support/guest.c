@@ -75,6 +75,13 @@ struct script_set *guest_set(const char *const *names, const char *const *texts,
                              bool interpret)
 {
     struct script_options options = {.interpret = interpret};
+
+    return guest_set_with(names, texts, count, &options);
+}
+
+struct script_set *guest_set_with(const char *const *names, const char *const *texts,
+                                  unsigned count, const struct script_options *options)
+{
     struct script_source *sources = calloc(count, sizeof *sources);
     uint8_t **objects = calloc(count, sizeof *objects);
     struct script_set *set;
@@ -86,7 +93,7 @@ struct script_set *guest_set(const char *const *names, const char *const *texts,
         sources[i].name = names[i];
         sources[i].origin = "test";
     }
-    set = script_set_load(sources, count, &options, error, sizeof error);
+    set = script_set_load(sources, count, options, error, sizeof error);
     cr_assert_not_null(set, "%s", error);
     for (unsigned i = 0; i < count; i++) {
         free(objects[i]);

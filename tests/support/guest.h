@@ -15,6 +15,10 @@ uint8_t *guest_compile(const char *text, size_t *bytes);
 struct script_set *guest_set(const char *const *names, const char *const *texts, unsigned count,
                              bool interpret);
 
+/* The same with all options. */
+struct script_set *guest_set_with(const char *const *names, const char *const *texts,
+                                  unsigned count, const struct script_options *options);
+
 /* GET `target` from 192.0.2.7:4711 with Host: example.test and x-case: `x_case` (NULL: none). */
 void guest_request(struct exchange *ex, const char *target, const char *x_case);
 

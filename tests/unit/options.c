@@ -150,6 +150,8 @@ Test(options, every_mistake_has_its_line, .init = cr_redirect_stderr)
         {"--plugin a, s", "--plugin: an empty name"},
         {"--index a/b s", "--index a/b: want a file name without '/'"},
         {"a b", "two sites, 'a' and 'b'; one is served"},
+        {"--trusted-proxy 10.0.0.0/8,x s",
+         "--trusted-proxy x: want an address, or one with /BITS"},
         {"--pack a b", "two sites, 'a' and 'b'; one is served"},
         {"--pack a --check", "--check does not go with another mode"},
         {"--check", "no site given: want SITE.tar, DIRECTORY, SCRIPT.c or SCRIPT.o"},

@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Every piece of C in docs/SCRIPTING.md compiles, and names only helpers that the server has. A piece without an entry
+# is the inside of one, and may use what it does not show: text, name, key, message, config.
+# usage: scripting.sh BUILD_FOLDER
+set -u
+build=${1:?usage: scripting.sh BUILD_FOLDER}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+
+awk -v out="$work" '/^```c$/ { n++; next } /^```$/ { inside = 0; next }
+    { if (n > last) { last = n; inside = 1; file = sprintf("%s/%02d-line-%d.txt", out, n, NR) } }
+    inside { print > file }' "$root/docs/SCRIPTING.md"
+
+for piece in "$work"/*.txt; do
+    name=$(basename "$piece" .txt)
+    if grep -q 'ZS_[A-Z]*ENTRY' "$piece"; then
+        { grep -q '#include' "$piece" || echo '#include <zeroserve.h>'; cat "$piece"; } >"$work/$name.c"
+    else
+        {
+            echo '#include <zeroserve.h>'
+            echo 'ZS_ENTRY zs_u64 entry(void)'
+            echo '{'
+            echo '    ZS_MAYBE_UNUSED char text[256] = "", name[64] = "", *key = name, *message = text;'
+            echo '{'
+            cat "$piece"
+            echo '}'
+            echo '    return 0;'
+            echo '}'
+        } >"$work/$name.c"
+    fi
+    if clang -target bpf -mcpu=v3 -O2 -g -fno-builtin -Wall -Wextra -Werror -I "$root/sdk" -c -o "$work/$name.o" \
+        "$work/$name.c" >"$work/said" 2>&1 && "$build/zs-vm" check "$work/$name.o" >>"$work/said" 2>&1; then
+        echo "ok   $name"
+        passed=$((passed + 1))
+    else
+        echo "FAIL $name"
+        sed 's/^/     /' "$work/said"
+        failed=$((failed + 1))
+    fi
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
