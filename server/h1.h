@@ -51,7 +51,7 @@ void h1_parser_init(struct h1_parser *parser);
 enum h1_result h1_parse_head(struct h1_parser *parser, const char *buf, size_t len,
                              struct h1_head *head, size_t *consumed);
 
-/* Decodes a request body. */
+/* Decodes a body. */
 struct h1_body {
     enum h1_framing framing;
     uint64_t left;        /* bytes of the body or of the chunk still to come */
@@ -62,6 +62,8 @@ struct h1_body {
 };
 
 void h1_body_init(struct h1_body *body, const struct h1_head *head);
+/* The same without a request's head; `length` counts for H1_BODY_LENGTH. */
+void h1_body_start(struct h1_body *body, enum h1_framing framing, uint64_t length);
 /* Consumes framing at the start of buf[0..len) and finds the next run of content: sets *consumed to
  * the bytes taken (framing and content together) and *content to the piece of content among them
  * (maybe empty). H1_MORE: call again for what follows. H1_DONE: the body ends after *consumed

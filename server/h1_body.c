@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Framing of request bodies: a length (RFC 9112 6.2) or chunks (7.1). Chunked is a machine that
+/* Framing of bodies: a length (RFC 9112 6.2) or chunks (7.1). Chunked is a machine that
  * takes one byte at a time, so a body may be cut anywhere; only content is taken in runs. Chunk
  * extensions and trailers are checked, counted and dropped.
  */
@@ -28,16 +28,21 @@ enum state {
 
 enum { SIZE_DIGITS_MAX = 16 };
 
-void h1_body_init(struct h1_body *body, const struct h1_head *head)
+void h1_body_start(struct h1_body *body, enum h1_framing framing, uint64_t length)
 {
     *body = (struct h1_body){
-        .framing = head->framing,
-        .left = head->framing == H1_BODY_LENGTH ? head->content_length : 0,
-        .state = head->framing == H1_BODY_CHUNKED ? SIZE_FIRST : CONTENT,
+        .framing = framing,
+        .left = framing == H1_BODY_LENGTH ? length : 0,
+        .state = framing == H1_BODY_CHUNKED ? SIZE_FIRST : CONTENT,
     };
-    if (head->framing != H1_BODY_CHUNKED && body->left == 0) {
+    if (framing != H1_BODY_CHUNKED && body->left == 0) {
         body->state = DONE;
     }
+}
+
+void h1_body_init(struct h1_body *body, const struct h1_head *head)
+{
+    h1_body_start(body, head->framing, head->content_length);
 }
 
 static enum state fail(struct h1_body *body, unsigned status)

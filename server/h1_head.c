@@ -106,24 +106,32 @@ struct seen {
     bool close, keep_alive;
 };
 
+bool h1_list_next(struct span *list, struct span *element)
+{
+    if (list->len == 0) {
+        return false;
+    }
+    const char *end = list->base + list->len;
+    const char *comma = memchr(list->base, ',', list->len);
+    const char *first = list->base;
+    const char *last = comma != NULL ? comma : end;
+    *list = comma != NULL ? (struct span){comma + 1, (size_t)(end - comma) - 1} : SPAN("");
+    while (first < last && (*first == ' ' || *first == '\t')) {
+        first++;
+    }
+    while (last > first && (last[-1] == ' ' || last[-1] == '\t')) {
+        last--;
+    }
+    *element = (struct span){first, (size_t)(last - first)};
+    return true;
+}
+
 static void note_connection(struct seen *seen, struct span list)
 {
-    const char *at = list.base;
-    const char *end = list.base + list.len;
-    while (at < end) {
-        const char *comma = memchr(at, ',', (size_t)(end - at));
-        const char *stop = comma != NULL ? comma : end;
-        const char *last = stop;
-        while (at < last && (*at == ' ' || *at == '\t')) {
-            at++;
-        }
-        while (last > at && (last[-1] == ' ' || last[-1] == '\t')) {
-            last--;
-        }
-        struct span option = {at, (size_t)(last - at)};
+    struct span option;
+    while (h1_list_next(&list, &option)) {
         seen->close |= span_equal_nocase(option, SPAN("close"));
         seen->keep_alive |= span_equal_nocase(option, SPAN("keep-alive"));
-        at = comma != NULL ? comma + 1 : end;
     }
 }
 
@@ -212,24 +220,28 @@ static bool finish_coding(struct h1_parser *parser, struct h1_head *head, const 
     return h1_refuse(parser, 400, "Transfer-Encoding does not end in chunked");
 }
 
+bool h1_parse_length(struct span text, uint64_t *length)
+{
+    *length = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)(text.base[i] - '0');
+        if (digit > 9 || *length > ((uint64_t)INT64_MAX - digit) / 10) {
+            return false;
+        }
+        *length = *length * 10 + digit;
+    }
+    return text.len > 0;
+}
+
 static bool finish_length(struct h1_parser *parser, struct h1_head *head, const struct seen *seen)
 {
     if (seen->lengths > 1) {
         return h1_refuse(parser, 400, "more than one Content-Length");
     }
-    uint64_t length = 0;
-    for (size_t i = 0; i < seen->length.len; i++) {
-        unsigned digit = (unsigned)(seen->length.base[i] - '0');
-        if (digit > 9 || length > ((uint64_t)INT64_MAX - digit) / 10) {
-            return h1_refuse(parser, 400, "malformed Content-Length");
-        }
-        length = length * 10 + digit;
-    }
-    if (seen->length.len == 0) {
+    if (!h1_parse_length(seen->length, &head->content_length)) {
         return h1_refuse(parser, 400, "malformed Content-Length");
     }
-    head->framing = length > 0 ? H1_BODY_LENGTH : H1_BODY_NONE;
-    head->content_length = length;
+    head->framing = head->content_length > 0 ? H1_BODY_LENGTH : H1_BODY_NONE;
     return true;
 }
 

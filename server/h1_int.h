@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between the two halves of the request parser: h1_parse.c splits lines, h1_head.c says what they
- * mean together. */
+/* Between the halves of the parsers: h1_parse.c splits lines, h1_head.c says what they mean
+ * together; h1_response.c uses both for answers of upstreams. */
 #ifndef SERVER_H1_INT_H
 #define SERVER_H1_INT_H
 
@@ -18,6 +18,13 @@ static inline bool h1_refuse(struct h1_parser *parser, unsigned status, const ch
 bool h1_authority_valid(struct span text);
 /* Splits `uri` when it is an http or https URI with a valid authority. */
 bool h1_absolute_split(struct span uri, struct span *authority, struct span *target);
+/* Splits a field line without its line end, which is not empty. NULL, or why it is malformed. */
+const char *h1_split_field(struct span line, struct field *field);
+/* Takes the next element, without the blanks around it and maybe empty, off a comma-separated list.
+ * False: there is none. */
+bool h1_list_next(struct span *list, struct span *element);
+/* A Content-Length: digits only, below 2^63. */
+bool h1_parse_length(struct span text, uint64_t *length);
 /* Fills what head says about Host, framing and the connection, from its fields. head->authority is
  * set already if the target is in absolute-form. */
 bool h1_head_finish(struct h1_parser *parser, struct h1_head *head);

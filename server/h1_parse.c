@@ -108,24 +108,34 @@ static struct span trim_blanks(struct span text)
     return text;
 }
 
-static bool parse_field(struct h1_parser *parser, struct span line, struct h1_head *head)
+const char *h1_split_field(struct span line, struct field *field)
 {
     if (is_blank(line.base[0])) {
-        return h1_refuse(parser, 400, "folded field line");
+        return "folded field line";
     }
     size_t name_bytes = 0;
     while (name_bytes < line.len && char_is(line.base[name_bytes], CHAR_TOKEN)) {
         name_bytes++;
     }
     if (name_bytes == 0 || name_bytes == line.len || line.base[name_bytes] != ':') {
-        return h1_refuse(parser, 400, "malformed field name");
+        return "malformed field name";
     }
     struct span value = {line.base + name_bytes + 1, line.len - name_bytes - 1};
     if (!chars_all(value, CHAR_VALUE)) {
-        return h1_refuse(parser, 400, "bad character in field value");
+        return "bad character in field value";
     }
+    *field = (struct field){{line.base, name_bytes}, trim_blanks(value)};
+    return NULL;
+}
+
+static bool parse_field(struct h1_parser *parser, struct span line, struct h1_head *head)
+{
     assert(head->field_count < LIM_FIELD_COUNT);
-    head->fields[head->field_count++] = (struct field){{line.base, name_bytes}, trim_blanks(value)};
+    const char *reason = h1_split_field(line, &head->fields[head->field_count]);
+    if (reason != NULL) {
+        return h1_refuse(parser, 400, reason);
+    }
+    head->field_count++;
     return true;
 }
 

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An upstream's answers on one connection: interim heads, the head, its body, the next answer.
+ * Played whole and in pieces; both must see the same, and nothing outside the bytes.
+ *
+ * Input: the first byte seeds the sizes of the pieces and chooses the method, the rest is what the
+ * upstream sends.
+ */
+#include "fuzz/fuzz.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/h1_response.h"
+
+enum { HEADS_MAX = 16 };
+
+static void check(bool property)
+{
+    if (!property) {
+        abort();
+    }
+}
+
+/* What an answer was, apart from where its bytes lay. */
+struct seen {
+    enum h1_result head;
+    enum h1_result body;
+    bool keep_alive;
+    size_t end; /* offset behind it */
+    uint64_t digest;
+};
+
+/* FNV-1a, and the length so that borders count. */
+static void digest_add(uint64_t *digest, struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        *digest = (*digest ^ (uint8_t)text.base[i]) * 0x100000001b3u;
+    }
+    *digest = (*digest ^ text.len) * 0x100000001b3u;
+}
+
+/* The upstream: how much of its bytes has arrived. */
+struct feed {
+    const char *bytes;
+    size_t size;
+    size_t have;
+    char *shown; /* copy of bytes[start..have), so that reads outside are seen */
+    size_t shown_bytes;
+    uint32_t random;
+    bool whole;
+    struct span method;
+};
+
+static void feed_show(struct feed *feed, size_t start)
+{
+    feed->shown_bytes = feed->have - start;
+    free(feed->shown);
+    feed->shown = malloc(feed->shown_bytes > 0 ? feed->shown_bytes : 1);
+    check(feed->shown != NULL);
+    memcpy(feed->shown, feed->bytes + start, feed->shown_bytes);
+}
+
+/* More bytes; false when there are none. */
+static bool feed_more(struct feed *feed)
+{
+    if (feed->have == feed->size) {
+        return false;
+    }
+    feed->random = feed->random * 1664525u + 1013904223u;
+    size_t left = feed->size - feed->have;
+    size_t bytes = (feed->random >> 16) % ((feed->random >> 30) == 0 ? 64 : 5) + 1;
+    feed->have += feed->whole || bytes > left ? left : bytes;
+    return true;
+}
+
+static void check_inside(const struct feed *feed, struct span span)
+{
+    check(span.len == 0 || (span.base >= feed->shown && span.len <= feed->shown_bytes &&
+                            span.base - feed->shown <= (ptrdiff_t)(feed->shown_bytes - span.len)));
+}
+
+static void check_head(const struct feed *feed, const struct h1_response *head, uint64_t *digest)
+{
+    check(head->status >= 100 && head->status <= 999 && head->minor <= 1);
+    check(head->field_count <= LIM_UPSTREAM_FIELDS);
+    check(!head->until_close || (head->framing == H1_BODY_NONE && !head->keep_alive));
+    check(head->framing != H1_BODY_LENGTH || (head->has_length && head->content_length > 0));
+    check_inside(feed, head->reason);
+    digest_add(digest, head->reason);
+    for (unsigned i = 0; i < head->field_count; i++) {
+        check_inside(feed, head->fields[i].name);
+        check_inside(feed, head->fields[i].value);
+        check(field_name_valid(head->fields[i].name));
+        check(field_value_valid(head->fields[i].value));
+        digest_add(digest, head->fields[i].name);
+        digest_add(digest, head->fields[i].value);
+    }
+    *digest ^= head->content_length ^ (uint64_t)head->framing << 60 ^ (uint64_t)head->minor << 59 ^
+               (uint64_t)head->keep_alive << 58 ^ (uint64_t)head->until_close << 57 ^
+               (uint64_t)head->status << 40;
+}
+
+static void play_body(struct feed *feed, const struct h1_response *head, struct seen *seen)
+{
+    struct h1_response_body body;
+    uint64_t bytes = 0;
+    h1_response_body_init(&body, head);
+    for (;;) {
+        size_t consumed;
+        struct span content;
+        feed_show(feed, seen->end);
+        seen->body =
+            h1_response_body_next(&body, feed->shown, feed->shown_bytes, &consumed, &content);
+        check(consumed <= feed->shown_bytes && content.len <= consumed);
+        check_inside(feed, content);
+        for (size_t i = 0; i < content.len; i++) {
+            seen->digest = (seen->digest ^ (uint8_t)content.base[i]) * 0x100000001b3u;
+        }
+        bytes += content.len;
+        if (seen->body == H1_BAD) {
+            return; /* where it was noticed depends on the pieces */
+        }
+        seen->end += consumed;
+        check(seen->body == H1_DONE || consumed > 0 || feed->shown_bytes == 0);
+        if (seen->body == H1_DONE || (seen->end == feed->have && !feed_more(feed))) {
+            break;
+        }
+    }
+    check(head->framing != H1_BODY_LENGTH || seen->body != H1_DONE ||
+          bytes == head->content_length);
+    check(!head->until_close || (seen->body == H1_MORE && h1_response_body_complete_at_eof(&body)));
+}
+
+/* One head from offset `start` on, and its body. */
+static struct seen play_answer(struct feed *feed, size_t start)
+{
+    struct h1_parser parser;
+    static struct h1_response head;
+    struct seen seen = {.end = start, .digest = 0xcbf29ce484222325u};
+    size_t consumed = 0;
+    h1_parser_init(&parser);
+    for (;;) {
+        feed_show(feed, start);
+        seen.head = h1_parse_response(&parser, feed->shown, feed->shown_bytes, feed->method, &head,
+                                      &consumed);
+        check(seen.head != H1_MORE || feed->shown_bytes < LIM_UPSTREAM_HEAD_BYTES);
+        if (seen.head != H1_MORE || !feed_more(feed)) {
+            break;
+        }
+    }
+    check((seen.head == H1_BAD) == (parser.status == 502));
+    check(seen.head != H1_BAD || parser.reason != NULL);
+    if (seen.head == H1_DONE) {
+        check(consumed > 0 && consumed <= feed->have - start);
+        check(consumed <= LIM_UPSTREAM_HEAD_BYTES);
+        check_head(feed, &head, &seen.digest);
+        seen.keep_alive = head.keep_alive;
+        seen.end += consumed;
+        play_body(feed, &head, &seen);
+    }
+    return seen;
+}
+
+static unsigned play(struct seen *heads, const uint8_t *data, size_t size, bool whole)
+{
+    struct feed feed = {.bytes = (const char *)data + 1,
+                        .size = size - 1,
+                        .random = data[0],
+                        .whole = whole,
+                        .method = data[0] % 4 == 0 ? SPAN("HEAD") : SPAN("GET")};
+    unsigned count = 0;
+    size_t at = 0;
+    feed_more(&feed);
+    while (count < HEADS_MAX) {
+        struct seen seen = play_answer(&feed, at);
+        heads[count++] = seen;
+        if (seen.head != H1_DONE || seen.body != H1_DONE || !seen.keep_alive) {
+            break;
+        }
+        at = seen.end;
+    }
+    free(feed.shown);
+    return count;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) {
+        return 0;
+    }
+    struct seen whole[HEADS_MAX];
+    struct seen pieces[HEADS_MAX];
+    unsigned count = play(whole, data, size, true);
+    check(count == play(pieces, data, size, false));
+    for (unsigned i = 0; i < count; i++) {
+        const struct seen *a = &whole[i];
+        const struct seen *b = &pieces[i];
+        check(a->head == b->head && a->body == b->body && a->keep_alive == b->keep_alive);
+        check(a->body == H1_BAD || a->end == b->end);
+        check(a->digest == b->digest);
+    }
+    return 0;
+}
