@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jit-x86_64/calls.h"
 #include "jit-x86_64/code.h"
 #include "jit-x86_64/compile.h"
 #include "jit-x86_64/lower.h"
@@ -20,9 +21,14 @@
 
 #define SHRINK_PASSES 3
 
+_Static_assert(offsetof(struct vm_context, kept) == CALLS_KEPT, "calls.S stores there");
+_Static_assert(VM_CONTEXT_BELOW == CALLS_BELOW, "calls.S finds the context so");
+
 struct vm_code {
+    const struct vm_program *program;
     struct code code;
     uint32_t *offsets; /* [insn_count + 1], ascending */
+    uint16_t *live;    /* [insn_count + 1] of analysis.h: what a fault may tell of the registers */
     uint32_t insn_count;
 };
 
@@ -206,6 +212,7 @@ static void jit_release(struct vm_code *code)
     }
     code_unmap(&code->code);
     free(code->offsets);
+    free(code->live);
     free(code);
 }
 
@@ -245,6 +252,9 @@ struct vm_code *jit_compile(const struct vm_program *program, const struct jit_o
         made->insn_count = program->insn_count;
         made->offsets = l.offsets;
         l.offsets = NULL;
+        made->live = l.analysis.live;
+        l.analysis.live = NULL;
+        made->program = program;
     } else {
         explain(diag, error);
         free(made);
@@ -302,12 +312,57 @@ static uint32_t jit_insn_at(const struct vm_code *code, uintptr_t pc)
     return low;
 }
 
+static uint32_t jit_live(const struct vm_code *code, uint32_t insn)
+{
+    return code->live[insn] | 1u << 10;
+}
+
+static const uint8_t *native_of(const struct vm_code *code, uint32_t insn)
+{
+    return code->code.text + code->offsets[insn];
+}
+
+/* Where a fetching atomic without an x86 instruction of its own keeps R0: see lower.c. */
+static bool keeps_r0_aside(const struct vm_op *op)
+{
+    switch ((enum vm_ix)op->ix) {
+    case VM_IX_AFOR64:
+    case VM_IX_AFOR32:
+    case VM_IX_AFAND64:
+    case VM_IX_AFAND32:
+    case VM_IX_AFXOR64:
+    case VM_IX_AFXOR32: return true;
+    default: return false;
+    }
+}
+
+static uint32_t jit_registers(const struct vm_code *code, const mcontext_t *at, uint32_t insn,
+                              uint64_t regs[11])
+{
+    static const uint8_t places[11] = {REG_RAX, REG_RDI, REG_RSI, REG_RDX, REG_RCX, REG_R8,
+                                       REG_RBX, REG_R13, REG_R14, REG_R15, REG_RBP};
+    uint32_t known = jit_live(code, insn);
+    for (unsigned i = 0; i < 11; i++) {
+        regs[i] = (uint64_t)at->gregs[places[i]];
+    }
+    if ((uintptr_t)at->gregs[REG_RIP] != (uintptr_t)native_of(code, insn) &&
+        keeps_r0_aside(&code->program->ops[insn])) {
+        regs[0] = (uint64_t)at->gregs[REG_R9];
+    }
+    if (insn != 0 && native_of(code, insn - 1) == native_of(code, insn)) {
+        known &= ~(1u << code->program->ops[insn].dst); /* a fused instruction made it, in part */
+    }
+    return known;
+}
+
 const struct vm_engine jit_x86_64 = {
     .name = "jit",
     .prepare = jit_prepare,
     .enter = jit_enter,
     .preemptible = jit_preemptible,
     .insn_at = jit_insn_at,
+    .registers = jit_registers,
+    .live = jit_live,
     .release = jit_release,
 };
 

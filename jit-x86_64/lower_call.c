@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "jit-x86_64/calls.h"
 #include "jit-x86_64/mem.h"
 
 #define FIELD(name) offsetof(struct vm_context, name)
@@ -61,7 +62,7 @@ static void call_helper(struct lower *l, const struct vm_op *op)
     mem_context_store32_imm(e, FIELD(insn), l->insn);
     mem_context_address(e, X86_R9);
     emit_push_imm(e, (int32_t)op->target);
-    emit_mov_imm(e, X86_R11, (uintptr_t)vm_helper_call);
+    emit_mov_imm(e, X86_R11, (uintptr_t)jit_helper_call);
     emit_call_reg(e, X86_R11);
     emit_pop(e, X86_R11);
     for (unsigned i = 1; i <= 5; i++) {
@@ -196,24 +197,21 @@ void lower_fault_if(struct lower *l, enum x86_cond cond, enum vm_fault_kind kind
     }
 }
 
-/* The common end of all sites of one kind: r10 is the instruction, r11 tells the address. */
+/* The common end of all sites of one kind: r10 is the instruction, r11 tells the address. The
+ * guest's registers are left alone. */
 static void raise_fault(struct emit *e, enum vm_fault_kind kind)
 {
     mem_context_store32(e, FIELD(insn), X86_R10);
     if (kind == VM_FAULT_CALLX) {
         emit_shift_imm(e, X86_ROL, 32, X86_R11, 3);
         emit_alu_imm(e, X86_ADD, 32, X86_R11, (int32_t)VM_CODE_BASE);
-        emit_mov(e, 32, X86_RDX, X86_R11);
-    } else if (kind == VM_FAULT_MISALIGNED) {
-        emit_mov(e, 32, X86_RDX, X86_R11);
-    } else {
-        emit_mov_imm(e, X86_RDX, 0);
+    } else if (kind != VM_FAULT_MISALIGNED) {
+        emit_mov_imm(e, X86_R11, 0);
     }
-    emit_mov_imm(e, X86_RSI, kind);
-    mem_context_address(e, X86_RDI);
+    emit_mov_imm(e, X86_R10, kind);
     emit_alu_imm(e, X86_AND, 64, X86_RSP, -16);
-    emit_mov_imm(e, X86_R11, (uintptr_t)vm_fault_raise);
-    emit_call_reg(e, X86_R11);
+    emit_mov_imm(e, X86_R9, (uintptr_t)jit_fault_raise);
+    emit_call_reg(e, X86_R9);
     emit_int3(e);
 }
 

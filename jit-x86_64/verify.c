@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 
+#include "jit-x86_64/calls.h"
 #include "jit-x86_64/jit.h"
 #include "jit-x86_64/verify_walk.h"
 
@@ -43,10 +44,10 @@ static const struct vm_op *op_of(const struct walk *w)
 
 static uint8_t imm_value(const struct decoded *d)
 {
-    if (d->imm == (int64_t)(uintptr_t)vm_helper_call) {
+    if (d->imm == (int64_t)(uintptr_t)jit_helper_call) {
         return V_HELPER;
     }
-    if (d->imm == (int64_t)(uintptr_t)vm_fault_raise) {
+    if (d->imm == (int64_t)(uintptr_t)jit_fault_raise) {
         return V_RAISE;
     }
     return d->imm >= 0 && d->imm <= UINT32_MAX ? V_ZEXT : V_ANY;
@@ -285,7 +286,8 @@ static bool call_helper(struct walk *w)
         top = w->s.pushed[w->s.depth - 1];
     }
     if (op == NULL || vm_isa[op->ix].group != VM_GROUP_CALL || w->s.value[X86_R9] != V_CONTEXT ||
-        top.imm < 0 || (uint32_t)top.imm != op->target || w->s.depth % 2 == 0) {
+        w->s.value[X86_R12] != V_ARENA || top.imm < 0 || (uint32_t)top.imm != op->target ||
+        w->s.depth % 2 == 0) {
         return verify_refuse(w, "a helper call that is not prepared");
     }
     forget(w, KEPT_BY_HOST);
@@ -294,7 +296,7 @@ static bool call_helper(struct walk *w)
 
 static bool call_raise(struct walk *w)
 {
-    if (w->place != PLACE_TAIL || w->s.value[X86_RDI] != V_CONTEXT || !w->s.aligned) {
+    if (w->place != PLACE_TAIL || w->s.value[X86_R12] != V_ARENA || !w->s.aligned) {
         return verify_refuse(w, "a fault raised without its arguments");
     }
     w->s.dead = true;
@@ -317,10 +319,10 @@ static bool call_direct(struct walk *w)
 {
     size_t target = target_of(w);
     uintptr_t address = w->in->address + target;
-    if (address == (uintptr_t)vm_helper_call) {
+    if (address == (uintptr_t)jit_helper_call) {
         return call_helper(w);
     }
-    if (address == (uintptr_t)vm_fault_raise) {
+    if (address == (uintptr_t)jit_fault_raise) {
         return call_raise(w);
     }
     if (target >= w->in->bytes || (w->marks[target] & MARK_FUNCTION) == 0) {

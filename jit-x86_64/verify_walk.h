@@ -25,8 +25,8 @@ enum value {
     V_ARENA,
     V_TABLE,
     V_TARGET, /* native address, from the table */
-    V_HELPER, /* address of vm_helper_call */
-    V_RAISE,  /* address of vm_fault_raise */
+    V_HELPER, /* address of jit_helper_call */
+    V_RAISE,  /* address of jit_fault_raise */
 };
 
 enum place { PLACE_STUB, PLACE_BODY, PLACE_TAIL };

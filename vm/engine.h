@@ -22,6 +22,7 @@
 #define VM_ENGINE_H
 
 #include <stdatomic.h>
+#include <ucontext.h>
 
 #include "vm/isa.h"
 #include "vm/limits.h"
@@ -77,7 +78,15 @@ struct vm_context {
     struct vm_run *run;
     vm_trace_fn *trace; /* or NULL; called before each instruction, by the interpreter alone */
     void *trace_context;
+    /* What a fault tells of the registers. The interpreter points `regs` at its own; compiled code
+     * leaves r6..r10 in `kept` before a helper call, and all before it raises a fault. */
+    const uint64_t *regs;
+    uint32_t regs_known;              /* bit n: regs[n] is the value of Rn */
+    const struct vm_arg *helper_args; /* of the helper call under way */
+    uint64_t kept[11];
 };
+
+#define VM_REGS_ALL 0x7ffu
 
 #define VM_CONTEXT_BELOW (2u * VM_GUARD_BYTES)
 
@@ -102,6 +111,13 @@ struct vm_engine {
     /* The instruction whose native code contains `pc`, or VM_NO_INSN (then context->insn tells).
      * Async-signal-safe. */
     uint32_t (*insn_at)(const struct vm_code *code, uintptr_t pc);
+    /* Registers where compiled code was interrupted in instruction `insn`, at a guest access or
+     * before anything of it was done. Returns which of them are known. NULL for an engine that
+     * keeps context->regs up to date. Async-signal-safe. */
+    uint32_t (*registers)(const struct vm_code *code, const mcontext_t *at, uint32_t insn,
+                          uint64_t regs[11]);
+    /* Which registers are kept just before instruction `insn`; NULL together with `registers`. */
+    uint32_t (*live)(const struct vm_code *code, uint32_t insn);
     void (*release)(struct vm_code *code);
 };
 

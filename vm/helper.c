@@ -5,16 +5,28 @@
 
 #include "vm/run.h"
 
-static void refuse(struct vm_context *context, const struct vm_helper *helper, const char *text)
-    __attribute__((noreturn));
+static void refuse(struct vm_context *context, const struct vm_helper *helper, uint32_t argument,
+                   uint64_t bytes, const char *text) __attribute__((noreturn));
 
-static void refuse(struct vm_context *context, const struct vm_helper *helper, const char *text)
+/* `argument` counts from 1; 0: it is none of them. `bytes` of what it points at, 0 for strings. */
+static void refuse(struct vm_context *context, const struct vm_helper *helper, uint32_t argument,
+                   uint64_t bytes, const char *text)
 {
     struct vm_run *run = context->run;
 
+    for (int i = 0; context->regs == context->kept && i < 5; i++) {
+        context->kept[1 + i] = context->helper_args[i].value;
+    }
+    vm_run_trust_kept(run);
     vm_run_set_fault(run, VM_FAULT_HELPER, 0, context->insn);
     run->fault.helper = helper->name;
     run->fault.text = text;
+    run->fault.argument = argument;
+    if (argument != 0) {
+        run->fault.parameters = helper->parameters;
+        run->fault.span_start = context->helper_args[argument - 1].value;
+        run->fault.span_bytes = bytes;
+    }
     vm_run_leave_faulted(run);
 }
 
@@ -29,30 +41,30 @@ static bool is_written(uint8_t kind)
 }
 
 /* Finds the NUL of a string that must end inside its region. */
-static void check_string(struct vm_context *context, const struct vm_helper *helper,
-                         struct vm_arg *arg)
+static void check_string(struct vm_context *context, const struct vm_helper *helper, uint32_t i,
+                         struct vm_arg arg[5])
 {
     const struct vm_arena *arena = &context->run->arena;
-    uint32_t address = (uint32_t)arg->value;
+    uint32_t address = (uint32_t)arg[i].value;
 
-    for (int i = 0; i < VM_REGION_COUNT; i++) {
-        const struct vm_region *r = &arena->regions[i];
+    for (int j = 0; j < VM_REGION_COUNT; j++) {
+        const struct vm_region *r = &arena->regions[j];
 
         if (address >= r->start && address < r->end) {
             const uint8_t *start = arena->base + address;
             const uint8_t *nul = memchr(start, 0, r->end - address);
 
             if (nul != NULL) {
-                arg->data = arena->base + address;
-                arg->length = (size_t)(nul - start);
+                arg[i].data = arena->base + address;
+                arg[i].length = (size_t)(nul - start);
                 return;
             }
         }
     }
-    refuse(context, helper, "string is not readable, or not terminated");
+    refuse(context, helper, i + 1, 0, "is not a string: not readable, or not terminated");
 }
 
-static void check_span(struct vm_context *context, const struct vm_helper *helper, int i,
+static void check_span(struct vm_context *context, const struct vm_helper *helper, uint32_t i,
                        struct vm_arg arg[5])
 {
     static uint8_t nothing[1];
@@ -68,26 +80,26 @@ static void check_span(struct vm_context *context, const struct vm_helper *helpe
     }
     arg[i].data = vm_arena_range(&context->run->arena, arg[i].value, length, is_written(kind));
     if (arg[i].data == NULL) {
-        refuse(context, helper,
-               is_written(kind) ? "memory is not writable" : "memory is not readable");
+        refuse(context, helper, i + 1, length,
+               is_written(kind) ? "is not writable" : "is not readable");
     }
     arg[i].length = length;
 }
 
 /* A span that the helper writes must not lie over another one of the call: the order of its steps
- * would show. */
-static bool overlaps(const struct vm_helper *helper, const struct vm_arg arg[5])
+ * would show. Returns the argument, counted from 1, or 0. */
+static uint32_t overlapping(const struct vm_helper *helper, const struct vm_arg arg[5])
 {
-    for (int i = 0; i < 5; i++) {
-        for (int j = 0; is_written(helper->kind[i]) && j < 5; j++) {
+    for (uint32_t i = 0; i < 5; i++) {
+        for (uint32_t j = 0; is_written(helper->kind[i]) && j < 5; j++) {
             if (j != i && is_span(helper->kind[j]) && arg[i].length != 0 && arg[j].length != 0 &&
                 arg[i].data < arg[j].data + arg[j].length &&
                 arg[j].data < arg[i].data + arg[i].length) {
-                return true;
+                return i + 1;
             }
         }
     }
-    return false;
+    return 0;
 }
 
 uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
@@ -96,17 +108,20 @@ uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint
     const struct vm_helper *helper = context->program->helpers[index];
     struct vm_arg arg[5] = {
         {.value = r1}, {.value = r2}, {.value = r3}, {.value = r4}, {.value = r5}};
+    uint32_t argument;
     uint64_t result;
 
-    for (int i = 0; i < 5; i++) {
+    context->helper_args = arg;
+    for (uint32_t i = 0; i < 5; i++) {
         if (helper->kind[i] == VM_ARG_CSTR) {
-            check_string(context, helper, &arg[i]);
+            check_string(context, helper, i, arg);
         } else if (is_span(helper->kind[i])) {
             check_span(context, helper, i, arg);
         }
     }
-    if (overlaps(helper, arg)) {
-        refuse(context, helper, "output overlaps another argument");
+    argument = overlapping(helper, arg);
+    if (argument != 0) {
+        refuse(context, helper, argument, arg[argument - 1].length, "overlaps another argument");
     }
     result = helper->fn(context, arg);
     if (atomic_load_explicit(&context->pending, memory_order_relaxed) != 0) {
@@ -133,7 +148,13 @@ static const struct vm_helper *current_helper(const struct vm_context *context)
 
 void vm_helper_fault(struct vm_context *context, const char *text)
 {
-    refuse(context, current_helper(context), text);
+    refuse(context, current_helper(context), 0, 0, text);
+}
+
+void vm_helper_fault_argument(struct vm_context *context, uint32_t argument, uint64_t bytes,
+                              const char *text)
+{
+    refuse(context, current_helper(context), argument, bytes, text);
 }
 
 void vm_helper_wait(struct vm_context *context)

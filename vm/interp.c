@@ -116,6 +116,8 @@ INTERP_TEXT static uint64_t interpret(struct vm_context *context, uint32_t start
                       context->args[4], 0, 0, 0, 0, VM_STACK_TOP};
     uint32_t callee;
 
+    context->regs = r;
+    context->regs_known = VM_REGS_ALL;
     NEXT;
 
 trace:

@@ -170,13 +170,26 @@ void vm_run_set_fault(struct vm_run *run, enum vm_fault_kind kind, uint32_t addr
 {
     const struct vm_function *function = vm_program_function_at(run->image->program, insn);
     const struct vm_line *line = vm_program_line_at(run->image->program, insn);
+    const struct vm_context *context = vm_arena_context(&run->arena);
 
     run->fault = (struct vm_fault){.kind = kind,
                                    .address = address,
                                    .insn = insn,
                                    .function = function != NULL ? function->name : "",
                                    .file = line != NULL ? line->file : NULL,
-                                   .line = line != NULL ? line->line : 0};
+                                   .line = line != NULL ? line->line : 0,
+                                   .regs_known = context->regs_known};
+    memcpy(run->fault.regs, context->regs, sizeof run->fault.regs);
+}
+
+void vm_run_trust_kept(struct vm_run *run)
+{
+    const struct vm_engine *engine = run->image->engine;
+    struct vm_context *context = vm_arena_context(&run->arena);
+
+    if (engine->live != NULL) {
+        context->regs_known = engine->live(run->image->code, context->insn);
+    }
 }
 
 void vm_run_leave_faulted(struct vm_run *run)
@@ -194,6 +207,7 @@ void vm_run_suspend(struct vm_run *run, enum vm_state state)
 
 void vm_fault_raise(struct vm_context *context, enum vm_fault_kind kind, uint32_t address)
 {
+    vm_run_trust_kept(context->run);
     vm_run_set_fault(context->run, kind, address, context->insn);
     vm_run_leave_faulted(context->run);
 }
@@ -201,6 +215,9 @@ void vm_fault_raise(struct vm_context *context, enum vm_fault_kind kind, uint32_
 void vm_yield(struct vm_context *context)
 {
     if (atomic_exchange_explicit(&context->pending, 0, memory_order_relaxed) != 0) {
+        if (context->regs == context->kept) {
+            context->regs_known = 0; /* the helper is over, what follows has not begun */
+        }
         vm_run_suspend(context->run, VM_STATE_PREEMPTED);
     }
 }
@@ -239,6 +256,8 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
     atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
     context->host = host;
     context->trace = NULL;
+    context->regs = context->kept;
+    context->regs_known = 0;
     return run;
 }
 

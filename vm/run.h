@@ -65,6 +65,8 @@ void vm_trap_arm(struct vm_thread *thread);
 void vm_run_leave_faulted(struct vm_run *run) __attribute__((noreturn));
 /* Fills run->fault. Async-signal-safe. */
 void vm_run_set_fault(struct vm_run *run, enum vm_fault_kind kind, uint32_t address, uint32_t insn);
+/* Compiled code has left its registers in context->kept, for instruction context->insn. */
+void vm_run_trust_kept(struct vm_run *run);
 /* Suspends the run in state `state` until it is resumed. On the run's stack. */
 void vm_run_suspend(struct vm_run *run, enum vm_state state);
 

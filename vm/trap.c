@@ -91,6 +91,20 @@ static bool is_atomic(const struct vm_run *run, uint32_t insn)
     return insn < program->insn_count && vm_isa[program->ops[insn].ix].group == VM_GROUP_ATOMIC;
 }
 
+/* Notes the guest's registers for a fault that may come of this. */
+static void keep_registers(const struct vm_run *run, uint32_t insn, const ucontext_t *at)
+{
+    const struct vm_image *image = run->image;
+    struct vm_context *guest = vm_arena_context(&run->arena);
+
+    if (image->engine->registers != NULL) {
+        guest->regs_known =
+            insn == VM_NO_INSN
+                ? 0
+                : image->engine->registers(image->code, &at->uc_mcontext, insn, guest->kept);
+    }
+}
+
 static void on_fault(int signo, siginfo_t *info, void *context_)
 {
     ucontext_t *context = context_;
@@ -111,6 +125,7 @@ static void on_fault(int signo, siginfo_t *info, void *context_)
     if (insn == VM_NO_INSN) {
         insn = vm_arena_context(&run->arena)->insn;
     }
+    keep_registers(run, insn, context);
     write = context->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE || is_atomic(run, insn);
     vm_run_set_fault(run, kind_of(run, address, write), address, insn);
     redirect_to_fault(run, context);
@@ -172,11 +187,14 @@ static void on_tick(int signo, siginfo_t *info, void *context_)
         struct vm_context *guest = vm_arena_context(&t->running->arena);
 
         if (pc >= t->preemptible_start && pc < t->preemptible_end) {
-            uint32_t insn = t->running->image->engine->insn_at(t->running->image->code, pc);
+            const struct vm_image *image = t->running->image;
+            uint32_t insn = image->engine->insn_at(image->code, pc);
 
             if (insn != VM_NO_INSN) {
                 guest->insn = insn;
             }
+            bool is_start = image->engine->insn_at(image->code, pc - 1) != insn;
+            keep_registers(t->running, is_start ? insn : VM_NO_INSN, context);
             redirect_to_preemption(context);
         } else {
             atomic_store_explicit(&guest->pending, 1, memory_order_relaxed);

@@ -111,6 +111,8 @@ struct vm_helper {
     uint8_t kind[5]; /* enum vm_arg_kind */
     uint32_t
         number; /* what a raw `call N` names it by; 0 for helpers that are only linked by name */
+    const char *parameters; /* as in C, "(const char *msg, uint64_t len)", so that faults can name
+                               the argument; or NULL */
 };
 
 /* The `host` pointer of vm_run_start. */
@@ -120,6 +122,10 @@ VM_API struct vm_run *vm_context_run(struct vm_context *context);
 /* Ends the run with VM_FAULT_HELPER; `text` (static) says why. Does not return: free what the
  * helper holds first. */
 VM_API void vm_helper_fault(struct vm_context *context, const char *text) __attribute__((noreturn));
+/* The same, of the argument with this number (from 1) that points at `bytes` bytes (0: a string):
+ * "is not writable". */
+VM_API void vm_helper_fault_argument(struct vm_context *context, uint32_t argument, uint64_t bytes,
+                                     const char *text) __attribute__((noreturn));
 /* Suspends the run: vm_run_resume returns VM_STATE_WAITING, and the next vm_run_resume returns from
  * here. Host pointers of spans stay valid. */
 VM_API void vm_helper_wait(struct vm_context *context);
@@ -266,6 +272,15 @@ struct vm_fault {
     uint32_t line;        /* in `file`; 0 when unknown */
     const char *helper;   /* or NULL: the helper that refused */
     const char *text;     /* or NULL: what it refused */
+    /* Of a helper call whose argument is no good; else argument is 0. */
+    uint32_t argument;      /* counted from 1 */
+    const char *parameters; /* of the helper, or NULL */
+    uint64_t span_start;    /* what the argument points at */
+    uint64_t span_bytes;    /* 0 for strings */
+    /* Registers before `insn`. Bit n of regs_known tells whether regs[n] is the value of Rn:
+     * compiled code does not keep what the program never reads again. */
+    uint32_t regs_known;
+    uint64_t regs[11];
 };
 
 enum vm_state {

@@ -85,7 +85,7 @@ uint64_t host_zs_hmac_sha256(struct vm_context *context, const struct vm_arg arg
     uint8_t *out = vm_guest_range(context, arg[4].value, DIGEST_BYTES, true);
 
     if (out == NULL) {
-        vm_helper_fault(context, "memory is not writable");
+        vm_helper_fault_argument(context, 5, DIGEST_BYTES, "is not writable");
     }
     if (overlap(&arg[0], out) || overlap(&arg[2], out)) {
         vm_helper_fault(context, "memory overlaps");

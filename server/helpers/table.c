@@ -9,8 +9,8 @@
     }
 
 static const struct vm_helper table[] = {
-#define ZS_HELPER(returns, helper, parameters, kinds, text)                                        \
-    {.name = #helper, .fn = host_##helper, .kind = KINDS kinds},
+#define ZS_HELPER(returns, helper, list, kinds, text)                                              \
+    {.name = #helper, .fn = host_##helper, .kind = KINDS kinds, .parameters = #list},
 #include "sdk/helpers.def"
 #undef ZS_HELPER
 };

@@ -223,6 +223,17 @@ bool t_run_program(const struct vm_engine *engine, const struct vm_program *prog
 
 /* ---- comparing and showing */
 
+/* What both engines say of a register must be the same; compiled code may say nothing. */
+static bool registers_differ(const struct vm_fault *a, const struct vm_fault *b)
+{
+    for (uint32_t i = 0; i < 11; i++) {
+        bool both = a->regs_known >> i & b->regs_known >> i & 1;
+        if (both && a->regs[i] != b->regs[i])
+            return true;
+    }
+    return false;
+}
+
 const char *t_difference(const struct t_outcome *a, const struct t_outcome *b)
 {
     if (a->state != b->state)
@@ -239,6 +250,8 @@ const char *t_difference(const struct t_outcome *a, const struct t_outcome *b)
         if (strcmp(a->fault.function, b->fault.function) ||
             strcmp(a->fault.helper ? a->fault.helper : "", b->fault.helper ? b->fault.helper : ""))
             return "fault names";
+        if (a->fault.kind != VM_FAULT_BUDGET && registers_differ(&a->fault, &b->fault))
+            return "registers at the fault";
     }
     if (a->memory_bytes != b->memory_bytes || memcmp(a->memory, b->memory, a->memory_bytes))
         return "memory";

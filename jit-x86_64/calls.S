@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What calls.h declares. The guest's registers are where lower.h says. */
+#include "jit-x86_64/calls.h"
+
+        .intel_syntax noprefix
+        .text
+
+        .globl jit_helper_call
+        .hidden jit_helper_call
+        .type jit_helper_call, @function
+        .p2align 4
+jit_helper_call:
+        .cfi_startproc
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 48], rbx
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 56], r13
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 64], r14
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 72], r15
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 80], rbp
+        jmp vm_helper_call
+        .cfi_endproc
+        .size jit_helper_call, . - jit_helper_call
+
+        .globl jit_fault_raise
+        .hidden jit_fault_raise
+        .type jit_fault_raise, @function
+        .p2align 4
+jit_fault_raise:
+        .cfi_startproc
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 0], rax
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 8], rdi
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 16], rsi
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 24], rdx
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 32], rcx
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 40], r8
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 48], rbx
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 56], r13
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 64], r14
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 72], r15
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 80], rbp
+        lea rdi, [r12 - CALLS_BELOW]
+        mov esi, r10d
+        mov edx, r11d
+        jmp vm_fault_raise
+        .cfi_endproc
+        .size jit_fault_raise, . - jit_fault_raise
+
+        .section .note.GNU-stack,"",@progbits

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where compiled code leaves itself: calls.S. Both keep registers of the guest in context->kept,
+ * where a fault finds them, and go on in C. They are called as compiled code finds it convenient,
+ * not by the C calling convention. Also read by the assembler. */
+#ifndef JIT_X86_64_CALLS_H
+#define JIT_X86_64_CALLS_H
+
+/* Offsets of struct vm_context, and VM_CONTEXT_BELOW; jit.c compares. */
+#define CALLS_KEPT  128
+#define CALLS_BELOW 0x20000
+
+#ifndef __ASSEMBLER__
+/* As vm_helper_call, called in its way, with r12 the arena's base: keeps R6..R10. */
+void jit_helper_call(void);
+/* Raises the fault of kind r10d at guest address r11d, in the instruction context->insn; keeps all
+ * registers. r12 is the arena's base, rsp aligned. Does not return. */
+void jit_fault_raise(void);
+#endif
+
+#endif
