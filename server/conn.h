@@ -56,6 +56,7 @@ struct conn {
     bool keep_alive;        /* may another request follow the one in hand */
     bool refused;           /* nothing received is looked at any more */
     bool answer_due;        /* scripts ended, the answer waits for `out` */
+    bool expecting;         /* the client waits for a 100 before it sends the body */
     bool body_left;         /* the body of the last request is not all consumed */
     uint32_t body_bytes;    /* of it, dropped so far */
     uint32_t turn_requests; /* answered in this turn of the loop */

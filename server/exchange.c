@@ -9,7 +9,7 @@
 
 void exchange_init(struct exchange *ex)
 {
-    *ex = (struct exchange){0};
+    *ex = (struct exchange){.request_body.complete = true};
     pool_init(&ex->pool, LIM_EXCHANGE_POOL_BYTES);
 }
 
@@ -17,12 +17,17 @@ void exchange_init(struct exchange *ex)
 void exchange_reset(struct exchange *ex)
 {
     pool_reset(&ex->pool);
-    *ex = (struct exchange){.pool = ex->pool, .peer = ex->peer, .is_tls = ex->is_tls};
+    buffer_release(&ex->request_body.bytes);
+    *ex = (struct exchange){.pool = ex->pool,
+                            .peer = ex->peer,
+                            .is_tls = ex->is_tls,
+                            .request_body.complete = true};
 }
 
 void exchange_free(struct exchange *ex)
 {
     pool_free(&ex->pool);
+    buffer_release(&ex->request_body.bytes);
 }
 
 bool exchange_set_target(struct exchange *ex, struct span target)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "server/buffer.h"
 #include "server/pool.h"
 #include "server/span.h"
 
@@ -45,6 +46,23 @@ struct body {
     unsigned segment_count;
 };
 
+/* The body of a request. Its octets are gathered only when somebody asks for them. */
+struct request_body {
+    uint64_t length;     /* as declared; REQUEST_BODY_UNKNOWN: chunked, or HTTP/2 without a length */
+    uint64_t received;   /* so far, consumed or not */
+    size_t gather_max;   /* how much of it `bytes` may hold; 0: nobody asked for it yet */
+    struct buffer bytes; /* received, not consumed */
+    bool complete;       /* nothing follows; also when there is no body at all */
+    bool awaited;        /* the scripts wait until it is settled */
+};
+#define REQUEST_BODY_UNKNOWN UINT64_MAX
+
+/* No octet will be added to `bytes`: they are all, or as many as may be held. */
+static inline bool request_body_settled(const struct request_body *body)
+{
+    return body->complete || buffer_bytes(&body->bytes) >= body->gather_max;
+}
+
 struct script_chain; /* server/script.h */
 struct site;         /* server/site.h */
 
@@ -61,6 +79,7 @@ struct exchange {
     struct span query;    /* without '?', as sent */
     struct span path;     /* decoded and normalised, starts with '/'; keeps a final '/' */
     struct field_list request_fields;
+    struct request_body request_body;
     uint8_t proto_major;
     uint8_t proto_minor;
     bool is_tls;

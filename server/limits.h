@@ -21,6 +21,9 @@
 #define LIM_TLS_MS    10000u /* from accepting to the end of the handshake, absolute */
 #define LIM_IDLE_MS   60000u /* keep-alive */
 #define LIM_BODY_MS   30000u /* between two reads of a body */
+/* A body may come slowly for a while, then it must have come at this rate from the start. */
+#define LIM_BODY_GRACE_MS 20000u
+#define LIM_BODY_RATE     500u /* bytes a second */
 #define LIM_SEND_MS   60000u /* a write without progress; then the connection is reset */
 #define LIM_LINGER_MS 2000u  /* after our FIN, for the peer's */
 #define LIM_DRAIN_MS  30000u /* SIGTERM to exit */
@@ -55,6 +58,7 @@
 #define LIM_META_BYTES          (64u << 10)
 #define LIM_RESPONSE_FIELDS     128u
 #define LIM_RESPONSE_BODY_BYTES (256u << 10) /* zs_respond */
+#define LIM_SCRIPT_BODY_BYTES   (256u << 10) /* of a request, that scripts may read */
 #define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script; by default */
 #define LIM_JSON_HANDLES        32u
 #define LIM_JSON_DEPTH          64u /* containers in each other: recursion on a small stack */

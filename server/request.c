@@ -46,12 +46,25 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
     return true;
 }
 
+/* The scripts go on in a later turn, or once they have the body that they asked for. */
+static void suspend(struct worker *worker, struct stream *stream)
+{
+    const struct request_body *body = &stream->exchange.request_body;
+    if (!body->awaited || request_body_settled(body)) {
+        stream_wait(&worker->streams, stream, STREAM_PENDING);
+        return;
+    }
+    stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
+    stream_wait(&worker->streams, stream, STREAM_AWAITING);
+    serve_want_body(worker, stream);
+}
+
 static void conclude(struct worker *worker, struct stream *stream, enum script_verdict verdict)
 {
     switch (verdict) {
     case SCRIPT_PENDING:
-        stream_suspend(&worker->streams, stream);
         serve_suspended(worker, stream);
+        suspend(worker, stream);
         return;
     case SCRIPT_ABORTED: serve_abort(worker, stream); return;
     case SCRIPT_PASS:
@@ -74,12 +87,42 @@ void request_start(struct worker *worker, struct stream *stream)
 
 void request_resume(struct worker *worker, struct stream *stream)
 {
-    stream_wake(&worker->streams, stream);
+    stream_wait(&worker->streams, stream, STREAM_ACTIVE);
     conclude(worker, stream, script_chain_resume(&stream->exchange));
+}
+
+/* Does the client send less than the slowest honest one? */
+static bool dribbles(const struct worker *worker, const struct stream *stream)
+{
+    uint64_t elapsed_ms = worker->conns.now_ms - stream->started_us / 1000;
+    return elapsed_ms > LIM_BODY_GRACE_MS &&
+           stream->exchange.request_body.received < elapsed_ms * LIM_BODY_RATE / 1000;
+}
+
+void request_body_arrived(struct worker *worker, struct stream *stream)
+{
+    if (stream->wait != STREAM_AWAITING) {
+        return;
+    }
+    if (request_body_settled(&stream->exchange.request_body)) {
+        stream_wait(&worker->streams, stream, STREAM_PENDING);
+    } else if (dribbles(worker, stream)) {
+        request_body_expired(worker, stream);
+    } else {
+        stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
+        stream_wait(&worker->streams, stream, STREAM_AWAITING);
+    }
+}
+
+void request_body_expired(struct worker *worker, struct stream *stream)
+{
+    request_refuse(worker, stream, 408);
 }
 
 void request_refuse(struct worker *worker, struct stream *stream, unsigned status)
 {
+    script_chain_cancel(&stream->exchange);
+    stream_wait(&worker->streams, stream, STREAM_ACTIVE);
     stream->conn->keep_alive = false;
     response_error(&stream->exchange, status);
     serve_answer(worker, stream);

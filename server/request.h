@@ -17,7 +17,11 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
 void request_start(struct worker *worker, struct stream *stream);
 /* Lets pending scripts go on. */
 void request_resume(struct worker *worker, struct stream *stream);
-/* Answers `status`; the scripts do not see the request. */
+/* More of the request's body was gathered, or its end came. */
+void request_body_arrived(struct worker *worker, struct stream *stream);
+/* It did not come in time. */
+void request_body_expired(struct worker *worker, struct stream *stream);
+/* Answers `status`, whatever scripts were up to. */
 void request_refuse(struct worker *worker, struct stream *stream, unsigned status);
 /* The last byte of the answer is the connection's, or nobody waits for it any more: the request is
  * logged and the stream closed. */

@@ -57,6 +57,30 @@ static bool fill_exchange(struct exchange *ex, const struct h1_head *head)
     return exchange_set_target(ex, head->target);
 }
 
+/* Decodes the body, of which buf[0..len) must hold all. */
+static bool fill_body(struct exchange *ex, const struct h1_head *head, const char *buf, size_t len)
+{
+    struct request_body *body = &ex->request_body;
+    struct h1_body decoder;
+    enum h1_result result = head->framing == H1_BODY_NONE ? H1_DONE : H1_MORE;
+
+    h1_body_init(&decoder, head);
+    while (result == H1_MORE) {
+        struct span content;
+        size_t consumed = 0;
+
+        result = h1_body_next(&decoder, buf, len, &consumed, &content);
+        if (result == H1_BAD || (result == H1_MORE && consumed == 0) ||
+            !buffer_append(&body->bytes, content, LIM_SCRIPT_BODY_BYTES + 1)) {
+            return false;
+        }
+        buf += consumed;
+        len -= consumed;
+    }
+    body->length = buffer_bytes(&body->bytes);
+    return true;
+}
+
 /* Spans of `ex` point into buf[0..len). */
 static bool parse(struct exchange *ex, const char *buf, size_t len, char *error, size_t error_bytes)
 {
@@ -69,6 +93,10 @@ static bool parse(struct exchange *ex, const char *buf, size_t len, char *error,
     case H1_DONE:
         if (!fill_exchange(ex, &head)) {
             snprintf(error, error_bytes, "the request's target or fields are malformed");
+            return false;
+        }
+        if (!fill_body(ex, &head, buf + consumed, len - consumed)) {
+            snprintf(error, error_bytes, "the request's body is malformed, cut off or too long");
             return false;
         }
         return true;

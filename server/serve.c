@@ -170,6 +170,11 @@ void serve_suspended(struct worker *worker, struct stream *stream)
     serve_h1_suspended(worker, stream->conn);
 }
 
+void serve_want_body(struct worker *worker, struct stream *stream)
+{
+    serve_h1_want_body(worker, stream->conn);
+}
+
 void serve_abort(struct worker *worker, struct stream *stream)
 {
     serve_close(worker, stream->conn);

@@ -76,12 +76,18 @@ static bool append_head(struct worker *worker, struct conn *conn)
     return true;
 }
 
+/* What is left of the request's body will come, and is short enough to be read for nothing. */
+static bool may_drop_body(const struct conn *conn)
+{
+    return !conn->body_left || (!conn->expecting && conn->body.left <= LIM_BODY_DRAIN_BYTES);
+}
+
 /* Puts the answer into `out`; of a file only the head. */
 static void write_answer(struct worker *worker, struct conn *conn)
 {
     struct stream *stream = conn->stream;
     response_finish(&stream->exchange);
-    conn->keep_alive = conn->keep_alive && !worker->draining;
+    conn->keep_alive = conn->keep_alive && !worker->draining && may_drop_body(conn);
     if (!stream->head_only) {
         source_start(&stream->source, &stream->exchange.body);
     }
@@ -108,10 +114,63 @@ void serve_h1_suspended(struct worker *worker, struct conn *conn)
 {
     if (conn->state != CONN_RUN) {
         conn_set_state(&worker->conns, conn, CONN_RUN);
-        if (buffer_bytes(&conn->out) > 0) {
-            serve_flush(worker, conn);
-        }
     }
+}
+
+/* ---- the body of the request in hand ---- */
+
+/* Moves octets of the body from `in` to those gathered, as many as may be. False: malformed. */
+static bool gather(struct conn *conn)
+{
+    struct request_body *body = &conn->stream->exchange.request_body;
+    while (!request_body_settled(body) && buffer_bytes(&conn->in) > 0) {
+        struct span in = buffer_span(&conn->in);
+        size_t room = body->gather_max - buffer_bytes(&body->bytes);
+        size_t consumed;
+        struct span content;
+        enum h1_result result =
+            h1_body_next(&conn->body, in.base, in.len < room ? in.len : room, &consumed, &content);
+        if (result == H1_BAD || !buffer_append(&body->bytes, content, body->gather_max)) {
+            return false;
+        }
+        buffer_consume(&conn->in, consumed);
+        body->received += content.len;
+        body->complete = result == H1_DONE;
+        conn->body_left = !body->complete;
+    }
+    return true;
+}
+
+/* Gathers what arrived since. False: there is no going on with this request. */
+static bool gather_more(struct worker *worker, struct conn *conn)
+{
+    struct request_body *body = &conn->stream->exchange.request_body;
+    uint64_t received = body->received;
+    if (body->gather_max == 0 || body->complete) {
+        return true;
+    }
+    if (!gather(conn)) {
+        conn->refused = true;
+        buffer_release(&conn->in);
+        request_refuse(worker, conn->stream, conn->body.status != 0 ? conn->body.status : 503);
+        return false;
+    }
+    if (body->complete || body->received > received) {
+        request_body_arrived(worker, conn->stream);
+    }
+    return true;
+}
+
+void serve_h1_want_body(struct worker *worker, struct conn *conn)
+{
+    if (conn->expecting && buffer_bytes(&conn->in) == 0 &&
+        !buffer_append(&conn->out, SPAN("HTTP/1.1 100 Continue\r\n\r\n"),
+                       worker->options->chunk_bytes + ANSWER_BYTES_MAX)) {
+        serve_close(worker, conn);
+        return;
+    }
+    conn->expecting = false;
+    worker_touch(worker, conn);
 }
 
 /* Copies the head: the bytes it was parsed from go. */
@@ -120,6 +179,9 @@ static bool fill(struct stream *stream, const struct h1_head *head)
     struct exchange *ex = &stream->exchange;
     ex->proto_major = 1;
     ex->proto_minor = head->minor;
+    ex->request_body.length =
+        head->framing == H1_BODY_CHUNKED ? REQUEST_BODY_UNKNOWN : head->content_length;
+    ex->request_body.complete = ex->request_body.length == 0;
     if (!request_fill(stream, head->method, head->target, head->authority)) {
         return false;
     }
@@ -135,10 +197,9 @@ static bool fill(struct stream *stream, const struct h1_head *head)
 static void begin_request(struct worker *worker, struct conn *conn, size_t consumed)
 {
     const struct h1_head *head = &worker->head;
-    bool has_body = head->framing != H1_BODY_NONE;
-    conn->keep_alive = head->keep_alive && !(has_body && head->expect_continue) &&
-                       head->content_length <= LIM_BODY_DRAIN_BYTES;
-    conn->body_left = has_body;
+    conn->keep_alive = head->keep_alive;
+    conn->body_left = head->framing == H1_BODY_CHUNKED || head->content_length > 0;
+    conn->expecting = conn->body_left && head->expect_continue;
     conn->body_bytes = 0;
     h1_body_init(&conn->body, head);
     bool copied = fill(conn->stream, head);
@@ -333,8 +394,13 @@ static bool step_body(struct worker *worker, struct conn *conn)
 
 static bool step_run(struct worker *worker, struct conn *conn)
 {
+    if (!gather_more(worker, conn)) {
+        return true;
+    }
     if (conn->eof) {
         serve_close(worker, conn);
+    } else if (buffer_bytes(&conn->out) > 0 && !conn->sending) {
+        serve_flush(worker, conn);
     }
     return false;
 }

@@ -32,6 +32,7 @@ void serve_h1_read_done(struct worker *worker, struct conn *conn, int result);
 void serve_h1_head_expired(struct worker *worker, struct conn *conn);
 void serve_h1_answer(struct worker *worker, struct conn *conn);
 void serve_h1_suspended(struct worker *worker, struct conn *conn);
+void serve_h1_want_body(struct worker *worker, struct conn *conn);
 
 /* ---- what request.c tells the protocol ---- */
 
@@ -39,6 +40,8 @@ void serve_h1_suspended(struct worker *worker, struct conn *conn);
 void serve_answer(struct worker *worker, struct stream *stream);
 /* The scripts wait for their next go. */
 void serve_suspended(struct worker *worker, struct stream *stream);
+/* Octets of the request's body are wanted: gathers what is here, and has the rest sent. */
+void serve_want_body(struct worker *worker, struct stream *stream);
 /* No answer. */
 void serve_abort(struct worker *worker, struct stream *stream);
 

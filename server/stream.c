@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Slots of streams, the list of pending ones, and what is left of a body. */
+/* Slots of streams, lists of those that wait, and what is left of a body. */
 #include "server/stream.h"
 
 #include <assert.h>
@@ -50,13 +50,10 @@ void source_advance(struct source *source, uint64_t count)
     move_up(source);
 }
 
-/* ---- the list of pending streams ---- */
+/* ---- waiting ---- */
 
-void stream_suspend(struct stream_table *table, struct stream *stream)
+static void append(struct stream_list *list, struct stream *stream)
 {
-    struct stream_list *list = &table->pending;
-    assert(!stream->pending);
-    stream->pending = true;
     stream->next = NULL;
     stream->previous = list->last;
     if (list->last != NULL) {
@@ -67,11 +64,8 @@ void stream_suspend(struct stream_table *table, struct stream *stream)
     list->last = stream;
 }
 
-void stream_wake(struct stream_table *table, struct stream *stream)
+static void take_out(struct stream_list *list, struct stream *stream)
 {
-    struct stream_list *list = &table->pending;
-    assert(stream->pending);
-    stream->pending = false;
     if (stream->previous != NULL) {
         stream->previous->next = stream->next;
     } else {
@@ -81,6 +75,17 @@ void stream_wake(struct stream_table *table, struct stream *stream)
         stream->next->previous = stream->previous;
     } else {
         list->last = stream->previous;
+    }
+}
+
+void stream_wait(struct stream_table *table, struct stream *stream, enum stream_wait wait)
+{
+    if (stream->wait != STREAM_ACTIVE) {
+        take_out(&table->waiting[stream->wait], stream);
+    }
+    stream->wait = wait;
+    if (wait != STREAM_ACTIVE) {
+        append(&table->waiting[wait], stream);
     }
 }
 
@@ -122,9 +127,7 @@ struct stream *stream_open(struct stream_table *table, struct conn *conn,
 void stream_close(struct stream_table *table, struct stream *stream)
 {
     assert(stream->exchange.chain == NULL);
-    if (stream->pending) {
-        stream_wake(table, stream);
-    }
+    stream_wait(table, stream, STREAM_ACTIVE);
     exchange_reset(&stream->exchange);
     struct stream blank = {
         .slot = stream->slot,

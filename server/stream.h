@@ -33,11 +33,19 @@ static inline bool source_ended(const struct source *source)
 /* `count` of the bytes, or of the range, are done. */
 void source_advance(struct source *source, uint64_t count);
 
+enum stream_wait {
+    STREAM_ACTIVE,   /* waits for nothing that the table would know of */
+    STREAM_PENDING,  /* its scripts want to go on */
+    STREAM_AWAITING, /* octets of the request's body, until the deadline */
+    STREAM_WAITS,
+};
+
 struct stream {
     struct conn *conn;
     uint32_t slot;
-    bool pending;        /* is in the list of those whose scripts want to go on */
-    struct stream *next; /* in that list, or of free ones */
+    enum stream_wait wait;
+    uint64_t deadline_ms; /* when awaiting octets */
+    struct stream *next;  /* in the list of those that wait for the same, or of free ones */
     struct stream *previous;
 
     const struct snapshot *snapshot; /* what it is served from, whatever is loaded meanwhile */
@@ -63,7 +71,7 @@ struct stream_table {
     unsigned block_count;
     unsigned live;
     struct stream *free;
-    struct stream_list pending; /* oldest wait first */
+    struct stream_list waiting[STREAM_WAITS]; /* oldest wait first; of ACTIVE none */
 };
 
 /* A stream of `conn` with an empty exchange. NULL: too many, or out of memory. */
@@ -71,9 +79,8 @@ struct stream *stream_open(struct stream_table *table, struct conn *conn,
                            const struct snapshot *snapshot);
 /* Its chain must have been cancelled. */
 void stream_close(struct stream_table *table, struct stream *stream);
-/* At the end of the list of pending ones; out of it. */
-void stream_suspend(struct stream_table *table, struct stream *stream);
-void stream_wake(struct stream_table *table, struct stream *stream);
+/* Puts the stream at the end of the list of those that wait for this; ACTIVE: in none. */
+void stream_wait(struct stream_table *table, struct stream *stream, enum stream_wait wait);
 /* All must be closed. */
 void stream_table_free(struct stream_table *table);
 

@@ -252,11 +252,15 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
 /* -1: no limit. */
 static int64_t wait_ms(const struct worker *worker)
 {
-    if (worker->streams.pending.first != NULL) {
+    if (worker->streams.waiting[STREAM_PENDING].first != NULL) {
         return 0;
     }
+    const struct stream *awaiting = worker->streams.waiting[STREAM_AWAITING].first;
     int64_t wait = conn_wait_ms(&worker->conns);
     uint64_t other = worker->draining ? worker->drain_end_ms : 0;
+    if (awaiting != NULL && (other == 0 || awaiting->deadline_ms < other)) {
+        other = awaiting->deadline_ms;
+    }
     for (unsigned i = 0; i < LISTENERS; i++) {
         uint64_t retry = worker->listeners[i].retry_ms;
         other = retry != 0 && (other == 0 || retry < other) ? retry : other;
@@ -275,6 +279,12 @@ static void expire(struct worker *worker)
     while ((conn = conn_expired(&worker->conns)) != NULL) {
         serve_expire(worker, conn);
     }
+    struct stream *stream;
+    while ((stream = worker->streams.waiting[STREAM_AWAITING].first) != NULL &&
+           stream->deadline_ms <= now) {
+        worker_touch(worker, stream->conn);
+        request_body_expired(worker, stream);
+    }
     for (unsigned i = 0; i < LISTENERS; i++) {
         struct listener *listener = &worker->listeners[i];
         if (listener->retry_ms != 0 && listener->retry_ms <= now) {
@@ -291,7 +301,7 @@ static void expire(struct worker *worker)
  */
 static void resume_pending(struct worker *worker)
 {
-    struct stream_list *pending = &worker->streams.pending;
+    struct stream_list *pending = &worker->streams.waiting[STREAM_PENDING];
     const struct stream *last = pending->last;
     uint64_t end_ms = worker->conns.now_ms + worker->options->tick_ms;
     bool more = last != NULL;
