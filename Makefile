@@ -49,7 +49,7 @@ UNITS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 FUZZERS := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: all deps lib serve test unit e2e fuzz bench lint format install uninstall clean help tests fuzzers sdk
+.PHONY: all deps lib serve test unit e2e fuzz bench bench-engine engine-bench lint format install uninstall clean help tests fuzzers sdk
 .SECONDARY:
 .DEFAULT_GOAL := all
 
@@ -120,9 +120,38 @@ test: ## install what is missing, then all tests: release, sanitizers, fuzz shar
 	@bash tests/all.sh
 fuzz: ## fuzz every surface for FUZZ_SECONDS each (default 60), coverage-guided
 	@sh fuzz/run.sh
-bench: ## engine benchmarks
-	@$(MAKE) --no-print-directory MODE=release all
-	@sh bench/run.sh $(O)
+bench: bench-engine ## all benchmarks
+bench-engine: ## programs on the engines and natively, and what entering, compiling, ticks and faults cost
+	@$(MAKE) --no-print-directory MODE=release engine-bench
+	@sh bench/run.sh $(O) $(BENCH_FLAGS)
+
+# Each of bench/programs: for the VM, and by both compilers as a library with the one function.
+BENCH_PROGRAMS := $(patsubst bench/programs/%.c,$(O)/bench/programs/%,$(wildcard bench/programs/*.c))
+BENCH_CFLAGS := -O2 -iquote . -Wall -Wextra -Werror -Wno-parentheses
+BENCH_NATIVE := -fPIC -shared -fvisibility=hidden -s
+BENCH_HEADERS := bench/programs/program.h
+BENCH_SRC := $(patsubst %,bench/%.c,engine programs vmside costs report clock ubpf helper)
+$(O)/bench/programs/%.bpf.o: bench/programs/%.c $(BENCH_HEADERS)
+	@mkdir -p $(@D)
+	clang -target bpf -mcpu=v3 -fno-builtin $(BENCH_CFLAGS) -Wno-bitwise-op-parentheses -c -o $@ $<
+$(O)/bench/programs/%.gcc.so: bench/programs/%.c bench/helper.c $(BENCH_HEADERS)
+	@mkdir -p $(@D)
+	gcc $(BENCH_CFLAGS) $(BENCH_NATIVE) -o $@ $< bench/helper.c
+$(O)/bench/programs/%.clang.so: bench/programs/%.c bench/helper.c $(BENCH_HEADERS)
+	@mkdir -p $(@D)
+	clang $(BENCH_CFLAGS) $(BENCH_NATIVE) -Wno-bitwise-op-parentheses -o $@ $< bench/helper.c
+# The compiler once more without its cage, under a name of its own, to measure what the cage costs. In no product.
+BENCH_UNCAGED := $(patsubst %,$(O)/bench/uncaged/%.o,$(wildcard jit-x86_64/*.c))
+$(O)/bench/uncaged/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -DZSVM_BENCH_UNCAGED -MMD -MP -c -o $@ $<
+$(O)/bench/uncaged.o: $(BENCH_UNCAGED)
+	@ld -r -o $@ $^
+	@objcopy --redefine-sym jit_x86_64=jit_x86_64_uncaged $@
+	@objcopy --keep-global-symbol=jit_x86_64_uncaged $@
+$(O)/bench/engine: $(call obj,$(BENCH_SRC)) $(O)/bench/uncaged.o $(O)/libzsvm.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -ldl -lm $(VM_LIBS)
+engine-bench: lib $(O)/bench/engine $(foreach p,$(BENCH_PROGRAMS),$p.bpf.o $p.gcc.so $p.clang.so)
 
 serve: ## install what is missing, build, pack examples/site and serve it on port 8080
 	@sh tools/deps.sh build

@@ -1,31 +1,32 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs bench/programs natively, on the JIT and on the interpreter, in turns, and prints medians and ratios to native. Usage: run.sh BUILD_FOLDER
+# Runs the engine benchmark that `make bench-engine` has built. Usage: run.sh BUILD_FOLDER [option of engine]...
+# UBPF=PATH adds uBPF: a libubpf.so, a libubpf.a, or a source tree of it (built below BUILD_FOLDER with its own vm/*.c).
 set -eu
 build=$1
-rounds=${ROUNDS:-3}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+shift
+out=$build/bench
 
-# ns_of COMMAND...: nanoseconds a run, from standard error
-ns_of() { "$@" 2>&1 >"$work/r0" | awk '/ns\/run/ {print $1}'; }
-median() { sort -n "$1" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
+# ubpf_library PATH: prints a shared library of the uBPF at PATH
+ubpf_library() {
+    case $1 in
+    *.so | *.so.*) echo "$1" ;;
+    *.a)
+        gcc -shared -o "$out/libubpf.so" -Wl,--whole-archive "$1" -Wl,--no-whole-archive
+        echo "$out/libubpf.so" ;;
+    *)
+        mkdir -p "$out/ubpf"
+        config=$1/vm/ubpf_config.h
+        [ -e "$config" ] || { config=$out/ubpf/ubpf_config.h; echo '#define UBPF_HAS_ELF_H 1' >"$config"; }
+        gcc -O2 -w -shared -fPIC -D_GNU_SOURCE -I"$1/vm" -I"$1/vm/inc" -I"$out/ubpf" -o "$out/libubpf.so" \
+            $(find "$1/vm" -maxdepth 1 -name '*.c' ! -name test.c) -lm
+        echo "$out/libubpf.so" ;;
+    esac
+}
 
-printf '%-10s %12s %12s %12s %8s %8s\n' program native-ns jit-ns interp-ns jit/nat int/jit
-for source in bench/programs/*.c; do
-    name=$(basename "$source" .c)
-    gcc -O2 -o "$work/$name" bench/native.c "$source"
-    clang -target bpf -O2 -mcpu=v3 -c -o "$work/$name.o" "$source"
-    : >"$work/n"; : >"$work/j"; : >"$work/i"
-    round=0
-    while [ "$round" -lt "$rounds" ]; do
-        ns_of "$work/$name" >>"$work/n"; expected=$(cat "$work/r0")
-        for engine in jit interp; do
-            ns_of "$build/zs-vm" run --engine $engine --repeat 200 "$work/$name.o" >>"$work/${engine%${engine#?}}"
-            [ "$(cat "$work/r0")" = "$expected" ] || { echo "$name: $engine differs from native" >&2; exit 1; }
-        done
-        round=$((round + 1))
-    done
-    awk -v p="$name" -v n="$(median "$work/n")" -v j="$(median "$work/j")" -v i="$(median "$work/i")" \
-        'BEGIN {printf "%-10s %12.0f %12.0f %12.0f %8.2f %8.2f\n", p, n, j, i, n ? j / n : 0, j ? i / j : 0}'
-done
+if [ -n "${UBPF:-}" ]; then
+    library=$(ubpf_library "$UBPF")
+    set -- --ubpf "$(realpath "$library")" "$@"
+fi
+strip -o "$out/libzsvm.so" "$(ls "$build"/libzsvm.so.* | head -n 1)"
+exec "$out/engine" --programs "$out/programs" --library "$out/libzsvm.so" --json "$out/engine.json" "$@"

@@ -12,6 +12,9 @@ _Static_assert(VM_CONTEXT_BELOW >= VM_ACCESS_REACH_BYTES + sizeof(struct vm_cont
 
 static struct x86_mem caged(enum x86_reg address, int16_t off)
 {
+#ifdef ZSVM_BENCH_UNCAGED /* what the cage costs: see bench/README.md; in no product */
+    return (struct x86_mem){.base = address, .index = X86_NO_REG, .disp = off};
+#endif
     assert(address == MEM_FRAME || address == MEM_ADDRESS);
     return (struct x86_mem){.base = MEM_ARENA, .index = address, .disp = off};
 }
@@ -21,6 +24,9 @@ static struct x86_mem guest(struct emit *e, enum x86_reg *held, enum x86_reg bas
     if (base == MEM_FRAME) {
         return caged(MEM_FRAME, off);
     }
+#ifdef ZSVM_BENCH_UNCAGED
+    return caged(base, off);
+#endif
     if (*held != base) {
         emit_mov(e, 32, MEM_ADDRESS, base);
         *held = base;
