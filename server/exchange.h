@@ -63,8 +63,9 @@ static inline bool request_body_settled(const struct request_body *body)
     return body->complete || buffer_bytes(&body->bytes) >= body->gather_max;
 }
 
-struct script_chain; /* server/script.h */
-struct site;         /* server/site.h */
+struct script_chain;  /* server/script.h */
+struct proxy_request; /* server/upstream_url.h */
+struct site;          /* server/site.h */
 
 struct exchange {
     struct pool pool;
@@ -101,8 +102,9 @@ struct exchange {
     unsigned status; /* 0: none yet */
     struct field_list response_fields;
     struct body body;
-    bool aborted; /* close without an answer */
-    bool faulted; /* a script was killed; status is the 500 for that */
+    struct proxy_request *proxy; /* in the pool: who is to answer instead; or NULL */
+    bool aborted;                /* close without an answer */
+    bool faulted;                /* a script was killed; status is the 500 for that */
 };
 
 /* Makes the exchange ready for its first request / the next one, which has the same peer and

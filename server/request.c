@@ -70,6 +70,7 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
     case SCRIPT_PASS:
         static_answer(&stream->exchange, stream->snapshot->site, &worker->static_options);
         break;
+    case SCRIPT_PROXY: response_error(&stream->exchange, 502); break;
     case SCRIPT_RESPONDED: break;
     }
     serve_answer(worker, stream);

@@ -55,6 +55,7 @@ enum script_verdict {
     SCRIPT_PASS,      /* no script answered: serve the file */
     SCRIPT_RESPONDED, /* ex has a response: a script's, or the 500 of a script that faulted */
     SCRIPT_ABORTED,   /* close the connection without an answer */
+    SCRIPT_PROXY,     /* ex->proxy says who answers */
     SCRIPT_PENDING,   /* preempted or out of arenas: serve others, then script_chain_resume */
 };
 

@@ -100,6 +100,7 @@ static void fail_closed(struct exchange *ex)
 {
     response_start(ex, 500);
     ex->aborted = false;
+    ex->proxy = NULL;
     ex->faulted = true;
 }
 
@@ -141,14 +142,18 @@ static bool start_run(struct script_chain *chain)
     return true;
 }
 
-/* A response counts before an abort: it was made on purpose. */
+/* A response counts before an abort, an abort before an upstream. */
 static enum script_verdict after_return(struct exchange *ex)
 {
     if (ex->status != 0) {
         ex->aborted = false;
+        ex->proxy = NULL;
         return SCRIPT_RESPONDED;
     }
-    return ex->aborted ? SCRIPT_ABORTED : SCRIPT_PASS;
+    if (ex->aborted) {
+        return SCRIPT_ABORTED;
+    }
+    return ex->proxy != NULL ? SCRIPT_PROXY : SCRIPT_PASS;
 }
 
 /* One invocation, started or resumed. SCRIPT_PASS: it returned without an answer. */
@@ -188,8 +193,9 @@ static enum script_verdict run_chain(struct script_chain *chain)
     while (verdict == SCRIPT_PASS && find_next(chain)) {
         verdict = run_one(chain);
     }
-    if (verdict == SCRIPT_PASS && chain->state.bad_target) {
+    if ((verdict == SCRIPT_PASS || verdict == SCRIPT_PROXY) && chain->state.bad_target) {
         response_error(ex, 400);
+        ex->proxy = NULL;
         verdict = SCRIPT_RESPONDED;
     }
     ex->chain = verdict == SCRIPT_PENDING ? chain : NULL;

@@ -110,7 +110,9 @@ static bool parse(struct exchange *ex, const char *buf, size_t len, char *error,
 
 static void print(struct exchange *ex, enum script_verdict verdict, FILE *out)
 {
-    const char *what = verdict == SCRIPT_ABORTED ? "aborted" : "passed";
+    const char *what = verdict == SCRIPT_ABORTED ? "aborted"
+                       : verdict == SCRIPT_PROXY ? "proxied"
+                                                 : "passed";
 
     if (verdict == SCRIPT_RESPONDED) {
         response_finish(ex);

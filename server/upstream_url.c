@@ -213,6 +213,17 @@ unsigned upstream_list_parse(struct span text, struct upstream_url urls[LIM_UPST
     return count;
 }
 
+/* FNV-1a; the last steps spread the difference of a last byte over all bits. */
+uint64_t upstream_hash(struct span text)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < text.len; i++) {
+        hash = (hash ^ (uint8_t)text.base[i]) * 0x100000001b3u;
+    }
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93u;
+    return hash ^ hash >> 32;
+}
+
 size_t upstream_url_key(const struct upstream_url *url, char key[LIM_UPSTREAM_KEY_BYTES])
 {
     static const char *const prefixes[] = {"http://", "https://", "unix/"};

@@ -31,6 +31,17 @@ const char *upstream_url_parse(struct span text, struct upstream_url *url);
  * LIM_UPSTREAM_TARGETS; or 0, with *reason as above and *culprit the entry it is about. */
 unsigned upstream_list_parse(struct span text, struct upstream_url urls[LIM_UPSTREAM_TARGETS],
                              const char **reason, struct span *culprit);
+/* What a script asks for, in the pool of its exchange: to have the request answered by one of these
+ * upstreams. */
+struct proxy_request {
+    struct upstream_url targets[LIM_UPSTREAM_TARGETS];
+    unsigned target_count; /* at least 1 */
+    bool sticky;           /* the same hash goes to the same target while it is there */
+    uint64_t hash;
+};
+
+/* Of a key for stickiness, or of an upstream's key. */
+uint64_t upstream_hash(struct span text);
 /* Writes what tells upstreams apart, whatever the base: scheme, host in lower case, port; or scheme
  * and path. Returns its length. */
 size_t upstream_url_key(const struct upstream_url *url, char key[LIM_UPSTREAM_KEY_BYTES]);
