@@ -15,6 +15,25 @@
 #define LIM_BODY_DRAIN_BYTES                                                                       \
     (256u << 10) /* of a body nobody wants, read before the connection is given up */
 
+/* ---- HTTP/2 (RFC 9113), of one connection; beyond: GOAWAY ENHANCE_YOUR_CALM unless said ---- */
+#define LIM_H2_STREAMS            100u         /* at a time; beyond: the stream is refused */
+#define LIM_H2_STREAM_WINDOW      (64u << 10)  /* of a body until somebody reads it */
+#define LIM_H2_CONNECTION_WINDOW  (1u << 20)   /* of all bodies */
+#define LIM_H2_FRAME_BYTES        16384u       /* with its head: a frame of DATA fills a TLS record */
+#define LIM_H2_TABLE_BYTES        4096u        /* HPACK table, both ways, whatever the peer allows */
+#define LIM_H2_BLOCK_BYTES        (128u << 10) /* header list; beyond LIM_HEAD_FIELDS_BYTES: 431 */
+#define LIM_H2_CONTINUATIONS      8u           /* of one header block */
+#define LIM_H2_SETTINGS           32u          /* entries of one frame */
+#define LIM_H2_ACKS               1000u        /* not sent, for the peer does not read */
+#define LIM_H2_QUEUED_FRAMES      2000u        /* the same of all frames but DATA */
+#define LIM_H2_RESETS_BURST       1000u        /* streams reset, by the peer or by its errors */
+#define LIM_H2_RESETS_PER_SECOND  33u          /* in the long run, each kind */
+#define LIM_H2_STREAMS_PER_READ   2u           /* times those allowed at a time */
+#define LIM_H2_STREAMS_TOTAL      10000u       /* then graceful GOAWAY */
+#define LIM_H2_GLITCHES           1000u        /* oddities survived; at 3/4 graceful GOAWAY */
+#define LIM_H2_OVERHEAD_RATIO     8u           /* bytes received for one of content ... */
+#define LIM_H2_OVERHEAD_BYTES     (1u << 20)   /* ... once this much is spent */
+
 /* ---- time, milliseconds ---- */
 #define LIM_HEAD_MS                                                                                \
     10000u /* first byte of a head to its last: absolute, so dribbling does not help */
