@@ -29,7 +29,9 @@ static struct tls_context *create_context(void)
     char path[] = "/tmp/fuzz-tls-XXXXXX";
     char error[256];
     check(pair_create(path));
-    struct tls_options options = {.cert = path, .key = path, .allow_1_2 = true};
+    const char *file = path;
+    struct tls_options options = {
+        .certs = &file, .keys = &file, .pair_count = 1, .allow_1_2 = true};
     struct tls_context *context = tls_context_create(&options, error, sizeof error);
     unlink(path);
     check(context != NULL);

@@ -66,6 +66,8 @@
 /* Records not yet sent: a chunk and a whole answer with their overhead fit. */
 #define LIM_TLS_OUTPUT_BYTES  (4u << 20)
 #define LIM_TLS_LATE_MESSAGES 64u /* key updates, attempts to negotiate again; then it ends */
+#define LIM_TLS_CERTIFICATES  2048u       /* and keys, in all files */
+#define LIM_TLS_PEM_BYTES     (1u << 20)  /* one file of --cert-dir */
 
 /* ---- one request ---- */
 #define LIM_RANGES              16u        /* of one Range field; with more it is not heeded */
@@ -81,6 +83,8 @@
 #define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script; by default */
 #define LIM_JSON_HANDLES        32u
 #define LIM_JSON_DEPTH          64u /* containers in each other: recursion on a small stack */
+#define LIM_RATE_KEYS           10000u /* that limits of scripts remember at once; by default */
+#define LIM_RATE_KEY_BYTES      256u
 #define LIM_LOG_LINE_BYTES      512u         /* zs_log without a newline */
 
 /* ---- upstreams ---- */

@@ -14,6 +14,7 @@
 #include "server/log.h"
 #include "server/options.h"
 #include "server/pack.h"
+#include "server/rate.h"
 #include "server/script.h"
 #include "server/server.h"
 #include "server/site.h"
@@ -123,8 +124,9 @@ static void tell_loaded(const struct snapshot *snapshot, const char *path)
     }
 }
 
-/* Loads what is served. False: `error`, and nothing to free. */
-static bool load(const struct options *options, struct snapshot *snapshot, char *error)
+/* Loads what is served. `rates` is the same at each load. False: `error`, and nothing to free. */
+static bool load(const struct options *options, struct rate_table *rates, struct snapshot *snapshot,
+                 char *error)
 {
     struct script_options script_options = {
         .interpret = options->interpret,
@@ -135,6 +137,7 @@ static bool load(const struct options *options, struct snapshot *snapshot, char 
         .trusted = options->trusted_proxies,
         .trusted_count = options->trusted_proxy_count,
         .json_bytes_max = options->json_bytes,
+        .rates = rates,
     };
     struct sources *sources = calloc(1, sizeof *sources);
     *snapshot = (struct snapshot){0};
@@ -160,19 +163,27 @@ static bool load(const struct options *options, struct snapshot *snapshot, char 
     return true;
 }
 
+static void warn(const char *line)
+{
+    log_line("zeroserve: %s", line);
+}
+
 /* NULL without TLS. False: `error`. */
 static bool load_tls(const struct options *options, struct tls_context **tls, char *error)
 {
     struct tls_options tls_options = {
-        .cert = options->cert,
-        .key = options->key,
+        .certs = options->certs,
+        .keys = options->keys,
+        .pair_count = options->cert_count,
+        .cert_dir = options->cert_dir,
+        .warn = warn,
         .allow_1_2 = strcmp(options->tls_min, "1.2") == 0,
     };
     *tls = NULL;
-    if (options->cert != NULL) {
+    if (options_have_cert(options)) {
         *tls = tls_context_create(&tls_options, error, ERROR_BYTES);
     }
-    return *tls != NULL || options->cert == NULL;
+    return *tls != NULL || !options_have_cert(options);
 }
 
 static int serve(const struct options *options)
@@ -181,9 +192,15 @@ static int serve(const struct options *options)
     struct snapshot snapshot;
     struct tls_context *tls;
     int status = EXIT_FINE;
-    if (!load_tls(options, &tls, error) || !load(options, &snapshot, error)) {
+    struct rate_table *rates = rate_table_create(options->rate_keys);
+    if (rates == NULL) {
+        log_line("zeroserve: out of memory");
+        return EXIT_RUNTIME;
+    }
+    if (!load_tls(options, &tls, error) || !load(options, rates, &snapshot, error)) {
         log_line("zeroserve: %s", error);
         tls_context_free(tls);
+        rate_table_free(rates);
         return EXIT_INPUT;
     }
     snapshot.tls = tls;
@@ -194,6 +211,7 @@ static int serve(const struct options *options)
     script_set_free(snapshot.scripts);
     site_free(snapshot.site);
     tls_context_free(tls);
+    rate_table_free(rates);
     return status;
 }
 

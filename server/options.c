@@ -237,17 +237,17 @@ static bool parse_flag(struct options *options, int argc, char **argv, int *at)
 
 static bool check_tls(const struct options *options)
 {
-    if (options->tls_addr != NULL && (options->cert == NULL || options->key == NULL)) {
+    if (options->cert_count != options->key_count) {
+        return mistake("--cert and --key go together");
+    }
+    if (options->tls_addr != NULL && !options_have_cert(options)) {
         return mistake("--tls-addr wants --cert FILE and --key FILE; `openssl req -x509 -newkey ec "
                        "-pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout "
                        "key.pem -out cert.pem` makes a pair for trying");
     }
-    if ((options->cert != NULL) != (options->key != NULL)) {
-        return mistake("--cert and --key go together");
-    }
     /* The address may also be a socket that was passed, which then takes the place of --addr. */
     bool passed = options->addr == NULL && getenv("LISTEN_FDS") != NULL;
-    if (options->tls_addr == NULL && options->cert != NULL && !passed) {
+    if (options->tls_addr == NULL && options_have_cert(options) && !passed) {
         return mistake("--cert and --key want --tls-addr IP:PORT");
     }
     if (strcmp(options->tls_min, "1.2") != 0 && strcmp(options->tls_min, "1.3") != 0) {

@@ -18,9 +18,12 @@ struct options {
     const char *site;     /* SITE.tar, SCRIPT.{c,o}, DIRECTORY, or the DIR of --pack */
     const char *addr;     /* ip:port, [v6]:port, fd:N; NULL: see server/listen.h */
     const char *tls_addr; /* the same; NULL: no TLS, unless a socket for it is passed */
-    const char *cert;
-    const char *key;
-    const char *tls_min; /* "1.2" or "1.3" */
+    const char *certs[OPTIONS_LIST_MAX];
+    unsigned cert_count;
+    const char *keys[OPTIONS_LIST_MAX]; /* as many */
+    unsigned key_count;
+    const char *cert_dir; /* NULL: none */
+    const char *tls_min;  /* "1.2" or "1.3" */
     const char *index;
     bool try_html;
     bool no_dir_redirect;
@@ -43,7 +46,14 @@ struct options {
     const char *trusted_proxies[OPTIONS_LIST_MAX]; /* each fit for cidr_parse */
     unsigned trusted_proxy_count;
     uint32_t json_bytes;
+    uint32_t rate_keys;
 };
+
+/* Is there a certificate to serve with? */
+static inline bool options_have_cert(const struct options *options)
+{
+    return options->cert_count > 0 || options->cert_dir != NULL;
+}
 
 /* False: the message for the user went to standard error; exit 2. Strings point into argv. */
 bool options_parse(struct options *options, int argc, char **argv);

@@ -205,7 +205,7 @@ static void tell_listening(struct server *server)
 static bool check_tls(const struct server *server)
 {
     bool wanted = server->endpoints[LISTENER_TLS].text != NULL;
-    if (wanted != (server->options->cert != NULL)) {
+    if (wanted != options_have_cert(server->options)) {
         log_line("zeroserve: %s", wanted ? "the socket named https wants --cert and --key"
                                          : "--cert and --key want a socket named https, or "
                                            "--tls-addr");

@@ -75,7 +75,7 @@ struct tls_conn *tls_open(struct tls_context *context)
     }
     BIO *bio = BIO_new(context->bio);
     tls->context = context;
-    tls->ssl = SSL_new(context->ssl);
+    tls->ssl = SSL_new(context->ssl[0]);
     if (bio == NULL || tls->ssl == NULL || SSL_set_app_data(tls->ssl, tls) != 1) {
         BIO_free(bio);
         tls_free(tls);

@@ -11,18 +11,25 @@
 
 #include "server/buffer.h"
 
-/* Certificate, key and settings; immutable, shared by all threads. Session tickets of one
- * connection are good for every other of the same context. */
+/* Certificates, keys and settings; immutable, shared by all threads. Session tickets of one
+ * connection are good for every other of the same context that gets the same certificate. */
 struct tls_context;
 
 struct tls_options {
-    const char *cert; /* PEM file: the certificate, then those that lead to its issuer */
-    const char *key;  /* PEM file */
+    const char *const *certs; /* PEM files: a certificate, then those that lead to its issuer */
+    const char *const *keys;  /* PEM files: the key of each */
+    unsigned pair_count;
+    const char *cert_dir; /* a directory of PEM files, in which keys find their certificates */
     bool allow_1_2;
-    bool h2; /* offer HTTP/2 (ALPN h2) before HTTP/1.1 */
+    bool h2;                        /* offer HTTP/2 (ALPN h2) before HTTP/1.1 */
+    void (*warn)(const char *line); /* of what is odd but no mistake; NULL: nobody */
 };
 
-/* NULL: one line in `error` that names the file at fault. */
+/* A client gets the certificate that has its server name; without such a name, the first: of
+ * `certs`, then of cert_dir by file name. One whose name no certificate has is refused
+ * (unrecognized_name), unless a single pair is all there is: that serves every name.
+ *
+ * NULL: one line in `error` that names the file at fault. */
 struct tls_context *tls_context_create(const struct tls_options *options, char *error,
                                        size_t error_bytes);
 /* No connection may be left. NULL is fine. */

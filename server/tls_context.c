@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Settings and certificate of the server's side of TLS, and what the library asks of us during a
- * handshake. */
-#include <errno.h>
+/* Settings of the server's side of TLS, and what the library asks of us during a handshake.
+ *
+ * Each certificate has a context of the library of its own. A connection begins with the first and
+ * changes to that of its server name before anything of the ClientHello is acted on. Sessions are
+ * bound to the certificate: what was agreed on under one name is no ticket for another's.
+ */
 #include <openssl/err.h>
-#include <openssl/x509err.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "server/tls_int.h"
 
@@ -87,6 +88,17 @@ static char *lower_case_copy(struct span name)
     return copy;
 }
 
+static bool choose_certificate(struct tls_conn *tls, int *alert)
+{
+    const struct tls_context *context = tls->context;
+    int found = tls_names_find(&context->names, tls->server_name);
+    if (found < 0 && !context->any_name) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return false;
+    }
+    return found <= 0 || SSL_set_SSL_CTX(tls->ssl, context->ssl[found]) != NULL;
+}
+
 /* Called once a ClientHello was taken apart, before anything of it is acted on; a second time after
  * a HelloRetryRequest. */
 static int see_hello(SSL *ssl, int *alert, void *unused)
@@ -105,24 +117,16 @@ static int see_hello(SSL *ssl, int *alert, void *unused)
     }
     free(tls->server_name);
     tls->server_name = lower_case_copy(name);
-    return tls->server_name != NULL ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+    if (tls->server_name == NULL) {
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    return choose_certificate(tls, alert) ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
 }
 
 /* ---- settings ---- */
 
-/* Nobody is there to be asked: a key that needs a passphrase is refused. */
-static int no_passphrase(char *buffer, int bytes, int writing, void *unused)
-{
-    (void)buffer;
-    (void)bytes;
-    (void)writing;
-    (void)unused;
-    return -1;
-}
-
 static bool set_up(SSL_CTX *ssl, bool allow_1_2)
 {
-    static const unsigned char session_context[] = "zeroserve";
     SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
@@ -132,82 +136,91 @@ static bool set_up(SSL_CTX *ssl, bool allow_1_2)
     SSL_CTX_set_alpn_select_cb(ssl, select_protocol, NULL);
     SSL_CTX_set_client_hello_cb(ssl, see_hello, NULL);
     SSL_CTX_set_msg_callback(ssl, see_message);
-    SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
     return SSL_CTX_set_min_proto_version(ssl, allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_ciphersuites(ssl, CIPHERS_1_3) == 1 &&
            SSL_CTX_set_cipher_list(ssl, CIPHERS_1_2) == 1 && SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
-           SSL_CTX_set_session_id_context(ssl, session_context, sizeof session_context - 1) == 1 &&
            /* the first list needs a library that knows the post-quantum group */
            (SSL_CTX_set1_groups_list(ssl, "X25519MLKEM768:X25519:P-256:P-384") == 1 ||
             SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1);
 }
 
-static bool fail_file(char *error, size_t error_bytes, const char *flag, const char *path,
-                      const char *why)
+/* The certificate, its chain and key; its hash is the name of the sessions under it. */
+static bool set_identity(SSL_CTX *ssl, const struct tls_identity *identity)
 {
-    snprintf(error, error_bytes, "%s %s: %s", flag, path, why != NULL ? why : "not usable");
-    return false;
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned bytes = 0;
+    return SSL_CTX_use_certificate(ssl, identity->certificate) == 1 &&
+           SSL_CTX_set1_chain(ssl, identity->issuers) == 1 &&
+           SSL_CTX_use_PrivateKey(ssl, identity->key) == 1 &&
+           X509_digest(identity->certificate, EVP_sha256(), hash, &bytes) == 1 &&
+           SSL_CTX_set_session_id_context(ssl, hash, bytes) == 1;
 }
 
-static bool is_readable(const char *flag, const char *path, char *error, size_t error_bytes)
+static bool add_identity(struct tls_context *context, const struct tls_identity *identity,
+                         const struct tls_options *options, char *error, size_t error_bytes)
 {
-    return access(path, R_OK) == 0 || fail_file(error, error_bytes, flag, path, strerror(errno));
-}
-
-static bool load_pair(SSL_CTX *ssl, const struct tls_options *options, char *error,
-                      size_t error_bytes)
-{
-    if (!is_readable("--cert", options->cert, error, error_bytes) ||
-        !is_readable("--key", options->key, error, error_bytes)) {
+    SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+    ERR_clear_error();
+    if (ssl == NULL || !set_up(ssl, options->allow_1_2) || !set_identity(ssl, identity)) {
+        const char *why = ERR_reason_error_string(ERR_peek_last_error());
+        snprintf(error, error_bytes, "%s: %s", identity->source,
+                 why != NULL ? why : "TLS cannot be set up");
+        SSL_CTX_free(ssl);
         return false;
     }
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(ssl, options->cert) != 1) {
-        unsigned long reason = ERR_peek_last_error();
-        return fail_file(error, error_bytes, "--cert", options->cert,
-                         ERR_GET_REASON(reason) == ERR_R_PEM_LIB
-                             ? "no certificate in PEM format in it"
-                             : ERR_reason_error_string(reason));
+    context->ssl[context->count++] = ssl;
+    return true;
+}
+
+static bool add_identities(struct tls_context *context, const struct tls_identities *identities,
+                           const struct tls_options *options, char *error, size_t error_bytes)
+{
+    context->ssl = calloc(identities->count, sizeof(SSL_CTX *));
+    if (context->ssl == NULL || !tls_names_collect(&context->names, identities)) {
+        snprintf(error, error_bytes, "out of memory");
+        return false;
     }
-    bool loaded = SSL_CTX_use_PrivateKey_file(ssl, options->key, SSL_FILETYPE_PEM) == 1;
-    unsigned long reason = ERR_peek_last_error();
-    bool other = ERR_GET_LIB(reason) == ERR_LIB_X509 &&
-                 (ERR_GET_REASON(reason) == X509_R_KEY_VALUES_MISMATCH ||
-                  ERR_GET_REASON(reason) == X509_R_KEY_TYPE_MISMATCH);
-    if (other || (loaded && SSL_CTX_check_private_key(ssl) != 1)) {
-        return fail_file(error, error_bytes, "--key", options->key,
-                         "not the key of the certificate");
+    for (unsigned i = 0; i < identities->count; i++) {
+        if (!add_identity(context, &identities->items[i], options, error, error_bytes)) {
+            return false;
+        }
     }
-    return loaded || fail_file(error, error_bytes, "--key", options->key,
-                               "no private key in PEM format, without passphrase, in it");
+    return true;
 }
 
 struct tls_context *tls_context_create(const struct tls_options *options, char *error,
                                        size_t error_bytes)
 {
+    struct tls_identities identities = {0};
     struct tls_context *context = calloc(1, sizeof *context);
-    snprintf(error, error_bytes, "TLS cannot be set up");
-    if (context == NULL) {
+    if (context == NULL || (context->bio = tls_bio_method()) == NULL) {
+        snprintf(error, error_bytes, "TLS cannot be set up");
+        free(context);
         return NULL;
     }
-    context->ssl = SSL_CTX_new(TLS_server_method());
-    context->bio = tls_bio_method();
     context->h2 = options->h2;
-    if (context->ssl != NULL && context->bio != NULL && set_up(context->ssl, options->allow_1_2) &&
-        load_pair(context->ssl, options, error, error_bytes)) {
-        ERR_clear_error();
-        return context;
-    }
+    context->any_name = options->pair_count == 1 && options->cert_dir == NULL;
+    bool fine = tls_identities_load(&identities, options, error, error_bytes) &&
+                add_identities(context, &identities, options, error, error_bytes);
+    tls_identities_free(&identities);
     ERR_clear_error();
-    tls_context_free(context);
-    return NULL;
+    if (!fine) {
+        tls_context_free(context);
+        return NULL;
+    }
+    return context;
 }
 
 void tls_context_free(struct tls_context *context)
 {
-    if (context != NULL) {
-        SSL_CTX_free(context->ssl);
-        BIO_meth_free(context->bio);
-        free(context);
+    if (context == NULL) {
+        return;
     }
+    for (unsigned i = 0; i < context->count; i++) {
+        SSL_CTX_free(context->ssl[i]);
+    }
+    free(context->ssl);
+    tls_names_free(&context->names);
+    BIO_meth_free(context->bio);
+    free(context);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of TLS share: tls.c carries bytes, tls_context.c holds settings and certificates
+/* What the parts of TLS share: tls.c carries bytes, tls_context.c holds the settings
  * and answers what the library asks during a handshake. Only tls*.c know the library. */
 #ifndef SERVER_TLS_INT_H
 #define SERVER_TLS_INT_H
@@ -8,10 +8,14 @@
 
 #include "server/ja4.h"
 #include "server/tls.h"
+#include "server/tls_certs.h"
 
 struct tls_context {
-    SSL_CTX *ssl;
+    SSL_CTX **ssl; /* one for each certificate; connections begin with the first */
+    unsigned count;
+    struct tls_names names;
     BIO_METHOD *bio;
+    bool any_name; /* the first certificate serves names that none has */
     bool h2;
 };
 

@@ -14,15 +14,19 @@ pair() {
 pair ec -newkey ec -pkeyopt ec_paramgen_curve:P-256
 pair rsa -newkey rsa:2048
 
-start_tls() { # start_tls PAIR ARGUMENT...: start with TLS; sets tls_port, and url to the https one
-    local pair=$1
-    shift
-    start --tls-addr 127.0.0.1:0 --cert "$work/$pair.pem" --key "$work/$pair.key" "$@"
+find_tls_port() { # sets tls_port
     for _ in $(seq 100); do
         tls_port=$(sed -n 's|^listening on https://127\.0\.0\.1:\([0-9]*\) .*|\1|p' "$log")
         [ -n "$tls_port" ] && break
         sleep 0.05
     done
+}
+
+start_tls() { # start_tls PAIR ARGUMENT...: start with TLS; sets tls_port, and url to the https one
+    local pair=$1
+    shift
+    start --tls-addr 127.0.0.1:0 --cert "$work/$pair.pem" --key "$work/$pair.key" "$@"
+    find_tls_port
     plain_url=$url
     url=https://localhost:$tls_port
     trusted=(--cacert "$work/$pair.pem" --resolve "localhost:$tls_port:127.0.0.1")
@@ -142,6 +146,30 @@ is "sessions of TLS 1.2 resume on every worker" "$resumed" 8
 stop
 is "exit status" "$status" 0
 
+# ---- several certificates ----
+
+mkdir "$work/certs"
+named() { # named FILE NAMES: a key and its certificate for these names
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
+        -addext "subjectAltName=$2" -keyout "$work/certs/$1.key" -out "$work/certs/$1.pem" 2>/dev/null
+}
+named b 'DNS:b.test,DNS:*.b.test'
+named a DNS:a.test
+start --tls-addr 127.0.0.1:0 --cert-dir "$work/certs" "$work/site"
+find_tls_port
+shown() { # shown ARGUMENT...: the subject of the certificate a client gets
+    client "$@" | sed -n 's/^subject=CN = //p'
+}
+is "the server name chooses" "$(shown -servername b.test)" b
+is "also by *" "$(shown -servername www.b.test)" b
+is "without a name the first" "$(shown -noservername)" a
+like "a name nobody has is refused" "$(client -servername c.test)" 'unrecognized name'
+like "* is one label" "$(client -servername x.www.b.test)" 'unrecognized name'
+is "curl trusts it" "$(curl -sS -m 20 --cacert "$work/certs/b.pem" --resolve "www.b.test:$tls_port:127.0.0.1" \
+    "https://www.b.test:$tls_port/")" '<h1>hello</h1>'
+stop
+is "exit status" "$status" 0
+
 # ---- wrong usage ----
 
 refused() { # refused NAME REGEX ARGUMENT...: exit status 2 and one line that matches
@@ -164,5 +192,8 @@ refused "another's key" "--key $work/rsa.key: not the key" "${tls_flags[@]}" --c
 pair ec2 -newkey ec -pkeyopt ec_paramgen_curve:P-256
 refused "another key of its kind" "--key $work/ec2.key: not the key" "${tls_flags[@]}" --cert "$work/ec.pem" --key "$work/ec2.key"
 refused "a version that is none" '--tls-min 1.1: want 1.2 or 1.3' "${tls_flags[@]}" --tls-min 1.1 --cert a --key b
+cp "$work/rsa.key" "$work/certs/zzz"
+refused "a key without its certificate" "--cert-dir $work/certs/zzz: a key without" "${tls_flags[@]}" --cert-dir "$work/certs"
+refused "half a pair" '--cert and --key go together' "${tls_flags[@]}" --cert a,b --key a
 
 finish

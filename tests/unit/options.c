@@ -78,22 +78,30 @@ Test(options, take_values_both_ways)
 Test(options, of_tls_go_together)
 {
     cr_assert(parse("site.tar"));
-    cr_assert(options.tls_addr == NULL && options.cert == NULL && options.key == NULL);
+    cr_assert(options.tls_addr == NULL && !options_have_cert(&options));
     cr_assert_str_eq(options.tls_min, "1.3");
     cr_assert(parse("--tls-addr [::1]:443 --cert a.pem --key=b.pem --tls-min 1.2 site.tar"));
     cr_assert_str_eq(options.tls_addr, "[::1]:443");
-    cr_assert_str_eq(options.cert, "a.pem");
-    cr_assert_str_eq(options.key, "b.pem");
+    cr_assert(options_have_cert(&options));
+    cr_assert_str_eq(options.certs[0], "a.pem");
+    cr_assert_str_eq(options.keys[0], "b.pem");
     cr_assert_str_eq(options.tls_min, "1.2");
     cr_redirect_stderr();
     cr_assert_not(parse("--tls-addr [::1]:443 --cert a.pem site.tar"));
     cr_assert_not(parse("--tls-addr [::1]:443 --key b.pem site.tar"));
     cr_assert_not(parse("--cert a.pem site.tar"));
     cr_assert_not(parse("--cert a.pem --key b.pem site.tar"));
+    cr_assert_not(parse("--cert-dir certs site.tar"));
     setenv("LISTEN_FDS", "1", 1);
     cr_assert(parse("--cert a.pem --key b.pem site.tar"));
     cr_assert_not(parse("--cert a.pem --key b.pem --addr [::1]:80 site.tar"));
     cr_assert_not(parse("--tls-min 1 site.tar"));
+    cr_assert(parse("--tls-addr [::1]:443 --cert a.pem,b.pem --key c.pem --key d.pem site.tar"));
+    cr_assert_eq(options.cert_count, 2);
+    cr_assert_str_eq(options.keys[1], "d.pem");
+    cr_assert_not(parse("--tls-addr [::1]:443 --cert a.pem,b.pem --key c.pem site.tar"));
+    cr_assert(parse("--tls-addr [::1]:443 --cert-dir certs site.tar"));
+    cr_assert_str_eq(options.cert_dir, "certs");
 }
 
 Test(options, lists_are_comma_separated_and_repeated)
@@ -150,8 +158,7 @@ Test(options, every_mistake_has_its_line, .init = cr_redirect_stderr)
         {"--plugin a, s", "--plugin: an empty name"},
         {"--index a/b s", "--index a/b: want a file name without '/'"},
         {"a b", "two sites, 'a' and 'b'; one is served"},
-        {"--trusted-proxy 10.0.0.0/8,x s",
-         "--trusted-proxy x: want an address, or one with /BITS"},
+        {"--trusted-proxy 10.0.0.0/8,x s", "--trusted-proxy x: want an address, or one with /BITS"},
         {"--pack a b", "two sites, 'a' and 'b'; one is served"},
         {"--pack a --check", "--check does not go with another mode"},
         {"--check", "no site given: want SITE.tar, DIRECTORY, SCRIPT.c or SCRIPT.o"},

@@ -17,7 +17,9 @@ static struct tls_context *new_context(bool allow_1_2)
     char error[256];
     char path[] = "/tmp/unit-tls-XXXXXX";
     cr_assert(pair_create(path));
-    struct tls_options options = {.cert = path, .key = path, .allow_1_2 = allow_1_2, .h2 = true};
+    const char *file = path;
+    struct tls_options options = {
+        .certs = &file, .keys = &file, .pair_count = 1, .allow_1_2 = allow_1_2, .h2 = true};
     struct tls_context *context = tls_context_create(&options, error, sizeof error);
     unlink(path);
     cr_assert(context != NULL, "%s", error);
@@ -242,7 +244,8 @@ Test(tls, alpn_without_h2)
     char error[256];
     char path[] = "/tmp/unit-tls-XXXXXX";
     cr_assert(pair_create(path));
-    struct tls_options options = {.cert = path, .key = path};
+    const char *file = path;
+    struct tls_options options = {.certs = &file, .keys = &file, .pair_count = 1};
     struct wire wire = {.context = tls_context_create(&options, error, sizeof error),
                         .client_context = SSL_CTX_new(TLS_client_method())};
     unlink(path);
