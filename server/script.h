@@ -20,6 +20,15 @@ struct script_source {
     const char *origin; /* file it comes from, for messages */
 };
 
+/* How a tool looks at the runs of script_run_offline. Each may be NULL. */
+struct vm_run;
+struct script_watch {
+    void *context;
+    void (*started)(void *context, struct vm_run *run); /* before the first instruction */
+    bool (*paused)(void *context); /* a slice is over, but not the run; false: give up */
+    void (*ended)(void *context, struct vm_run *run, bool faulted);
+};
+
 struct script_options {
     bool interpret; /* run on the interpreter instead of the JIT */
     uint32_t tick_ms;
@@ -29,6 +38,7 @@ struct script_options {
     const struct site *site;    /* whose files scripts may read, or NULL; outlives the set */
     const char *const *trusted; /* addresses and networks of proxies, each fit for cidr_parse */
     unsigned trusted_count;
+    const struct script_watch *watch; /* or NULL */
     size_t json_bytes_max; /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
 };
 
@@ -70,7 +80,8 @@ void script_chain_cancel(struct exchange *ex);
 /* Runs one script on the HTTP/1 request in request[0..request_bytes), to its end, and writes the
  * response to `out`, as text with plain newlines. The status is 0 when the script lets the request
  * pass or aborts it; the fields are then those it would add. What faults and logs goes to standard
- * error. For tools: blocks, and may be called on a thread that has no vm_thread yet. */
+ * error. Nothing is written when options->watch gave up. For tools: blocks, and may be called on a
+ * thread that has no vm_thread yet. */
 enum script_offline {
     SCRIPT_OFFLINE_ENDED,
     SCRIPT_OFFLINE_FAULTED, /* the response is the 500 for it */

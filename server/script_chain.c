@@ -19,7 +19,8 @@
 
 struct script_host {
     struct vm_thread *thread;
-    unsigned live; /* runs */
+    const struct script_watch *watch; /* or NULL */
+    unsigned live;                    /* runs */
 };
 
 struct script_chain {
@@ -49,6 +50,7 @@ struct script_host *script_host_create(const struct script_options *options, cha
         snprintf(error, error_bytes, "out of memory");
         return NULL;
     }
+    host->watch = options->watch;
     host->thread = vm_thread_create(&config, &diag);
     if (host->thread == NULL) {
         snprintf(error, error_bytes, "%s", diag.text);
@@ -139,6 +141,9 @@ static bool start_run(struct script_chain *chain)
     chain->has_run = true;
     chain->host->live++;
     chain->state.script = script->name;
+    if (chain->host->watch != NULL && chain->host->watch->started != NULL) {
+        chain->host->watch->started(chain->host->watch->context, chain->run);
+    }
     return true;
 }
 
@@ -179,6 +184,9 @@ static enum script_verdict run_one(struct script_chain *chain)
         fail_closed(ex);
         verdict = SCRIPT_RESPONDED;
         break;
+    }
+    if (chain->host->watch != NULL && chain->host->watch->ended != NULL) {
+        chain->host->watch->ended(chain->host->watch->context, chain->run, ex->faulted);
     }
     end_run(chain);
     chain->entry++;

@@ -134,6 +134,11 @@ static void print(struct exchange *ex, enum script_verdict verdict, FILE *out)
     }
 }
 
+static bool go_on(const struct script_watch *watch)
+{
+    return watch == NULL || watch->paused == NULL || watch->paused(watch->context);
+}
+
 static enum script_offline run(const struct script_set *set, const struct script_options *options,
                                struct exchange *ex, FILE *out, char *error, size_t error_bytes)
 {
@@ -144,10 +149,14 @@ static enum script_offline run(const struct script_set *set, const struct script
         return SCRIPT_OFFLINE_REFUSED;
     }
     verdict = script_chain_start(host, set, ex);
-    while (verdict == SCRIPT_PENDING) {
+    while (verdict == SCRIPT_PENDING && go_on(options->watch)) {
         verdict = script_chain_resume(ex);
     }
-    print(ex, verdict, out);
+    if (verdict == SCRIPT_PENDING) {
+        script_chain_cancel(ex);
+    } else {
+        print(ex, verdict, out);
+    }
     script_host_forget(host, set);
     script_host_free(host);
     return ex->faulted ? SCRIPT_OFFLINE_FAULTED : SCRIPT_OFFLINE_ENDED;

@@ -279,6 +279,22 @@ void vm_run_set_trace(struct vm_run *run, vm_trace_fn *fn, void *trace_context)
     context->trace_context = trace_context;
 }
 
+void vm_run_pause(struct vm_run *run)
+{
+    assert(run->thread->running == run);
+    vm_run_suspend(run, VM_STATE_WAITING);
+}
+
+const uint8_t *vm_run_memory(const struct vm_run *run, uint64_t address, uint64_t length)
+{
+    return length == 0 ? NULL : vm_arena_range(&run->arena, address, length, false);
+}
+
+const struct vm_program *vm_run_program(const struct vm_run *run)
+{
+    return run->image->program;
+}
+
 void vm_run_set_budget(struct vm_run *run, uint64_t ns)
 {
     run->budget_left_ns = ns;

@@ -304,6 +304,12 @@ VM_API uint32_t vm_run_heap_alloc(struct vm_run *run, uint32_t bytes, uint8_t **
  * resume, and only for images of vm_interp. */
 typedef void vm_trace_fn(void *trace_context, uint32_t insn, const uint64_t regs[11]);
 VM_API void vm_run_set_trace(struct vm_run *run, vm_trace_fn *fn, void *trace_context);
+/* From a vm_trace_fn only: vm_run_resume returns VM_STATE_WAITING, and the next vm_run_resume goes
+ * on here. */
+VM_API void vm_run_pause(struct vm_run *run);
+/* Readable guest memory [address, address + length) of a run that is not under way, or NULL. */
+VM_API const uint8_t *vm_run_memory(const struct vm_run *run, uint64_t address, uint64_t length);
+VM_API const struct vm_program *vm_run_program(const struct vm_run *run);
 /* Processor time the run may still use before it ends with VM_FAULT_BUDGET, nanoseconds. Set it
  * before the first resume to share one budget between runs; the default is budget_ms of the thread.
  * Time is charged when a tick takes the processor away, so what is shorter than a tick is free. */
