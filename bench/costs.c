@@ -180,7 +180,7 @@ struct ticks {
 
 static void ticks_sample(struct ticks *t, double disturbed, unsigned count)
 {
-    if (t->disturbed == 0 || disturbed < t->disturbed) {
+    if (count != 0 && (t->count == 0 || disturbed < t->disturbed)) {
         t->disturbed = disturbed;
         t->count = count;
     }

@@ -116,21 +116,27 @@ static void shrink_heap(struct vm_arena *arena)
     arena->heap_used = 0;
 }
 
+/* Nothing to clear must not become a call: clearing 0 bytes of what is not mapped takes long. */
+static void clear(uint8_t *at, size_t bytes)
+{
+    if (bytes != 0) {
+        memset(at, 0, bytes);
+    }
+}
+
 void vm_arena_restore(struct vm_arena *arena)
 {
     const struct vm_program *program = arena->program;
     const struct vm_region *stack = &arena->regions[VM_REGION_STACK];
     const struct vm_region *data = &arena->regions[VM_REGION_DATA];
 
-    memset(arena->base + stack->start, 0, stack->end - stack->start);
-    if (data->end != data->start) {
-        if (program->data_bytes != 0) {
-            memcpy(arena->base + data->start, program->data, program->data_bytes);
-        }
-        /* to the end of the page: the guest can write there too */
-        memset(arena->base + data->start + program->data_bytes, 0,
-               page_up(data->end - data->start) - program->data_bytes);
+    clear(arena->base + stack->start, stack->end - stack->start);
+    if (program->data_bytes != 0) {
+        memcpy(arena->base + data->start, program->data, program->data_bytes);
     }
+    /* to the end of the page: the guest can write there too */
+    clear(arena->base + data->start + program->data_bytes,
+          page_up(data->end - data->start) - program->data_bytes);
     if (arena->regions[VM_REGION_HEAP].end != VM_HEAP_BASE) {
         shrink_heap(arena);
     }

@@ -121,10 +121,17 @@ struct vm_engine {
     void (*release)(struct vm_code *code);
 };
 
+struct vm_text {
+    uintptr_t start;
+    uintptr_t end;
+};
+
 struct vm_image {
     const struct vm_engine *engine;
     const struct vm_program *program;
     struct vm_code *code;
+    struct vm_text preemptible; /* what the engine says of them, for the signal handlers */
+    struct vm_text guest;
 };
 
 /* Runs helper `index` of the program for the instruction in context->insn: checks arguments, calls,

@@ -27,6 +27,34 @@ vm_fiber_switch:
         ret
         .size vm_fiber_switch, . - vm_fiber_switch
 
+/* void vm_fiber_start(void **save_sp, void *stack_top, void (*body)(void *), void *argument): calls body on the other stack and comes back when it returns,
+ * by way of *save_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that the processor predicts them all. */
+        .globl vm_fiber_start
+        .hidden vm_fiber_start
+        .type vm_fiber_start, @function
+        .p2align 4
+vm_fiber_start:
+        push rbp
+        push rbx
+        push r12
+        push r13
+        push r14
+        push r15
+        mov [rdi], rsp
+        mov rbx, rdi
+        mov rsp, rsi
+        mov rdi, rcx
+        call rdx
+        mov rsp, [rbx]
+        pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop rbx
+        pop rbp
+        ret
+        .size vm_fiber_start, . - vm_fiber_start
+
 /* Where the tick handler sends guest code. The interrupted address lies on the stack as if this had been called from there; everything else is as it was,
  * so everything is saved: the code may be between a compare and its branch. */
         .globl vm_preempt_landing

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Native stacks. The switch itself is in fiber.S; here are the mapping, the first frame, and what
+/* Native stacks. The switches are in fiber.S; here are the mapping, the first function, and what
  * the sanitizers must be told. */
 #include <string.h>
 #include <sys/mman.h>
@@ -10,8 +10,9 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#define STACK_BYTES (8 * (size_t)VM_FIBER_BYTES) /* instrumented frames are several times larger   \
-                                                  */
+#define STACK_BYTES                                                                                \
+    (8 * (size_t)VM_FIBER_BYTES) /* instrumented frames are several times larger                   \
+                                  */
 #else
 #define STACK_BYTES ((size_t)VM_FIBER_BYTES)
 #endif
@@ -22,6 +23,7 @@
 #define GUARD_BYTES ((size_t)VM_PAGE_BYTES)
 
 void vm_fiber_switch(void **save_sp, void *to_sp);
+void vm_fiber_start(void **save_sp, void *stack_top, void (*body)(void *), void *argument);
 
 enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
 
@@ -112,40 +114,35 @@ void vm_fiber_destroy(struct vm_fiber *fiber)
     fiber->mapping = NULL;
 }
 
-static _Thread_local struct vm_fiber *entered;
-
-/* First function on a fresh fiber. */
-static void first_frame(void)
+/* First function on a fresh fiber. ThreadSanitizer must not see it return: it counts the returns of
+ * each fiber. */
+__attribute__((no_sanitize("thread"))) static void body(void *fiber_)
 {
+    struct vm_fiber *fiber = fiber_;
+
     on_fiber(NULL);
-    entered->main();
-    __builtin_trap(); /* main must not return */
+    fiber->main(fiber->argument);
+    before_leave(fiber, true);
 }
 
-void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main)
+void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main, void *argument)
 {
-    uint8_t *top = fiber->mapping + GUARD_BYTES + STACK_BYTES;
-    void **frame = (void **)(void *)top;
-
 #ifdef __SANITIZE_ADDRESS__
     __asan_unpoison_memory_region(fiber->mapping + GUARD_BYTES, STACK_BYTES);
 #endif
-    /* What vm_fiber_switch pops: six registers and a return address, with rsp = 8 modulo 16 in
-     * first_frame as after a call. */
-    *--frame = NULL;
-    *--frame = (void *)first_frame;
-    for (int i = 0; i < 6; i++) {
-        *--frame = NULL;
-    }
-    fiber->sp = frame;
+    fiber->sp = NULL;
     fiber->main = main;
+    fiber->argument = argument;
 }
 
 void vm_fiber_enter(struct vm_fiber *fiber)
 {
-    entered = fiber;
     before_enter(fiber);
-    vm_fiber_switch(&fiber->caller_sp, fiber->sp);
+    if (fiber->sp == NULL) {
+        vm_fiber_start(&fiber->caller_sp, fiber->mapping + GUARD_BYTES + STACK_BYTES, body, fiber);
+    } else {
+        vm_fiber_switch(&fiber->caller_sp, fiber->sp);
+    }
     after_enter(fiber);
 }
 

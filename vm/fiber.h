@@ -7,23 +7,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef void vm_fiber_main(void);
+typedef void vm_fiber_main(void *argument);
 
 struct vm_fiber {
     uint8_t *mapping; /* guard page, then the stack */
-    void *sp;         /* of the side that is not running */
+    void *sp;         /* where it left; NULL when it has not begun */
     void *caller_sp;
     vm_fiber_main *main;
+    void *argument;
     void *
         sanitizer[4]; /* what AddressSanitizer and ThreadSanitizer want to know; unused otherwise */
 };
 
 bool vm_fiber_create(struct vm_fiber *fiber);
 void vm_fiber_destroy(struct vm_fiber *fiber);
-/* Makes the next vm_fiber_enter call `main`, which must not return. Drops whatever the fiber was
- * doing. */
-void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main);
-/* From the thread into the fiber; returns at its next vm_fiber_leave. */
+/* Makes the next vm_fiber_enter call `main`. Drops whatever the fiber was doing. */
+void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main, void *argument);
+/* From the thread into the fiber; returns at its next vm_fiber_leave, or when `main` returns: then
+ * it must not be entered again before vm_fiber_reset. */
 void vm_fiber_enter(struct vm_fiber *fiber);
 /* From the fiber back to vm_fiber_enter's caller; returns at the next vm_fiber_enter. With `last`
  * it does not return. */

@@ -33,6 +33,11 @@ struct vm_image *vm_image_create(const struct vm_engine *engine, const struct vm
         free(image);
         return NULL;
     }
+    engine->preemptible(image->code, &image->preemptible.start, &image->preemptible.end);
+    image->guest = image->preemptible;
+    if (engine->guest_text != NULL) {
+        engine->guest_text(&image->guest.start, &image->guest.end);
+    }
     return image;
 }
 
@@ -132,6 +137,8 @@ static struct vm_run *take_pooled(struct vm_thread *t, const struct vm_image *im
     return NULL;
 }
 
+static const struct vm_fault no_fault = {.function = "", .insn = VM_NO_INSN};
+
 static struct vm_run *make_run(struct vm_thread *t, const struct vm_image *image)
 {
     struct vm_run *run = calloc(1, sizeof *run);
@@ -141,6 +148,7 @@ static struct vm_run *make_run(struct vm_thread *t, const struct vm_image *image
     }
     run->thread = t;
     run->image = image;
+    run->fault = no_fault;
     if (!vm_arena_create(&run->arena, image->program, t->heap_bytes_max, NULL)) {
         free(run);
         return NULL;
@@ -156,14 +164,13 @@ static struct vm_run *make_run(struct vm_thread *t, const struct vm_image *image
 
 /* ---- on the run's own stack ---- */
 
-static void run_main(void)
+static void run_main(void *run_)
 {
-    struct vm_run *run = vm_thread_self()->running;
+    struct vm_run *run = run_;
 
     run->result =
         run->image->engine->enter(run->image->code, vm_arena_context(&run->arena), run->entry_insn);
     run->state = VM_STATE_DONE;
-    vm_fiber_leave(&run->fiber, true);
 }
 
 void vm_run_set_fault(struct vm_run *run, enum vm_fault_kind kind, uint32_t address, uint32_t insn)
@@ -242,13 +249,15 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
         return NULL;
     }
     t->live_count++;
-    vm_fiber_reset(&run->fiber, run_main);
+    vm_fiber_reset(&run->fiber, run_main, run);
     run->entry_insn = entry != NULL ? entry->insn : image->program->entries[0].insn;
     run->state = VM_STATE_PREEMPTED;
     run->resumed = false;
     run->slice_start_ns = 0;
     run->budget_left_ns = t->budget_ms * NS_PER_MS;
-    run->fault = (struct vm_fault){.function = "", .insn = VM_NO_INSN};
+    if (run->fault.kind != VM_FAULT_NONE) {
+        run->fault = no_fault;
+    }
     context = vm_arena_context(&run->arena);
     memset(context->args, 0, sizeof context->args);
     context->insn = run->entry_insn;
@@ -330,28 +339,12 @@ static void charge(struct vm_run *run)
     run->state = VM_STATE_FAULT;
 }
 
-static void show_code_to_handlers(struct vm_thread *t, const struct vm_image *image)
-{
-    uintptr_t start;
-    uintptr_t end;
-
-    image->engine->preemptible(image->code, &start, &end);
-    t->preemptible_start = start;
-    t->preemptible_end = end;
-    if (image->engine->guest_text != NULL) {
-        image->engine->guest_text(&start, &end);
-    }
-    t->guest_start = start;
-    t->guest_end = end;
-}
-
 enum vm_state vm_run_resume(struct vm_run *run)
 {
     struct vm_thread *t = run->thread;
 
     assert(t == vm_thread_self() && t->running == NULL);
     assert(run->state == VM_STATE_PREEMPTED || run->state == VM_STATE_WAITING);
-    show_code_to_handlers(t, run->image);
     if (run->resumed) {
         run->slice_start_ns = thread_time_ns();
     }

@@ -28,10 +28,6 @@ struct vm_run {
 /* What the signal handlers read is volatile: they interrupt this same thread. */
 struct vm_thread {
     struct vm_run *volatile running;
-    volatile uintptr_t preemptible_start; /* native code of `running`; both 0 when it polls */
-    volatile uintptr_t preemptible_end;
-    volatile uintptr_t guest_start; /* native code whose guest accesses may fault */
-    volatile uintptr_t guest_end;
     volatile uint32_t resume_count; /* tells one slice from the next */
     uint32_t resume_count_seen;     /* at the last tick; the handler's own */
     uint32_t idle_ticks;            /* the handler's own */

@@ -59,11 +59,16 @@ static enum vm_fault_kind kind_of(const struct vm_run *run, uint32_t address, bo
     return write ? VM_FAULT_WRITE : VM_FAULT_READ;
 }
 
+static bool is_in(const struct vm_text *text, uintptr_t pc)
+{
+    return pc >= text->start && pc < text->end;
+}
+
 static bool is_guest_fault(const struct vm_thread *t, uintptr_t pc, uintptr_t address)
 {
     uintptr_t base;
 
-    if (t == NULL || t->running == NULL || pc < t->guest_start || pc >= t->guest_end) {
+    if (t == NULL || t->running == NULL || !is_in(&t->running->image->guest, pc)) {
         return false;
     }
     base = (uintptr_t)t->running->arena.base;
@@ -186,7 +191,7 @@ static void on_tick(int signo, siginfo_t *info, void *context_)
         uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
         struct vm_context *guest = vm_arena_context(&t->running->arena);
 
-        if (pc >= t->preemptible_start && pc < t->preemptible_end) {
+        if (is_in(&t->running->image->preemptible, pc)) {
             const struct vm_image *image = t->running->image;
             uint32_t insn = image->engine->insn_at(image->code, pc);
 
