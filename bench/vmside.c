@@ -18,16 +18,17 @@ void bench_die(const char *format, ...)
     exit(1);
 }
 
-static uint64_t helper(struct vm_context *context, const struct vm_arg arg[5])
+static uint64_t helper(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                       struct vm_context *context)
 {
-    uint64_t sum = arg[0].value + arg[1].value;
+    uint64_t sum = r1 + r2;
 
-    (void)context;
+    (void)r3, (void)r4, (void)r5, (void)context;
     return sum << 9 | sum >> 55;
 }
 
 static const struct vm_helper helpers[] = {
-    {.name = "bench_helper", .fn = helper, .kind = {VM_ARG_SCALAR, VM_ARG_SCALAR}},
+    {.name = "bench_helper", .kind = {VM_ARG_SCALAR, VM_ARG_SCALAR}, .scalar = helper},
 };
 
 struct vm_program *bench_load(const char *path)

@@ -8,8 +8,16 @@
 
 #define JIT_TEXT_BYTES_MAX (64u << 20) /* native code of one program; about 60 bytes a call */
 
+/* What the compiler can do without, each for tests that compare. */
+enum jit_optimisation {
+    JIT_SCALAR_CALLS = 1 << 0, /* helpers that take numbers alone are called directly */
+    JIT_NEAR_CALLS = 1 << 1,   /* calls of the host are relative where they reach */
+    JIT_OPTIMISATIONS = (1 << 2) - 1,
+};
+
 struct jit_options {
-    bool no_bmi2; /* shift through cl even where shlx, shrx and sarx exist */
+    bool no_bmi2;     /* shift through cl even where shlx, shrx and sarx exist */
+    unsigned without; /* set of enum jit_optimisation that are left out */
 };
 
 /* As vm_engine.prepare of jit_x86_64, with *options. */

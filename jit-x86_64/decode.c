@@ -94,6 +94,8 @@ static const struct decode_form forms[] = {
      KIND_PLAIN},
     {"alu mem imm8", 0x83, 1, 0, 0, MEMORY, N(X86_ADD) | N(X86_SUB), W32, IMM8, ACCESS_UPDATE,
      RESULT_NONE, KIND_ALU},
+    {"cmp mem imm8", 0x83, 1, 0, 0, MEMORY, N(X86_CMP), W32, IMM8, ACCESS_LOAD, RESULT_NONE,
+     KIND_ALU},
     {"lea",  0x8d, 1, 0, 0, MEMORY, REG, W64, NO_IMM, ACCESS_ADDRESS, RESULT_REG, KIND_PLAIN},
     {"xchg", 0x87, 1, 0, 0, MEMORY, REG, W32_64, NO_IMM, ACCESS_UPDATE, RESULT_REG, KIND_PLAIN},
     LOCKED("lock add", 0x01, RESULT_NONE),

@@ -132,17 +132,39 @@ static uint32_t *entry_table(const struct lower *l)
     return table;
 }
 
-static enum vm_error map_text(struct lower *l, struct code *code)
+/* Fills in the distances of calls that leave the text; false when one is too long. */
+static bool link_outcalls(struct lower *l, const struct code *code)
+{
+    for (size_t i = 0; i < l->outcall_count; i++) {
+        const struct lower_outcall *call = &l->outcalls[i];
+        if (!code_reaches(code, call->target)) {
+            return false;
+        }
+        int32_t distance = (int32_t)(call->target - ((uintptr_t)code->text + call->end));
+        memcpy(l->emit.bytes + call->end - sizeof(distance), &distance, sizeof(distance));
+    }
+    return true;
+}
+
+/* *is_far: there is no place from which all that is called can be reached. */
+static enum vm_error map_text(struct lower *l, struct code *code, bool *is_far)
 {
     size_t table_bytes = l->table_entries * sizeof(uint32_t);
     uint32_t *table = NULL;
+    uintptr_t anchor = l->outcall_count != 0 ? l->outcalls[0].target : 0;
     if (table_bytes != 0) {
         table = entry_table(l);
         if (table == NULL) {
             return VM_ERROR_NO_MEMORY;
         }
     }
-    enum vm_error error = code_map(code, table, table_bytes, l->emit.bytes, l->emit.count);
+    enum vm_error error = code_reserve(code, anchor, table_bytes, l->emit.count);
+    if (error == VM_ERROR_OK && !link_outcalls(l, code)) {
+        *is_far = true;
+        code_unmap(code);
+    } else if (error == VM_ERROR_OK) {
+        error = code_fill(code, table, l->emit.bytes);
+    }
     free(table);
     return error;
 }
@@ -154,6 +176,7 @@ static bool lower_init(struct lower *l, const struct vm_program *program,
 {
     uint32_t count = program->insn_count;
     *l = (struct lower){.program = program,
+                        .without = options->without,
                         .bmi2 = !options->no_bmi2 && __builtin_cpu_supports("bmi2")};
     emit_init(&l->emit, JIT_TEXT_BYTES_MAX);
     l->offsets = calloc((size_t)count + 1, sizeof(*l->offsets));
@@ -178,10 +201,11 @@ static void lower_fini(struct lower *l)
     free(l->offsets);
     free(l->forms);
     free(l->sites);
+    free(l->outcalls);
     analysis_fini(&l->analysis);
 }
 
-static enum vm_error compile(struct lower *l, struct code *code)
+static enum vm_error compile(struct lower *l, struct code *code, bool *is_far)
 {
     enum vm_error error = measure(l);
     if (error != VM_ERROR_OK) {
@@ -190,7 +214,7 @@ static enum vm_error compile(struct lower *l, struct code *code)
     for (unsigned i = 0; i < SHRINK_PASSES && shrink(l); i++) {
     }
     error = place(l);
-    return error != VM_ERROR_OK ? error : map_text(l, code);
+    return error != VM_ERROR_OK ? error : map_text(l, code, is_far);
 }
 
 static void explain(struct vm_diag *diag, enum vm_error error)
@@ -239,16 +263,17 @@ static bool check(const struct vm_program *program, const struct vm_code *made,
     return jit_verify(&input, diag);
 }
 
-struct vm_code *jit_compile(const struct vm_program *program, const struct jit_options *options,
-                            struct vm_diag *diag)
+static struct vm_code *try_compile(const struct vm_program *program,
+                                   const struct jit_options *options, bool *is_far,
+                                   struct vm_diag *diag)
 {
     struct lower l;
     struct vm_code *made = calloc(1, sizeof(*made));
     enum vm_error error = VM_ERROR_NO_MEMORY;
     if (lower_init(&l, program, options) && made != NULL) {
-        error = compile(&l, &made->code);
+        error = compile(&l, &made->code, is_far);
     }
-    if (error == VM_ERROR_OK) {
+    if (error == VM_ERROR_OK && !*is_far) {
         made->insn_count = program->insn_count;
         made->offsets = l.offsets;
         l.offsets = NULL;
@@ -264,6 +289,20 @@ struct vm_code *jit_compile(const struct vm_program *program, const struct jit_o
     if (VERIFY_ALWAYS && made != NULL && !check(program, made, diag)) {
         jit_release(made);
         made = NULL;
+    }
+    return made;
+}
+
+struct vm_code *jit_compile(const struct vm_program *program, const struct jit_options *options,
+                            struct vm_diag *diag)
+{
+    bool is_far = false;
+    struct vm_code *made = try_compile(program, options, &is_far, diag);
+    if (is_far) {
+        struct jit_options far = *options;
+        far.without |= JIT_NEAR_CALLS;
+        is_far = false;
+        made = try_compile(program, &far, &is_far, diag);
     }
     return made;
 }

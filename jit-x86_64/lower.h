@@ -28,6 +28,12 @@ struct lower_site {
     enum vm_fault_kind kind;
 };
 
+/* A relative call of the host. Its distance is filled in when the place of the text is known. */
+struct lower_outcall {
+    uint32_t end; /* offset of the first byte after the call */
+    uintptr_t target;
+};
+
 /* How the jump of an instruction is written. */
 enum lower_form { LOWER_NO_JUMP, LOWER_NEAR, LOWER_SHORT };
 
@@ -37,6 +43,7 @@ struct lower {
     struct emit emit;
     enum x86_reg held; /* the register whose address is in r11, see mem.h */
     bool bmi2;
+    unsigned without;       /* of struct jit_options */
     bool placing;           /* the second time: offsets are final */
     uint32_t insn;          /* being lowered */
     uint32_t *offsets;      /* [insn_count + 1] of the native code of each instruction */
@@ -46,6 +53,9 @@ struct lower {
     struct lower_site *sites;
     size_t site_count;
     size_t site_capacity;
+    struct lower_outcall *outcalls;
+    size_t outcall_count;
+    size_t outcall_capacity;
 };
 
 enum x86_reg lower_reg(unsigned guest);

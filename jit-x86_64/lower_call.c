@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "jit-x86_64/calls.h"
+#include "jit-x86_64/compile.h"
 #include "jit-x86_64/mem.h"
 
 #define FIELD(name) offsetof(struct vm_context, name)
@@ -52,19 +53,81 @@ void lower_enter(struct lower *l)
     emit_ret(e);
 }
 
+/* ---- calls of the host ----------------------------------------------------------------------- */
+
+static void add_outcall(struct lower *l, struct lower_outcall call)
+{
+    if (l->outcall_count == l->outcall_capacity) {
+        size_t capacity = l->outcall_capacity == 0 ? 16 : 2 * l->outcall_capacity;
+        struct lower_outcall *calls = realloc(l->outcalls, capacity * sizeof(*calls));
+        if (calls == NULL) {
+            l->emit.error = VM_ERROR_NO_MEMORY;
+            return;
+        }
+        l->outcalls = calls;
+        l->outcall_capacity = capacity;
+    }
+    l->outcalls[l->outcall_count++] = call;
+}
+
+/* Through a register where the distance is too large: slower, and one more indirect branch to
+ * predict. */
+static void call_host(struct lower *l, uintptr_t target, enum x86_reg through)
+{
+    struct emit *e = &l->emit;
+    if ((l->without & JIT_NEAR_CALLS) != 0) {
+        emit_mov_imm(e, through, target);
+        emit_call_reg(e, through);
+        return;
+    }
+    emit_call(e, (int64_t)e->count);
+    if (l->placing && e->error == VM_ERROR_OK) {
+        add_outcall(l, (struct lower_outcall){.end = (uint32_t)e->count, .target = target});
+    }
+}
+
 /* ---- calls ---------------------------------------------------------------------------------- */
 
 /* r1..r5 already are the first five arguments of vm_helper_call. The seventh, pushed, aligns rsp.
  */
-static void call_helper(struct lower *l, const struct vm_op *op)
+static void call_gate(struct lower *l, uint32_t helper)
 {
     struct emit *e = &l->emit;
     mem_context_store32_imm(e, FIELD(insn), l->insn);
     mem_context_address(e, X86_R9);
-    emit_push_imm(e, (int32_t)op->target);
-    emit_mov_imm(e, X86_R11, (uintptr_t)jit_helper_call);
-    emit_call_reg(e, X86_R11);
+    emit_push_imm(e, (int32_t)helper);
+    call_host(l, (uintptr_t)jit_helper_call, X86_R11);
     emit_pop(e, X86_R11);
+}
+
+/* What vm_helper_call does for such a helper, without it: there is nothing to check, so what is
+ * left is the tick that may have come meanwhile. */
+static void call_scalar(struct lower *l, vm_scalar_fn *fn)
+{
+    struct emit *e = &l->emit;
+    emit_push(e, X86_R11); /* aligns rsp */
+    mem_context_address(e, X86_R9);
+    call_host(l, (uintptr_t)fn, X86_R11);
+    emit_pop(e, X86_R11);
+    mem_context_alu32(e, X86_CMP, FIELD(pending), 0);
+    size_t quiet = emit_jcc_forward(e, X86_E);
+    mem_context_store32_imm(e, FIELD(insn), l->insn);
+    emit_push(e, X86_RAX);
+    mem_context_address(e, X86_RDI);
+    call_host(l, (uintptr_t)vm_yield, X86_R11);
+    emit_pop(e, X86_RAX);
+    emit_land(e, quiet);
+}
+
+static void call_helper(struct lower *l, const struct vm_op *op)
+{
+    struct emit *e = &l->emit;
+    vm_scalar_fn *scalar = l->program->helpers[op->target]->scalar;
+    if (scalar != NULL && (l->without & JIT_SCALAR_CALLS) == 0) {
+        call_scalar(l, scalar);
+    } else {
+        call_gate(l, op->target);
+    }
     for (unsigned i = 1; i <= 5; i++) {
         if (lower_is_live(l, i)) {
             emit_mov_imm(e, lower_reg(i), 0);
@@ -199,8 +262,9 @@ void lower_fault_if(struct lower *l, enum x86_cond cond, enum vm_fault_kind kind
 
 /* The common end of all sites of one kind: r10 is the instruction, r11 tells the address. The
  * guest's registers are left alone. */
-static void raise_fault(struct emit *e, enum vm_fault_kind kind)
+static void raise_fault(struct lower *l, enum vm_fault_kind kind)
 {
+    struct emit *e = &l->emit;
     mem_context_store32(e, FIELD(insn), X86_R10);
     if (kind == VM_FAULT_CALLX) {
         emit_shift_imm(e, X86_ROL, 32, X86_R11, 3);
@@ -210,8 +274,7 @@ static void raise_fault(struct emit *e, enum vm_fault_kind kind)
     }
     emit_mov_imm(e, X86_R10, kind);
     emit_alu_imm(e, X86_AND, 64, X86_RSP, -16);
-    emit_mov_imm(e, X86_R9, (uintptr_t)jit_fault_raise);
-    emit_call_reg(e, X86_R9);
+    call_host(l, (uintptr_t)jit_fault_raise, X86_R9);
     emit_int3(e);
 }
 
@@ -223,7 +286,7 @@ void lower_faults(struct lower *l)
         const struct lower_site *site = &l->sites[i];
         if (tail[site->kind] == 0) {
             tail[site->kind] = (int64_t)e->count;
-            raise_fault(e, site->kind);
+            raise_fault(l, site->kind);
         }
     }
     for (size_t i = 0; i < l->site_count; i++) {

@@ -47,7 +47,7 @@ void mem_context_address(struct emit *e, enum x86_reg dst);
 void mem_context_load(struct emit *e, enum x86_reg dst, size_t field);
 void mem_context_store32(struct emit *e, size_t field, enum x86_reg src);
 void mem_context_store32_imm(struct emit *e, size_t field, uint32_t imm);
-/* Flags as after add or sub. */
+/* ADD, SUB or CMP: flags as after these. */
 void mem_context_alu32(struct emit *e, enum x86_alu alu, size_t field, int32_t imm);
 
 /* dst = entry `index` of the table of 32-bit numbers at `table`. The caller has checked index. */

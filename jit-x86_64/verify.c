@@ -42,8 +42,22 @@ static const struct vm_op *op_of(const struct walk *w)
 
 /* ---- what an instruction leaves behind ------------------------------------------------------ */
 
-static uint8_t imm_value(const struct decoded *d)
+/* The scalar function of the helper that the instruction calls, or NULL. */
+static vm_scalar_fn *scalar_of(const struct walk *w)
 {
+    const struct vm_op *op = op_of(w);
+    return op != NULL && op->ix == VM_IX_CALL ? w->in->program->helpers[op->target]->scalar : NULL;
+}
+
+static uint8_t imm_value(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    if (scalar_of(w) != NULL && d->imm == (int64_t)(uintptr_t)scalar_of(w)) {
+        return V_SCALAR;
+    }
+    if (d->imm == (int64_t)(uintptr_t)vm_yield) {
+        return V_YIELD;
+    }
     if (d->imm == (int64_t)(uintptr_t)jit_helper_call) {
         return V_HELPER;
     }
@@ -78,7 +92,7 @@ static uint8_t result_value(const struct walk *w)
         return memory_value(w);
     }
     if (d->kind == KIND_MOV_IMM) {
-        return imm_value(d);
+        return imm_value(w);
     }
     if (d->width == 64 && d->kind == KIND_MOV) {
         return w->s.value[d->reg];
@@ -245,7 +259,7 @@ static void learn(struct walk *w)
         return;
     }
     if (w->d.cond == X86_AE && c->kind == KIND_ALU && c->alu == X86_CMP && c->has_imm &&
-        c->width == 32 && c->imm == (int64_t)w->in->program->insn_count &&
+        c->has_rm && c->width == 32 && c->imm == (int64_t)w->in->program->insn_count &&
         verify_is_zext(w->s.value[c->rm])) {
         w->s.value[c->rm] = V_INDEX;
     } else if (w->d.cond == X86_E && c->kind == KIND_TEST && c->rm == c->reg &&
@@ -294,6 +308,24 @@ static bool call_helper(struct walk *w)
     return true;
 }
 
+static bool call_scalar(struct walk *w)
+{
+    if (w->s.value[X86_R9] != V_CONTEXT || w->s.depth % 2 == 0) {
+        return verify_refuse(w, "a scalar helper call that is not prepared");
+    }
+    forget(w, KEPT_BY_HOST);
+    return true;
+}
+
+static bool call_yield(struct walk *w)
+{
+    if (w->place != PLACE_BODY || w->s.value[X86_RDI] != V_CONTEXT || w->s.depth % 2 == 0) {
+        return verify_refuse(w, "a yield that is not prepared");
+    }
+    forget(w, KEPT_BY_HOST);
+    return true;
+}
+
 static bool call_raise(struct walk *w)
 {
     if (w->place != PLACE_TAIL || w->s.value[X86_R12] != V_ARENA || !w->s.aligned) {
@@ -308,6 +340,8 @@ static bool call_to(struct walk *w, uint8_t value)
     switch ((enum value)value) {
     case V_HELPER: return call_helper(w);
     case V_RAISE: return call_raise(w);
+    case V_SCALAR: return call_scalar(w);
+    case V_YIELD: return call_yield(w);
     case V_TARGET: return call_guest(w);
     case V_FUNCTION:
         return w->place == PLACE_STUB ? call_guest(w) : verify_refuse(w, "a second entry");
@@ -324,6 +358,12 @@ static bool call_direct(struct walk *w)
     }
     if (address == (uintptr_t)jit_fault_raise) {
         return call_raise(w);
+    }
+    if (address == (uintptr_t)vm_yield) {
+        return call_yield(w);
+    }
+    if (scalar_of(w) != NULL && address == (uintptr_t)scalar_of(w)) {
+        return call_scalar(w);
     }
     if (target >= w->in->bytes || (w->marks[target] & MARK_FUNCTION) == 0) {
         return verify_refuse(w, "a call to where no function starts");
@@ -471,6 +511,9 @@ static bool enter_boundary(struct walk *w)
     }
     if ((marks & (MARK_TARGET | MARK_FUNCTION)) != 0) {
         w->s = base_state();
+    }
+    for (unsigned i = 0; i < REG_COUNT; i++) {
+        w->s.value[i] = w->s.value[i] == V_SCALAR ? V_ANY : w->s.value[i]; /* another's helper */
     }
     w->label_count = 0;
     return true;

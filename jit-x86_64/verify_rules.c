@@ -41,6 +41,7 @@ static const struct {
     {offsetof(struct vm_context, args), 40, ACCESS_LOAD, 64, IN(STUB)},
     {offsetof(struct vm_context, insn), 4, ACCESS_STORE, 32, IN(BODY) | IN(TAIL)},
     {offsetof(struct vm_context, depth_left), 4, ACCESS_UPDATE, 32, IN(BODY)},
+    {offsetof(struct vm_context, pending), 4, ACCESS_LOAD, 32, IN(BODY)},
     {0, 8, ACCESS_ADDRESS, 64, IN(BODY)},
 };
 

@@ -27,6 +27,8 @@ enum value {
     V_TARGET, /* native address, from the table */
     V_HELPER, /* address of jit_helper_call */
     V_RAISE,  /* address of jit_fault_raise */
+    V_SCALAR, /* address of the scalar function of the helper this eBPF instruction calls */
+    V_YIELD,  /* address of vm_yield */
 };
 
 enum place { PLACE_STUB, PLACE_BODY, PLACE_TAIL };

@@ -102,6 +102,15 @@ static uint32_t overlapping(const struct vm_helper *helper, const struct vm_arg 
     return 0;
 }
 
+/* Before a helper's result goes to the guest. */
+static uint64_t after_helper(struct vm_context *context, uint64_t result)
+{
+    if (atomic_load_explicit(&context->pending, memory_order_relaxed) != 0) {
+        vm_yield(context);
+    }
+    return result;
+}
+
 uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                         struct vm_context *context, uint32_t index)
 {
@@ -109,8 +118,10 @@ uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint
     struct vm_arg arg[5] = {
         {.value = r1}, {.value = r2}, {.value = r3}, {.value = r4}, {.value = r5}};
     uint32_t argument;
-    uint64_t result;
 
+    if (helper->scalar != NULL) {
+        return after_helper(context, helper->scalar(r1, r2, r3, r4, r5, context));
+    }
     context->helper_args = arg;
     for (uint32_t i = 0; i < 5; i++) {
         if (helper->kind[i] == VM_ARG_CSTR) {
@@ -123,11 +134,7 @@ uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint
     if (argument != 0) {
         refuse(context, helper, argument, arg[argument - 1].length, "overlaps another argument");
     }
-    result = helper->fn(context, arg);
-    if (atomic_load_explicit(&context->pending, memory_order_relaxed) != 0) {
-        vm_yield(context);
-    }
-    return result;
+    return after_helper(context, helper->fn(context, arg));
 }
 
 void *vm_context_host(const struct vm_context *context)

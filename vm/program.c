@@ -48,6 +48,22 @@ static enum vm_error check_sizes(const struct vm_program_desc *desc, struct vm_d
     return VM_ERROR_OK;
 }
 
+/* A scalar function is called without the gate that would check its arguments. */
+static enum vm_error check_helpers(const struct vm_program_desc *desc, struct vm_diag *diag)
+{
+    for (uint32_t i = 0; i < desc->helper_count; i++) {
+        const struct vm_helper *helper = desc->helpers[i];
+
+        for (int k = 0; helper->scalar != NULL && k < 5; k++) {
+            if (helper->kind[k] != VM_ARG_NONE && helper->kind[k] != VM_ARG_SCALAR) {
+                return vm_diag_set(diag, VM_ERROR_USAGE, VM_NO_INSN,
+                                   "helper %s: a scalar function takes no pointers", helper->name);
+            }
+        }
+    }
+    return VM_ERROR_OK;
+}
+
 static void *copy_bytes(const void *from, size_t bytes)
 {
     void *to = malloc(bytes != 0 ? bytes : 1);
@@ -244,7 +260,7 @@ struct vm_program *vm_program_create(const struct vm_program_desc *desc, struct 
 {
     struct vm_program *p;
 
-    if (check_sizes(desc, diag) != VM_ERROR_OK) {
+    if (check_sizes(desc, diag) != VM_ERROR_OK || check_helpers(desc, diag) != VM_ERROR_OK) {
         return NULL;
     }
     p = calloc(1, sizeof *p);

@@ -105,6 +105,12 @@ struct vm_arg {
  * spans already checked. Returns the guest's r0. */
 typedef uint64_t vm_helper_fn(struct vm_context *context, const struct vm_arg arg[5]);
 
+/* Host side of a helper that needs numbers alone. Compiled code calls it as any C function, with no
+ * gate in between, so it is bound to more: it ends soon, it neither faults nor waits, and it keeps
+ * off guest memory. */
+typedef uint64_t vm_scalar_fn(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                              struct vm_context *context);
+
 struct vm_helper {
     const char *name; /* what objects link against */
     vm_helper_fn *fn;
@@ -113,6 +119,8 @@ struct vm_helper {
         number; /* what a raw `call N` names it by; 0 for helpers that are only linked by name */
     const char *parameters; /* as in C, "(const char *msg, uint64_t len)", so that faults can name
                                the argument; or NULL */
+    vm_scalar_fn *scalar; /* called instead of fn; or NULL, as it must be unless every kind is
+                             SCALAR or NONE */
 };
 
 /* The `host` pointer of vm_run_start. */

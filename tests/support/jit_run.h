@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Programs for the tests of the x86-64 compiler: written by macros or at random, run on the
- * interpreter and on the compiler with BMI2 and without, which must agree. */
+ * interpreter and on the compiler with BMI2 and without, and without its optimisations, which must
+ * agree. */
 #ifndef TESTS_SUPPORT_JIT_RUN_H
 #define TESTS_SUPPORT_JIT_RUN_H
 
@@ -42,12 +43,18 @@ static inline struct vm_code *prepare_without_bmi2(const struct vm_program *prog
     return jit_compile(program, &(struct jit_options){.no_bmi2 = true}, diag);
 }
 
+static inline struct vm_code *prepare_plain(const struct vm_program *program, struct vm_diag *diag)
+{
+    return jit_compile(program, &(struct jit_options){.without = JIT_OPTIMISATIONS}, diag);
+}
+
 /* The engines under test; the first is the oracle. */
 static inline const struct vm_engine *engine(unsigned index)
 {
-    static struct vm_engine without_bmi2;
-    static const struct vm_engine *const all[] = {&vm_interp, &jit_x86_64, &without_bmi2};
-    without_bmi2 = jit_x86_64;
+    static struct vm_engine without_bmi2, plain;
+    static const struct vm_engine *const all[] = {&vm_interp, &jit_x86_64, &without_bmi2, &plain};
+    without_bmi2 = plain = jit_x86_64;
+    plain.prepare = prepare_plain;
     without_bmi2.prepare = prepare_without_bmi2;
     return index < COUNT(all) ? all[index] : NULL;
 }
@@ -238,6 +245,15 @@ static inline uint64_t helper_mix(struct vm_context *context, const struct vm_ar
     return mixed;
 }
 
+static inline uint64_t scalar_mix(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                                  struct vm_context *context)
+{
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    cr_assert_eq(frame % 16, 0, "the stack is misaligned");
+    cr_assert_null(vm_context_host(context));
+    return (((r1 * 10 + r2) * 10 + r3) * 10 + r4) * 10 + r5;
+}
+
 #define SCALARS                                                                                    \
     {                                                                                              \
         VM_ARG_SCALAR, VM_ARG_SCALAR, VM_ARG_SCALAR, VM_ARG_SCALAR, VM_ARG_SCALAR                  \
@@ -246,7 +262,9 @@ static inline uint64_t helper_mix(struct vm_context *context, const struct vm_ar
 static inline void use_helpers(void)
 {
     static const struct vm_helper mix = {.name = "mix", .fn = helper_mix, .kind = SCALARS};
-    static const struct vm_helper *const helpers[] = {&mix, &mix};
+    static const struct vm_helper direct = {
+        .name = "direct", .kind = SCALARS, .scalar = scalar_mix};
+    static const struct vm_helper *const helpers[] = {&mix, &mix, &direct};
     test_helpers = helpers;
     test_helper_count = COUNT(helpers);
 }

@@ -33,6 +33,13 @@ static uint64_t sum5(struct vm_context *context, const struct vm_arg arg[5])
     return arg[0].value + 2 * arg[1].value + 3 * arg[2].value + 4 * arg[3].value + 5 * arg[4].value;
 }
 
+static uint64_t sum5_direct(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                            struct vm_context *context)
+{
+    (void)context;
+    return r1 + 2 * r2 + 3 * r3 + 4 * r4 + 5 * r5;
+}
+
 static uint64_t minus_one(struct vm_context *context, const struct vm_arg arg[5])
 {
     (void)context, (void)arg;
@@ -115,9 +122,11 @@ static const struct vm_helper rows[] = {
     {"increment", increment, {VM_ARG_READ8, VM_ARG_WRITE8}, 8},
     {"refuse", refuse, {0}, 9},
     {"wait_once", wait_once, {A}, 10},
+    {"sum5_direct", NULL, {A, A, A, A, A}, 11, .scalar = sum5_direct},
 };
-const struct vm_helper *const t_helpers[] = {&rows[0], &rows[1], &rows[2], &rows[3], &rows[4],
-                                             &rows[5], &rows[6], &rows[7], &rows[8], &rows[9]};
+const struct vm_helper *const t_helpers[] = {&rows[0], &rows[1], &rows[2], &rows[3],
+                                             &rows[4], &rows[5], &rows[6], &rows[7],
+                                             &rows[8], &rows[9], &rows[10]};
 const uint32_t t_helper_count = sizeof t_helpers / sizeof *t_helpers;
 _Static_assert(sizeof t_helpers / sizeof *t_helpers == sizeof rows / sizeof *rows, "all of them");
 

@@ -9,6 +9,11 @@ static struct vm_code *prepare_without_bmi2(const struct vm_program *program, st
     return jit_compile(program, &(struct jit_options){.no_bmi2 = true}, diag);
 }
 
+static struct vm_code *prepare_plain(const struct vm_program *program, struct vm_diag *diag)
+{
+    return jit_compile(program, &(struct jit_options){.without = JIT_OPTIMISATIONS}, diag);
+}
+
 static bool verify_on(const struct vm_engine *engine, const struct vm_program *program,
                       struct vm_diag *diag)
 {
@@ -20,7 +25,9 @@ static bool verify_on(const struct vm_engine *engine, const struct vm_program *p
 
 bool t_verify(const struct vm_program *program, struct vm_diag *diag)
 {
-    struct vm_engine without_bmi2 = jit_x86_64;
+    struct vm_engine without_bmi2 = jit_x86_64, plain = jit_x86_64;
     without_bmi2.prepare = prepare_without_bmi2;
-    return verify_on(&jit_x86_64, program, diag) && verify_on(&without_bmi2, program, diag);
+    plain.prepare = prepare_plain;
+    return verify_on(&jit_x86_64, program, diag) && verify_on(&without_bmi2, program, diag) &&
+           verify_on(&plain, program, diag);
 }

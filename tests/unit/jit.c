@@ -4,6 +4,8 @@
  * jit_short.c. */
 #include "tests/support/jit_run.h"
 
+#include <dlfcn.h>
+
 /* ---- every instruction, every register, boundary values ------------------------------------- */
 
 static bool is_access(const struct vm_isa_row *row)
@@ -152,6 +154,58 @@ Test(jit, helpers_take_five_arguments_and_leave_zeros)
     };
     use_helpers();
     expect_result(insns, COUNT(insns), 12345 + 160);
+}
+
+Test(jit, scalar_helpers_leave_zeros_and_saved_registers)
+{
+    static const struct vm_insn insns[] = {
+        MOV_IMM(1, 1),  MOV_IMM(2, 2),  MOV_IMM(3, 3), MOV_IMM(4, 4), MOV_IMM(5, 5), MOV_IMM(6, 70),
+        MOV_IMM(9, 90), CALL_HELPER(2), ADD_REG(0, 1), ADD_REG(0, 2), ADD_REG(0, 3), ADD_REG(0, 4),
+        ADD_REG(0, 5),  ADD_REG(0, 6),  ADD_REG(0, 9), EXIT,
+    };
+    use_helpers();
+    expect_result(insns, COUNT(insns), 12345 + 160);
+}
+
+/* The tick nearly always comes inside the helper, and the run must be switched out all the same. */
+Test(jit, scalar_helpers_yield_when_they_return)
+{
+    static const struct vm_insn insns[] = {
+        LDDW_LOW(6, 0, 1000000), LDDW_HIGH(0),   MOV_IMM(7, 0),     MOV_REG(5, 6), CALL_HELPER(2),
+        ADD_REG(7, 0),           ADD_IMM(6, -1), JNE_IMM(6, 0, -5), MOV_REG(0, 7), EXIT,
+    };
+    use_helpers();
+    expect_result(insns, COUNT(insns), 1000000ull * 1000001 / 2);
+}
+
+/* One function of this program and one of the C library: no place is near both. */
+Test(jit, scalar_helpers_may_be_far_apart)
+{
+    struct vm_helper far = {.name = "labs", .kind = {VM_ARG_SCALAR}};
+    struct vm_helper near = {.name = "mix", .kind = SCALARS, .scalar = scalar_mix};
+    const struct vm_helper *const helpers[] = {&near, &far};
+    static const struct vm_insn insns[] = {CALL_HELPER(0), MOV_REG(1, 0), ADD_IMM(1, -7),
+                                           CALL_HELPER(1), EXIT};
+    void *labs_ = dlsym(RTLD_DEFAULT, "labs");
+    cr_assert_not_null(labs_);
+    memcpy(&far.scalar, &labs_, sizeof(labs_));
+    test_helpers = helpers;
+    test_helper_count = COUNT(helpers);
+    expect_result(insns, COUNT(insns), 7);
+}
+
+Test(jit, scalar_helpers_with_pointers_are_refused)
+{
+    static const struct vm_helper bad = {
+        .name = "bad", .kind = {VM_ARG_READ8}, .scalar = scalar_mix};
+    static const struct vm_helper *const helpers[] = {&bad};
+    static const struct vm_insn insns[] = {CALL_HELPER(0), EXIT};
+    struct vm_diag diag;
+    struct vm_program_desc desc = {
+        .name = "test", .insns = insns, .insn_count = 2, .helpers = helpers, .helper_count = 1};
+    cr_expect_null(vm_program_create(&desc, &diag));
+    cr_expect_eq(diag.error, VM_ERROR_USAGE);
+    cr_expect_str_eq(diag.text, "helper bad: a scalar function takes no pointers");
 }
 
 Test(jit, local_calls_keep_saved_registers_frames_and_alignment)

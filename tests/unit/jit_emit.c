@@ -197,7 +197,9 @@ Test(jit_emit, text_is_sealed_between_guards)
     static const uint8_t text[] = {0xc3};
     static const uint32_t table[] = {1, 2, 3};
     struct code code;
-    cr_assert_eq(code_map(&code, table, sizeof(table), text, sizeof(text)), VM_ERROR_OK);
+    cr_assert_eq(code_reserve(&code, (uintptr_t)code_reserve, sizeof(table), sizeof(text)),
+                 VM_ERROR_OK);
+    cr_assert_eq(code_fill(&code, table, text), VM_ERROR_OK);
     const uint8_t *start = code.text;
     cr_expect_eq(code_table_room(sizeof(table)), VM_PAGE_BYTES);
     expect_permissions(start - VM_PAGE_BYTES - 1, "---p");

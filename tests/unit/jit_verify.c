@@ -145,10 +145,12 @@ static void drop(struct copy *c)
 
 static bool verify(const struct copy *c, struct vm_diag *diag)
 {
-    return jit_verify(
-        &(struct jit_verify_input){
-            .text = c->text, .bytes = c->bytes, .offsets = c->offsets, .program = c->program},
-        diag);
+    return jit_verify(&(struct jit_verify_input){.text = c->text,
+                                                 .address = c->address,
+                                                 .bytes = c->bytes,
+                                                 .offsets = c->offsets,
+                                                 .program = c->program},
+                      diag);
 }
 
 static struct vm_program *assemble(const char *source)
@@ -361,10 +363,11 @@ Test(jit_verify, refuses_control_that_escapes)
     BODY("falls off", "left at its end", 0x48, 0x89, 0xf8);
 }
 
-/* vm_helper_call is called by call instructions only, and its index is theirs. */
-Test(jit_verify, refuses_other_helpers)
+/* vm_helper_call is called by call instructions only, and its index is theirs; so is the scalar
+ * function of another helper. */
+static void expect_bound(const char *source)
 {
-    struct copy c = copy_of(assemble("call 1\nexit\n"));
+    struct copy c = copy_of(assemble(source));
     struct vm_diag diag;
     struct decoded d;
     unsigned found = 0;
@@ -376,13 +379,20 @@ Test(jit_verify, refuses_other_helpers)
             cr_expect(!verify(&c, &diag));
             c.text[at + 1] = 1;
             found++;
-        } else if (d.size == 10) {
-            c.text[at + 2] ^= 16;
+        } else if (d.kind == KIND_CALL || d.size == 10) { /* near, or far */
+            unsigned low = d.kind == KIND_CALL ? 1 : 2;
+            c.text[at + low] ^= 16;
             cr_expect(!verify(&c, &diag));
-            c.text[at + 2] ^= 16;
+            c.text[at + low] ^= 16;
             found++;
         }
     }
-    cr_expect_eq(found, 2);
+    cr_expect_eq(found, 2, "%u", found);
     drop(&c);
+}
+
+Test(jit_verify, refuses_other_helpers)
+{
+    expect_bound("call 1\nexit\n");
+    expect_bound("call sum5_direct\nexit\n");
 }
