@@ -18,6 +18,7 @@
 #include "server/limits.h"
 #include "server/ring.h"
 
+struct epoch;    /* server/epoch.h */
 struct stream;   /* server/stream.h */
 struct tls_conn; /* server/tls.h */
 
@@ -62,6 +63,7 @@ struct conn {
     uint32_t turn_requests; /* answered in this turn of the loop */
 
     struct tls_conn *tls; /* NULL: plain */
+    struct epoch *epoch;  /* TLS: whose certificates it uses */
     struct buffer in;
     struct buffer out;
     struct buffer wire; /* TLS: records being sent, instead of `out` */

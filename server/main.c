@@ -124,8 +124,15 @@ static void tell_loaded(const struct snapshot *snapshot, const char *path)
     }
 }
 
-/* Loads what is served. `rates` is the same at each load. False: `error`, and nothing to free. */
-static bool load(const struct options *options, struct rate_table *rates, struct snapshot *snapshot,
+/* What becomes a snapshot once all of it is loaded. */
+struct loaded {
+    struct site *site;
+    struct script_set *scripts;
+    struct tls_context *tls;
+};
+
+/* Loads site and scripts. False: `error`; what was loaded is to be freed. */
+static bool load(const struct options *options, struct rate_table *rates, struct loaded *loaded,
                  char *error)
 {
     struct script_options script_options = {
@@ -140,23 +147,21 @@ static bool load(const struct options *options, struct rate_table *rates, struct
         .rates = rates,
     };
     struct sources *sources = calloc(1, sizeof *sources);
-    *snapshot = (struct snapshot){0};
     if (sources == NULL) {
         snprintf(error, ERROR_BYTES, "out of memory");
         return false;
     }
     if (load_plugins(options, sources, error)) {
-        snapshot->site = load_site(options->site, sources, error);
+        loaded->site = load_site(options->site, sources, error);
     }
-    if (snapshot->site != NULL) {
-        script_options.site = snapshot->site;
-        snapshot->scripts =
+    if (loaded->site != NULL) {
+        script_options.site = loaded->site;
+        loaded->scripts =
             script_set_load(sources->items, sources->count, &script_options, error, ERROR_BYTES);
     }
     sources_free(sources);
     free(sources);
-    if (snapshot->scripts == NULL) {
-        site_free(snapshot->site);
+    if (loaded->scripts == NULL) {
         return false;
     }
     malloc_trim(0); /* what loading needed is not needed again */
@@ -186,32 +191,52 @@ static bool load_tls(const struct options *options, struct tls_context **tls, ch
     return *tls != NULL || !options_have_cert(options);
 }
 
+/* What loads again and again: the same options, and what outlives each load. */
+struct loader {
+    const struct options *options;
+    struct rate_table *rates;
+};
+
+/* All that is served, checked. NULL: told. */
+static struct snapshot *load_all(void *context)
+{
+    const struct loader *loader = context;
+    char error[ERROR_BYTES];
+    struct loaded loaded = {0};
+    struct snapshot *snapshot = NULL;
+    bool fine = load_tls(loader->options, &loaded.tls, error) &&
+                load(loader->options, loader->rates, &loaded, error);
+    if (fine) {
+        snapshot = snapshot_create(loaded.site, loaded.scripts, loaded.tls);
+        snprintf(error, sizeof error, "out of memory");
+    }
+    if (snapshot == NULL) {
+        log_line("zeroserve: %s", error);
+        script_set_free(loaded.scripts);
+        site_free(loaded.site);
+        tls_context_free(loaded.tls);
+        return NULL;
+    }
+    tell_loaded(snapshot, loader->options->site);
+    return snapshot;
+}
+
 static int serve(const struct options *options)
 {
-    char error[ERROR_BYTES];
-    struct snapshot snapshot;
-    struct tls_context *tls;
+    struct loader loader = {options, rate_table_create(options->rate_keys)};
     int status = EXIT_FINE;
-    struct rate_table *rates = rate_table_create(options->rate_keys);
-    if (rates == NULL) {
+    if (loader.rates == NULL) {
         log_line("zeroserve: out of memory");
         return EXIT_RUNTIME;
     }
-    if (!load_tls(options, &tls, error) || !load(options, rates, &snapshot, error)) {
-        log_line("zeroserve: %s", error);
-        tls_context_free(tls);
-        rate_table_free(rates);
-        return EXIT_INPUT;
+    struct snapshot *snapshot = load_all(&loader);
+    if (snapshot == NULL) {
+        status = EXIT_INPUT;
+    } else if (options->mode == MODE_SERVE) {
+        status = server_run(options, snapshot, load_all, &loader);
     }
-    snapshot.tls = tls;
-    tell_loaded(&snapshot, options->site);
-    if (options->mode == MODE_SERVE) {
-        status = server_run(options, &snapshot);
-    }
-    script_set_free(snapshot.scripts);
-    site_free(snapshot.site);
-    tls_context_free(tls);
-    rate_table_free(rates);
+    snapshot_release(snapshot);
+    rate_table_free(loader.rates);
     return status;
 }
 

@@ -18,6 +18,7 @@ struct options {
     const char *site;     /* SITE.tar, SCRIPT.{c,o}, DIRECTORY, or the DIR of --pack */
     const char *addr;     /* ip:port, [v6]:port, fd:N; NULL: see server/listen.h */
     const char *tls_addr; /* the same; NULL: no TLS, unless a socket for it is passed */
+    const char *reload_signal_file; /* NULL: none */
     const char *certs[OPTIONS_LIST_MAX];
     unsigned cert_count;
     const char *keys[OPTIONS_LIST_MAX]; /* as many */

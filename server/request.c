@@ -17,10 +17,11 @@ static uint64_t now_us(void)
 
 struct stream *request_open(struct worker *worker, struct conn *conn)
 {
-    struct stream *stream = stream_open(&worker->streams, conn, worker->snapshot);
+    struct stream *stream = stream_open(&worker->streams, conn);
     if (stream == NULL) {
         return NULL;
     }
+    stream->epoch = epoch_enter(worker->epoch);
     struct exchange *ex = &stream->exchange;
     stream->started_us = now_us();
     ex->id = worker->requests++ * worker->count + worker->index + 1;
@@ -68,7 +69,7 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
         return;
     case SCRIPT_ABORTED: serve_abort(worker, stream); return;
     case SCRIPT_PASS:
-        static_answer(&stream->exchange, stream->snapshot->site, &worker->static_options);
+        static_answer(&stream->exchange, stream->epoch->snapshot->site, &worker->static_options);
         break;
     case SCRIPT_PROXY: response_error(&stream->exchange, 502); break;
     case SCRIPT_RESPONDED: break;
@@ -83,7 +84,7 @@ void request_start(struct worker *worker, struct stream *stream)
         return;
     }
     conclude(worker, stream,
-             script_chain_start(worker->host, stream->snapshot->scripts, &stream->exchange));
+             script_chain_start(worker->host, stream->epoch->snapshot->scripts, &stream->exchange));
 }
 
 void request_resume(struct worker *worker, struct stream *stream)
@@ -149,5 +150,7 @@ void request_end(struct worker *worker, struct stream *stream)
 {
     script_chain_cancel(&stream->exchange);
     log_request(worker, stream);
+    struct epoch *epoch = stream->epoch;
     stream_close(&worker->streams, stream);
+    epoch_leave(epoch);
 }

@@ -197,7 +197,9 @@ void serve_step(struct worker *worker, struct conn *conn)
         }
     } else if (conn->inflight == 0 && !conn->touched) {
         ring_close(worker->ring, conn->fd);
+        struct epoch *epoch = conn->epoch;
         conn_release(&worker->conns, conn);
+        epoch_leave(epoch); /* after TLS, which uses its certificates */
     }
 }
 

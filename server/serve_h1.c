@@ -33,8 +33,8 @@ static void start_read(struct worker *worker, struct conn *conn)
     }
     conn->reading = true;
     conn->inflight++;
-    ring_read(worker->ring, site_fd(stream->snapshot->site), conn->out.base + conn->out.end, bytes,
-              stream->source.file_offset, serve_tag(conn, RING_READ));
+    ring_read(worker->ring, site_fd(stream->epoch->snapshot->site), conn->out.base + conn->out.end,
+              bytes, stream->source.file_offset, serve_tag(conn, RING_READ));
 }
 
 /* ---- the request in hand ---- */

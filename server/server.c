@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/listen.h"
@@ -26,10 +27,17 @@
 #include "server/worker.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1 };
+/* How often --reload-signal-file is looked at. */
+enum { RELOAD_FILE_MS = 500 };
 enum { STATUS_BYTES = 2 * LISTEN_ADDRESS_BYTES + 64 };
 
 struct server {
     const struct options *options;
+    server_load_fn *load;
+    void *load_context;
+    struct snapshot *snapshot;   /* the newest; held */
+    char status[STATUS_BYTES];   /* for the service manager */
+    struct timespec reload_mark; /* of --reload-signal-file when last looked at */
     struct endpoint endpoints[LISTENERS];
     struct worker *workers;
     unsigned count;
@@ -68,12 +76,12 @@ static bool open_listeners(struct server *server, struct worker *worker)
     return fine;
 }
 
-static bool start_worker(struct server *server, const struct snapshot *snapshot)
+static bool start_worker(struct server *server)
 {
     struct worker *worker = &server->workers[server->started];
     *worker = (struct worker){
         .options = server->options,
-        .snapshot = snapshot,
+        .snapshot = server->snapshot,
         .index = server->started,
         .count = server->count,
         .connections_max = server->connections_max,
@@ -123,22 +131,67 @@ static bool any_failed(const struct server *server)
     return server->started < server->count;
 }
 
+/* ---- reloading ---- */
+
+/* Hands the snapshot to all workers. One that has not taken the last one yet never will. */
+static void publish(struct server *server, struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < server->started; i++) {
+        snapshot_hold(snapshot);
+        snapshot_release(atomic_exchange(&server->workers[i].next, snapshot));
+    }
+    wake_workers(server);
+    snapshot_release(server->snapshot);
+    server->snapshot = snapshot;
+}
+
+static void reload(struct server *server)
+{
+    notify_reloading();
+    struct snapshot *snapshot = server->load(server->load_context);
+    if (snapshot != NULL) {
+        publish(server, snapshot);
+        log_line("reloaded");
+    } else {
+        log_line("reload failed: all stays as it was");
+    }
+    notify_ready(server->status);
+}
+
+/* When the file was last written; zeros while there is none. */
+static struct timespec mark_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){0};
+}
+
+static void look_at_reload_file(struct server *server)
+{
+    struct timespec mark = mark_of(server->options->reload_signal_file);
+    bool same =
+        mark.tv_sec == server->reload_mark.tv_sec && mark.tv_nsec == server->reload_mark.tv_nsec;
+    server->reload_mark = mark;
+    if (!same && mark.tv_sec != 0) {
+        reload(server);
+    }
+}
+
 /* ---- signals ---- */
 
 /* Blocked before threads start, which inherit it. Those that end the server come by the descriptor;
- * SIGPIPE and SIGHUP mean nothing here and are never delivered. */
+ * so does SIGHUP, which reloads; SIGPIPE means nothing here and is never delivered. */
 static int open_signals(void)
 {
-    sigset_t ending;
+    sigset_t taken;
     sigset_t blocked;
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGTERM);
-    sigaddset(&ending, SIGINT);
-    blocked = ending;
+    sigemptyset(&taken);
+    sigaddset(&taken, SIGTERM);
+    sigaddset(&taken, SIGINT);
+    sigaddset(&taken, SIGHUP);
+    blocked = taken;
     sigaddset(&blocked, SIGPIPE);
-    sigaddset(&blocked, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &blocked, NULL);
-    return signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+    return signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* The signal that came, or 0. */
@@ -148,17 +201,28 @@ static unsigned take_signal(const struct server *server)
     return read(server->signal_fd, &info, sizeof(info)) == sizeof(info) ? info.ssi_signo : 0;
 }
 
-/* Returns on a signal or when a worker ended, which it does unasked only by failing. */
+/* Reloads when asked. Returns on a signal to stop or when a worker ended, which it does unasked
+ * only by failing. */
 static void wait_for_stop(struct server *server)
 {
+    bool watching = server->options->reload_signal_file != NULL;
     struct pollfd fds[2] = {{.fd = server->signal_fd, .events = POLLIN},
                             {.fd = server->done_fd, .events = POLLIN}};
-    while (poll(fds, 2, -1) < 0) {
-        assert(errno == EINTR);
-    }
-    unsigned number = take_signal(server);
-    if (number != 0) {
-        log_line("zeroserve: %s, finishing running requests", strsignal((int)number));
+    for (;;) {
+        int ready = poll(fds, 2, watching ? RELOAD_FILE_MS : -1);
+        assert(ready >= 0 || errno == EINTR);
+        unsigned number = ready > 0 ? take_signal(server) : 0;
+        if (number == SIGHUP) {
+            reload(server);
+        } else if (number != 0) {
+            log_line("zeroserve: %s, finishing running requests", strsignal((int)number));
+            return;
+        } else if (ready > 0 && fds[1].revents != 0) {
+            return;
+        }
+        if (watching) {
+            look_at_reload_file(server);
+        }
     }
 }
 
@@ -167,13 +231,16 @@ static void stop_workers(struct server *server)
 {
     struct pollfd fds[2] = {{.fd = server->signal_fd, .events = POLLIN},
                             {.fd = server->done_fd, .events = POLLIN}};
+    for (unsigned i = 0; i < server->started; i++) {
+        atomic_store(&server->workers[i].stopping, true);
+    }
     wake_workers(server);
     while (server->counted < 2 * (uint64_t)server->started) {
         if (poll(fds, 2, -1) < 0) {
             continue;
         }
         unsigned number = take_signal(server);
-        if (number != 0) {
+        if (number != 0 && number != SIGHUP) {
             _exit(128 + (int)number);
         }
         if (fds[1].revents != 0) {
@@ -185,7 +252,8 @@ static void stop_workers(struct server *server)
 /* To the log, and to the service manager in one line. */
 static void tell_listening(struct server *server)
 {
-    char status[STATUS_BYTES] = "listening on";
+    char *status = server->status;
+    snprintf(status, STATUS_BYTES, "listening on");
     for (unsigned i = 0; i < LISTENERS; i++) {
         char text[LISTEN_ADDRESS_BYTES];
         if (server->endpoints[i].text != NULL) {
@@ -193,7 +261,7 @@ static void tell_listening(struct server *server)
             size_t used = strlen(status);
             listen_format(&server->endpoints[i].address, text);
             log_line("listening on %s://%s (%u worker thread(s))", scheme, text, server->count);
-            snprintf(status + used, sizeof(status) - used, " %s://%s", scheme, text);
+            snprintf(status + used, STATUS_BYTES - used, " %s://%s", scheme, text);
         }
     }
     notify_ready(status);
@@ -224,6 +292,9 @@ static bool prepare(struct server *server)
     }
     notify_open(); /* what went wrong is told; the server can do without */
     plan_descriptors(server);
+    if (server->options->reload_signal_file != NULL) {
+        server->reload_mark = mark_of(server->options->reload_signal_file);
+    }
     server->workers = calloc(server->count, sizeof(*server->workers));
     server->done_fd = eventfd(0, EFD_CLOEXEC);
     server->signal_fd = open_signals();
@@ -241,6 +312,7 @@ static void release(struct server *server)
         pthread_join(server->workers[i].thread, NULL);
         close(server->workers[i].wake_fd);
     }
+    snapshot_release(server->snapshot);
     free(server->workers);
     if (server->done_fd >= 0) {
         close(server->done_fd);
@@ -256,19 +328,24 @@ static unsigned worker_count(const struct options *options)
     return options->threads > 0 ? options->threads : cores > 0 ? (unsigned)cores : 1;
 }
 
-int server_run(const struct options *options, const struct snapshot *snapshot)
+int server_run(const struct options *options, struct snapshot *snapshot, server_load_fn *load,
+               void *context)
 {
     struct server server = {
         .options = options,
+        .load = load,
+        .load_context = context,
+        .snapshot = snapshot,
         .endpoints[LISTENER_PLAIN] = {"--addr", options->addr, .inherited = -1},
         .endpoints[LISTENER_TLS] = {"--tls-addr", options->tls_addr, .inherited = -1},
         .count = worker_count(options),
         .done_fd = -1,
         .signal_fd = -1,
     };
+    snapshot_hold(snapshot);
     bool fine = prepare(&server);
     while (fine && server.started < server.count) {
-        fine = start_worker(&server, snapshot);
+        fine = start_worker(&server);
     }
     await(&server, server.started);
     if (fine && !any_failed(&server)) {

@@ -4,20 +4,16 @@
 #define SERVER_SERVER_H
 
 #include "server/options.h"
-#include "server/script.h"
-#include "server/site.h"
+#include "server/snapshot.h"
 
-struct tls_context; /* server/tls.h */
+/* Loads again what is served. NULL: told, and nothing changed. */
+typedef struct snapshot *server_load_fn(void *context);
 
-/* What every request is served from; immutable, outlives the workers. */
-struct snapshot {
-    struct site *site;
-    struct script_set *scripts;
-    struct tls_context *tls; /* NULL: no TLS */
-};
-
-/* Serves until SIGTERM or SIGINT, then drains. Prints `listening on http://IP:PORT (N worker
- * thread(s))`, and the same of https when there is TLS. Returns the exit code. Borrows both. */
-int server_run(const struct options *options, const struct snapshot *snapshot);
+/* Serves until SIGTERM or SIGINT, then drains. On SIGHUP, and when the file of
+ * --reload-signal-file changes, `load` is called with `context` and what it gives is served from
+ * then on. Prints `listening on http://IP:PORT (N worker thread(s))`, and the same of https when
+ * there is TLS. Returns the exit code. Borrows the options and the snapshot. */
+int server_run(const struct options *options, struct snapshot *snapshot, server_load_fn *load,
+               void *context);
 
 #endif

@@ -110,8 +110,7 @@ static bool grow(struct stream_table *table)
     return true;
 }
 
-struct stream *stream_open(struct stream_table *table, struct conn *conn,
-                           const struct snapshot *snapshot)
+struct stream *stream_open(struct stream_table *table, struct conn *conn)
 {
     if (table->free == NULL && !grow(table)) {
         return NULL;
@@ -119,7 +118,6 @@ struct stream *stream_open(struct stream_table *table, struct conn *conn,
     struct stream *stream = table->free;
     table->free = stream->next;
     stream->conn = conn;
-    stream->snapshot = snapshot;
     table->live++;
     return stream;
 }

@@ -12,8 +12,8 @@
 #include "server/exchange.h"
 #include "server/limits.h"
 
-struct conn;     /* server/conn.h */
-struct snapshot; /* server/server.h */
+struct conn;  /* server/conn.h */
+struct epoch; /* server/epoch.h */
 
 /* What is left of an answer's body. First `bytes`; when there are none, a range of the tar; when
  * that is empty too, nothing. Segments behind move up by themselves. */
@@ -48,7 +48,7 @@ struct stream {
     struct stream *next;  /* in the list of those that wait for the same, or of free ones */
     struct stream *previous;
 
-    const struct snapshot *snapshot; /* what it is served from, whatever is loaded meanwhile */
+    struct epoch *epoch; /* what it is served from, whatever is loaded meanwhile */
     struct exchange exchange;
     bool head_only;     /* HEAD as the client sent it, whatever scripts made of it */
     struct span method; /* as the client sent them, in the exchange's pool; for the log */
@@ -75,8 +75,7 @@ struct stream_table {
 };
 
 /* A stream of `conn` with an empty exchange. NULL: too many, or out of memory. */
-struct stream *stream_open(struct stream_table *table, struct conn *conn,
-                           const struct snapshot *snapshot);
+struct stream *stream_open(struct stream_table *table, struct conn *conn);
 /* Its chain must have been cancelled. */
 void stream_close(struct stream_table *table, struct stream *stream);
 /* Puts the stream at the end of the list of those that wait for this; ACTIVE: in none. */

@@ -116,8 +116,9 @@ static void shed_client(struct worker *worker, const struct listener *listener)
 /* False: out of memory. */
 static bool begin_tls(struct worker *worker, struct conn *conn)
 {
-    conn->tls = tls_open(worker->snapshot->tls);
+    conn->tls = tls_open(worker->epoch->snapshot->tls);
     if (conn->tls != NULL) {
+        conn->epoch = epoch_enter(worker->epoch);
         conn_set_state(&worker->conns, conn, CONN_TLS);
     }
     return conn->tls != NULL;
@@ -218,6 +219,40 @@ static bool is_done(const struct worker *worker)
     return worker->abandoned || (worker->draining && !accepting && worker->conns.live == 0);
 }
 
+/* ---- what the creator wants ---- */
+
+static void await_wake(struct worker *worker)
+{
+    ring_read(worker->ring, worker->wake_fd, &worker->wake_value, sizeof(worker->wake_value), 0,
+              (struct ring_tag){.op = RING_WAKE});
+}
+
+/* From now on new requests are served from `snapshot`. */
+static void adopt(struct worker *worker, struct snapshot *snapshot)
+{
+    struct epoch *epoch = epoch_begin(snapshot, worker->host);
+    if (epoch == NULL) {
+        log_line("worker %u keeps the old site: out of memory", worker->index);
+        return;
+    }
+    epoch_leave(worker->epoch);
+    worker->epoch = epoch;
+}
+
+static void woken(struct worker *worker)
+{
+    struct snapshot *next = atomic_exchange(&worker->next, NULL);
+    if (next != NULL) {
+        adopt(worker, next);
+        snapshot_release(next);
+    }
+    if (atomic_load(&worker->stopping)) {
+        start_drain(worker);
+    } else {
+        await_wake(worker);
+    }
+}
+
 /* ---- the loop ---- */
 
 static void dispatch(struct worker *worker, const struct ring_event *event)
@@ -227,7 +262,7 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
         return;
     }
     if (event->tag.op == RING_WAKE) {
-        start_drain(worker);
+        woken(worker);
         return;
     }
     if (event->tag.op == RING_NONE) {
@@ -366,14 +401,18 @@ static bool init(struct worker *worker)
         log_line("zeroserve: %s", error);
         return false;
     }
+    worker->epoch = epoch_begin(worker->snapshot, worker->host);
+    if (worker->epoch == NULL) {
+        log_line("zeroserve: out of memory");
+        return false;
+    }
     open_spare(worker);
     for (unsigned i = 0; i < LISTENERS; i++) {
         if (worker->listeners[i].fd >= 0) {
             arm_accept(worker, &worker->listeners[i]);
         }
     }
-    ring_read(worker->ring, worker->wake_fd, &worker->wake_value, sizeof(worker->wake_value), 0,
-              (struct ring_tag){.op = RING_WAKE});
+    await_wake(worker);
     return true;
 }
 
@@ -381,7 +420,8 @@ static bool init(struct worker *worker)
 static void finish(struct worker *worker)
 {
     if (worker->host != NULL) {
-        script_host_forget(worker->host, worker->snapshot->scripts);
+        snapshot_release(atomic_exchange(&worker->next, NULL));
+        epoch_leave(worker->epoch);
     }
     if (worker->ring != NULL) {
         ring_turn(worker->ring, 0); /* closes of the last turn */

@@ -14,6 +14,7 @@
 #include "server/access.h"
 #include "server/conn.h"
 #include "server/date.h"
+#include "server/epoch.h"
 #include "server/options.h"
 #include "server/ring.h"
 #include "server/server.h"
@@ -31,12 +32,15 @@ struct listener {
 struct worker {
     /* set by the creator */
     const struct options *options;
-    const struct snapshot *snapshot;
+    struct snapshot *snapshot; /* to begin with; the creator holds it until the worker is ready */
     unsigned index;
     unsigned count; /* of workers */
     unsigned connections_max;
     struct listener listeners[LISTENERS];
-    int wake_fd; /* eventfd; a write makes the worker drain and end */
+    /* Set by the creator at any time; a write to wake_fd, an eventfd, makes the worker look. */
+    _Atomic(struct snapshot *) next; /* held for the worker: what to serve from now on */
+    atomic_bool stopping;            /* drain and end */
+    int wake_fd;
     int done_fd; /* eventfd; the worker adds 1 when it is ready, and again when it ended */
     pthread_t thread;
     _Atomic bool failed; /* the log says why */
@@ -44,6 +48,7 @@ struct worker {
     /* the worker's */
     struct static_options static_options;
     struct ring *ring;
+    struct epoch *epoch; /* the current one */
     struct script_host *host;
     struct conn_table conns;
     struct stream_table streams;

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Epochs of a worker. */
+#include "server/epoch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "server/script.h"
+
+struct epoch *epoch_begin(struct snapshot *snapshot, struct script_host *host)
+{
+    struct epoch *epoch = malloc(sizeof(*epoch));
+    if (epoch != NULL) {
+        snapshot_hold(snapshot);
+        *epoch = (struct epoch){.snapshot = snapshot, .host = host, .users = 1};
+    }
+    return epoch;
+}
+
+struct epoch *epoch_enter(struct epoch *epoch)
+{
+    assert(epoch->users > 0);
+    epoch->users++;
+    return epoch;
+}
+
+void epoch_leave(struct epoch *epoch)
+{
+    if (epoch == NULL || --epoch->users > 0) {
+        return;
+    }
+    script_host_forget(epoch->host, epoch->snapshot->scripts);
+    snapshot_release(epoch->snapshot);
+    free(epoch);
+}
