@@ -65,7 +65,13 @@
 /* ---- TLS, of one connection ---- */
 /* Records not yet sent: a chunk and a whole answer with their overhead fit. */
 #define LIM_TLS_OUTPUT_BYTES  (4u << 20)
-#define LIM_TLS_LATE_MESSAGES 64u /* key updates, attempts to negotiate again; then it ends */
+#define LIM_TLS_LATE_MESSAGES 100u /* key updates, attempts to negotiate again, in a second */
+#define LIM_TLS_HELLO_BYTES   (64u << 10) /* of a client, until its handshake is complete */
+#define LIM_TLS_SMALL_BYTES   1370u       /* of a record that fits one packet */
+#define LIM_TLS_WARM_UP_BYTES (64u << 10) /* in small records: then the peer's window is open */
+#define LIM_TLS_COLD_MS       1000u       /* without sending; then it begins anew */
+#define LIM_TLS_TICKET_KEY_MS (8u * 3600u * 1000u) /* a key makes tickets for so long */
+#define LIM_TLS_TICKET_KEYS   3u                   /* the newest and those before it */
 #define LIM_TLS_CERTIFICATES  2048u       /* and keys, in all files */
 #define LIM_TLS_PEM_BYTES     (1u << 20)  /* one file of --cert-dir */
 

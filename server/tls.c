@@ -98,6 +98,11 @@ void tls_free(struct tls_conn *tls)
     }
 }
 
+void tls_at(struct tls_conn *tls, uint64_t now_ms)
+{
+    tls->now_ms = now_ms;
+}
+
 /* The call that gave `result` goes on when more bytes come, or was the peer's last; else the
  * connection failed. */
 static bool may_go_on(struct tls_conn *tls, int result)
@@ -111,9 +116,18 @@ static bool may_go_on(struct tls_conn *tls, int result)
 
 static bool shake_hands(struct tls_conn *tls)
 {
-    int result = SSL_accept(tls->ssl);
+    size_t before = tls->input.len;
+    int result = SSL_do_handshake(tls->ssl);
     tls->established = result == 1;
-    return tls->established || may_go_on(tls, result);
+    if (tls->established) {
+        return true;
+    }
+    tls->hello_bytes += (unsigned)(before - tls->input.len);
+    if (tls->hello_bytes > LIM_TLS_HELLO_BYTES) {
+        tls->failed = true;
+        return false;
+    }
+    return may_go_on(tls, result);
 }
 
 static bool read_records(struct tls_conn *tls, struct buffer *plain, size_t plain_max)
@@ -153,21 +167,47 @@ bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, 
     return fine;
 }
 
-bool tls_send(struct tls_conn *tls, struct span plain)
+/* How much of `left` bytes goes into the next record or, when large ones are in order, all. */
+static size_t next_write(struct tls_conn *tls, size_t left)
+{
+    if (tls->warm_bytes >= LIM_TLS_WARM_UP_BYTES) {
+        return left;
+    }
+    size_t bytes = left < LIM_TLS_SMALL_BYTES ? left : LIM_TLS_SMALL_BYTES;
+    tls->warm_bytes += (unsigned)bytes;
+    return bytes;
+}
+
+static bool write_records(struct tls_conn *tls, struct span plain)
 {
     size_t written = 0;
-    size_t records = plain.len / RECORD_BYTES + 1;
+    for (size_t at = 0; at < plain.len; at += written) {
+        size_t bytes = next_write(tls, plain.len - at);
+        if (SSL_write_ex(tls->ssl, plain.base + at, bytes, &written) != 1 || written != bytes) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool tls_send(struct tls_conn *tls, struct span plain)
+{
     assert(tls->established);
     if (plain.len == 0) {
         return !tls->failed;
     }
+    if (tls->now_ms - tls->sent_ms >= LIM_TLS_COLD_MS) {
+        tls->warm_bytes = 0;
+    }
+    tls->sent_ms = tls->now_ms;
+    size_t small = plain.len < LIM_TLS_WARM_UP_BYTES ? plain.len : LIM_TLS_WARM_UP_BYTES;
+    size_t records = small / LIM_TLS_SMALL_BYTES + plain.len / RECORD_BYTES + 3;
     if (tls->failed || !buffer_reserve(&tls->output, plain.len + records * RECORD_OVERHEAD_BYTES,
                                        LIM_TLS_OUTPUT_BYTES)) {
         return false;
     }
     ERR_clear_error();
-    tls->failed =
-        SSL_write_ex(tls->ssl, plain.base, plain.len, &written) != 1 || written != plain.len;
+    tls->failed = !write_records(tls, plain);
     ERR_clear_error();
     return !tls->failed;
 }

@@ -9,10 +9,21 @@
 #ifndef SERVER_TLS_H
 #define SERVER_TLS_H
 
+#include <stdint.h>
+
 #include "server/buffer.h"
 
+/* Keys of the session tickets, shared by all threads and by contexts that follow each other. They
+ * change by themselves: each makes tickets for eight hours and is good for sixteen more. */
+struct tls_tickets;
+
+/* NULL: out of memory or random numbers. */
+struct tls_tickets *tls_tickets_create(void);
+/* No context that uses it may be left. NULL is fine. */
+void tls_tickets_free(struct tls_tickets *tickets);
+
 /* Certificates, keys and settings; immutable, shared by all threads. Session tickets of one
- * connection are good for every other of the same context that gets the same certificate. */
+ * connection are good for every other with the same ticket keys that gets the same certificate. */
 struct tls_context;
 
 struct tls_options {
@@ -22,6 +33,7 @@ struct tls_options {
     const char *cert_dir; /* a directory of PEM files, in which keys find their certificates */
     bool allow_1_2;
     bool h2;                        /* offer HTTP/2 (ALPN h2) before HTTP/1.1 */
+    struct tls_tickets *tickets;    /* NULL: keys of the context's own, which do not change */
     void (*warn)(const char *line); /* of what is odd but no mistake; NULL: nobody */
 };
 
@@ -42,10 +54,16 @@ struct tls_conn *tls_open(struct tls_context *context);
 /* NULL is fine. */
 void tls_free(struct tls_conn *tls);
 
+/* Says what time it is, by the owner's monotonic clock: before tls_receive and tls_send, as the
+ * limits of a second, the size of records and the age of ticket keys go by it. */
+void tls_at(struct tls_conn *tls, uint64_t now_ms);
+
 /* Plaintext is appended to `plain`, which may grow to plain_max. False: the peer broke the protocol
  * or memory ran out. */
 bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, size_t plain_max);
-/* Only when established; a small span becomes one record. False: out of memory. */
+/* Only when established; a small span becomes one record. At the beginning and after a pause
+ * records are small, so that the peer can use the first packet before the second arrives; then
+ * large. False: out of memory. */
 bool tls_send(struct tls_conn *tls, struct span plain);
 /* Says that nothing follows (close_notify). Once; before the handshake ended there is nothing to
  * say. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/limits.h"
 #include "server/tls_int.h"
 
 /* The cheapest of the strong ones first. ECDHE with an AEAD is all that TLS 1.2 gets. */
@@ -34,8 +35,19 @@ static int select_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* Sees every message. Counts what a peer may send for ever at little cost of its own: key updates,
- * and attempts to negotiate again. */
+/* What a peer may send for ever at little cost of its own: key updates, and attempts to negotiate
+ * again. */
+static void count_late_message(struct tls_conn *tls)
+{
+    enum { SECOND_MS = 1000 };
+    if (tls->now_ms - tls->late_ms >= SECOND_MS) {
+        tls->late_ms = tls->now_ms;
+        tls->late_messages = 0;
+    }
+    tls->late_messages++;
+}
+
+/* Sees every message. */
 static void see_message(int sent, int version, int type, const void *message, size_t bytes,
                         SSL *ssl, void *unused)
 {
@@ -48,7 +60,7 @@ static void see_message(int sent, int version, int type, const void *message, si
         return;
     }
     if (tls->established) {
-        tls->late_messages++;
+        count_late_message(tls);
     } else if (bytes > HEADER_BYTES && text[0] == CLIENT_HELLO && tls->ja4[0] == '\0') {
         ja4_fingerprint((struct span){text + HEADER_BYTES, bytes - HEADER_BYTES}, tls->ja4);
     }
@@ -125,18 +137,24 @@ static int see_hello(SSL *ssl, int *alert, void *unused)
 
 /* ---- settings ---- */
 
-static bool set_up(SSL_CTX *ssl, bool allow_1_2)
+static bool set_up(SSL_CTX *ssl, const struct tls_options *options)
 {
+    enum { MS = 1000 };
+    int version = options->allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
     SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ssl, 1);
     /* Tickets hold the whole session, encrypted with a key of the context: nothing to share. */
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_timeout(ssl, (LIM_TLS_TICKET_KEYS - 1) * (LIM_TLS_TICKET_KEY_MS / MS));
+    if (options->tickets != NULL) {
+        tls_tickets_use(ssl);
+    }
     SSL_CTX_set_alpn_select_cb(ssl, select_protocol, NULL);
     SSL_CTX_set_client_hello_cb(ssl, see_hello, NULL);
     SSL_CTX_set_msg_callback(ssl, see_message);
-    return SSL_CTX_set_min_proto_version(ssl, allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
+    return SSL_CTX_set_min_proto_version(ssl, version) == 1 &&
            SSL_CTX_set_ciphersuites(ssl, CIPHERS_1_3) == 1 &&
            SSL_CTX_set_cipher_list(ssl, CIPHERS_1_2) == 1 && SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
            /* the first list needs a library that knows the post-quantum group */
@@ -161,7 +179,7 @@ static bool add_identity(struct tls_context *context, const struct tls_identity 
 {
     SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
     ERR_clear_error();
-    if (ssl == NULL || !set_up(ssl, options->allow_1_2) || !set_identity(ssl, identity)) {
+    if (ssl == NULL || !set_up(ssl, options) || !set_identity(ssl, identity)) {
         const char *why = ERR_reason_error_string(ERR_peek_last_error());
         snprintf(error, error_bytes, "%s: %s", identity->source,
                  why != NULL ? why : "TLS cannot be set up");
@@ -199,6 +217,7 @@ struct tls_context *tls_context_create(const struct tls_options *options, char *
         return NULL;
     }
     context->h2 = options->h2;
+    context->tickets = options->tickets;
     context->any_name = options->pair_count == 1 && options->cert_dir == NULL;
     bool fine = tls_identities_load(&identities, options, error, error_bytes) &&
                 add_identities(context, &identities, options, error, error_bytes);

@@ -15,7 +15,8 @@ struct tls_context {
     unsigned count;
     struct tls_names names;
     BIO_METHOD *bio;
-    bool any_name; /* the first certificate serves names that none has */
+    struct tls_tickets *tickets; /* NULL: the library's */
+    bool any_name;               /* the first certificate serves names that none has */
     bool h2;
 };
 
@@ -25,7 +26,12 @@ struct tls_conn {
     struct span input; /* during tls_receive: what is left */
     struct buffer output;
     char *server_name;      /* lower case; NULL: the client named none */
-    unsigned late_messages; /* handshake messages after the handshake */
+    uint64_t now_ms;        /* what tls_at said */
+    uint64_t late_ms;       /* since when late_messages counts */
+    uint64_t sent_ms;       /* tls_send was called last */
+    unsigned late_messages; /* handshake messages after the handshake, within a second */
+    unsigned hello_bytes;   /* received before the end of the handshake */
+    unsigned warm_bytes;    /* sent in small records */
     bool established;
     bool ended;
     bool failed;
@@ -34,5 +40,7 @@ struct tls_conn {
 
 /* BIOs over `input` and `output` of the struct tls_conn that is their data. NULL: out of memory. */
 BIO_METHOD *tls_bio_method(void);
+/* Tickets of connections under this context use the keys of theirs. */
+void tls_tickets_use(SSL_CTX *ssl);
 
 #endif

@@ -181,6 +181,44 @@ Test(tls, a_small_answer_is_one_record)
     close_wire(&wire);
 }
 
+/* The sizes of the next records; returns how many there are. */
+static unsigned take_records(struct wire *wire, unsigned *sizes, unsigned most)
+{
+    struct span output = buffer_span(tls_output(wire->tls));
+    unsigned count = 0;
+    for (size_t at = 0; at < output.len; count++) {
+        const unsigned char *head = (const unsigned char *)output.base + at;
+        cr_assert(count < most && at + 5 <= output.len);
+        sizes[count] = (unsigned)(head[3] << 8 | head[4]) - 1 - 16;
+        at += 5 + sizes[count] + 1 + 16;
+    }
+    buffer_consume(tls_output(wire->tls), output.len);
+    return count;
+}
+
+Test(tls, records_grow_as_the_connection_warms_up)
+{
+    enum { BYTES = 100000, SMALL = (LIM_TLS_WARM_UP_BYTES - 1) / LIM_TLS_SMALL_BYTES + 1 };
+    static const char zeros[BYTES];
+    struct wire wire;
+    unsigned sizes[200];
+    open_wire(&wire, TLS1_3_VERSION);
+    cr_assert(shake_hands(&wire));
+    for (unsigned round = 0; round < 2; round++) {
+        tls_at(wire.tls, 5000 + round * 1000); /* the second after a pause */
+        cr_assert(tls_send(wire.tls, (struct span){zeros, BYTES}));
+        unsigned count = take_records(&wire, sizes, 200);
+        cr_assert_eq(count, SMALL + (BYTES - SMALL * LIM_TLS_SMALL_BYTES - 1) / 16384 + 1);
+        for (unsigned i = 0; i + 1 < count; i++) {
+            cr_expect_eq(sizes[i], i < SMALL ? LIM_TLS_SMALL_BYTES : 16384);
+        }
+    }
+    tls_at(wire.tls, 6999);
+    cr_assert(tls_send(wire.tls, (struct span){zeros, BYTES}));
+    cr_expect_eq(take_records(&wire, sizes, 200), BYTES / 16384 + 1);
+    close_wire(&wire);
+}
+
 Test(tls, large_answers_are_whole)
 {
     enum { BYTES = 3 << 20 };
@@ -419,22 +457,58 @@ Test(tls, garbage_instead_of_a_hello)
     }
 }
 
+/* Until the server has enough of it; how many it took. */
+static unsigned update_keys(struct wire *wire, unsigned most, uint64_t step_ms)
+{
+    unsigned updates = 0;
+    for (; updates < most && wire->fine; updates++) {
+        tls_at(wire->tls, updates * step_ms);
+        cr_assert_eq(SSL_key_update(wire->client, SSL_KEY_UPDATE_REQUESTED), 1);
+        SSL_do_handshake(wire->client);
+        client_says(wire, "x");
+        to_client(wire);
+        char got[1];
+        SSL_read(wire->client, got, 1);
+    }
+    return updates;
+}
+
 Test(tls, some_key_updates_but_not_for_ever)
 {
     struct wire wire;
     open_wire(&wire, TLS1_3_VERSION);
     cr_assert(shake_hands(&wire));
-    unsigned updates = 0;
-    for (; updates < 2 * LIM_TLS_LATE_MESSAGES && wire.fine; updates++) {
-        cr_assert_eq(SSL_key_update(wire.client, SSL_KEY_UPDATE_REQUESTED), 1);
-        SSL_do_handshake(wire.client);
-        client_says(&wire, "x");
-        to_client(&wire);
-        char got[1];
-        SSL_read(wire.client, got, 1);
+    cr_expect_eq(update_keys(&wire, 2 * LIM_TLS_LATE_MESSAGES, 1), LIM_TLS_LATE_MESSAGES + 1);
+    cr_expect_not(wire.fine);
+    close_wire(&wire);
+}
+
+Test(tls, key_updates_now_and_then)
+{
+    struct wire wire;
+    open_wire(&wire, TLS1_3_VERSION);
+    cr_assert(shake_hands(&wire));
+    cr_expect_eq(update_keys(&wire, 5 * LIM_TLS_LATE_MESSAGES, 11), 5 * LIM_TLS_LATE_MESSAGES);
+    cr_expect(wire.fine);
+    close_wire(&wire);
+}
+
+Test(tls, a_hello_without_end)
+{
+    /* a ClientHello that says it has 131,071 bytes, in records of 4,096 */
+    static const char begin[] = {22, 3, 1, 16, 0, 1, 1, (char)0xff, (char)0xff, 3, 3};
+    char record[5 + 4096] = {22, 3, 1, 16, 0};
+    struct wire wire;
+    size_t sent = 0;
+    open_wire(&wire, TLS1_3_VERSION);
+    memcpy(record, begin, sizeof begin);
+    while (sent < 2 * LIM_TLS_HELLO_BYTES && wire.fine) {
+        wire.fine = server_takes(&wire, record, sizeof record);
+        sent += sizeof record;
+        memset(record + 5, 0, 4096);
     }
     cr_expect_not(wire.fine);
-    cr_expect_eq(updates, LIM_TLS_LATE_MESSAGES + 1);
+    cr_expect_eq(sent, LIM_TLS_HELLO_BYTES / sizeof record * sizeof record + sizeof record);
     close_wire(&wire);
 }
 
