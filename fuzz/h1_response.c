@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An upstream's answers on one connection: interim heads, the head, its body, the next answer.
- * Played whole and in pieces; both must see the same, and nothing outside the bytes.
+ * Played whole and in pieces; both must see the same, and nothing outside the bytes. Heads that
+ * are taken go on to a client: without what is about the connection, and no line more than they
+ * had.
  *
  * Input: the first byte seeds the sizes of the pieces and chooses the method, the rest is what the
  * upstream sends.
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/forward.h"
 #include "server/h1_response.h"
 
 enum { HEADS_MAX = 16 };
@@ -80,6 +83,31 @@ static void check_inside(const struct feed *feed, struct span span)
                             span.base - feed->shown <= (ptrdiff_t)(feed->shown_bytes - span.len)));
 }
 
+static void forward(const struct h1_response *head)
+{
+    struct exchange ex;
+    exchange_init(&ex);
+    if (head->status >= 200 && forward_response(&ex, head)) {
+        check(ex.status == head->status && ex.response_fields.count <= head->field_count);
+        check(field_find(&ex.response_fields, SPAN("transfer-encoding")) == NULL);
+        check(field_find(&ex.response_fields, SPAN("content-length")) == NULL);
+        check(field_find(&ex.response_fields, SPAN("connection")) == NULL);
+    }
+    struct buffer out = {.base = NULL};
+    if (head->status < 200 && forward_interim(head, &out, 2 * LIM_UPSTREAM_HEAD_BYTES)) {
+        size_t bytes = buffer_bytes(&out);
+        size_t lines = 0;
+        for (size_t i = 0; i < bytes; i++) {
+            lines += out.base[i] == '\n';
+        }
+        check(lines <= head->field_count * 2 + 2);
+        check(memcmp(out.base + bytes - 4, "\r\n\r\n", 4) == 0);
+        check(memmem(out.base, bytes - 1, "\r\n\r\n", 4) == NULL);
+    }
+    buffer_release(&out);
+    exchange_free(&ex);
+}
+
 static void check_head(const struct feed *feed, const struct h1_response *head, uint64_t *digest)
 {
     check(head->status >= 100 && head->status <= 999 && head->minor <= 1);
@@ -99,6 +127,7 @@ static void check_head(const struct feed *feed, const struct h1_response *head, 
     *digest ^= head->content_length ^ (uint64_t)head->framing << 60 ^ (uint64_t)head->minor << 59 ^
                (uint64_t)head->keep_alive << 58 ^ (uint64_t)head->until_close << 57 ^
                (uint64_t)head->status << 40;
+    forward(head);
 }
 
 static void play_body(struct feed *feed, const struct h1_response *head, struct seen *seen)

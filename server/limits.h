@@ -83,7 +83,7 @@
 #define LIM_PATH_BYTES          4096u      /* decoded path, as in tars */
 #define LIM_META_ENTRIES        256u       /* metadata entries a chain may set */
 #define LIM_META_BYTES          (64u << 10)
-#define LIM_RESPONSE_FIELDS     128u
+#define LIM_RESPONSE_FIELDS     256u /* an upstream's, and what scripts add */
 #define LIM_RESPONSE_BODY_BYTES (256u << 10) /* zs_respond */
 #define LIM_SCRIPT_BODY_BYTES   (256u << 10) /* of a request, that scripts may read */
 #define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script; by default */
@@ -96,6 +96,7 @@
 /* ---- upstreams ---- */
 #define LIM_UPSTREAM_HEAD_BYTES    (64u << 10) /* of an answer; beyond: 502 */
 #define LIM_UPSTREAM_FIELDS        200u        /* of an answer; beyond: 502 */
+#define LIM_CONNECTION_OPTIONS     32u         /* of Connection; beyond: 400, 502 */
 #define LIM_UPSTREAM_INTERIM       16u         /* 1xx before an answer; beyond: 502 */
 #define LIM_UPSTREAM_REQUEST_BYTES (1u << 20)  /* a head sent: no more than an exchange can hold */
 #define LIM_UPSTREAM_LIST_BYTES    4096u       /* text given to zs_reverse_proxy */
