@@ -128,6 +128,14 @@ typedef int64_t zs_s64;
 #define ZS_JSON_ARRAY  4
 #define ZS_JSON_OBJECT 5
 
+/* What zs_rate_limit_info tells: of `limit` in a window, how many are left, the time until there is
+ * one (0 when there is), and the time until all are there. */
+struct zs_rate_info {
+    zs_u64 remaining;
+    zs_u64 retry_ms;
+    zs_u64 reset_ms;
+};
+
 /* ---- helpers: functions of the server ---- */
 
 #ifdef __cplusplus

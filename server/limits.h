@@ -91,6 +91,8 @@
 #define LIM_JSON_DEPTH          64u /* containers in each other: recursion on a small stack */
 #define LIM_RATE_KEYS           10000u /* that limits of scripts remember at once; by default */
 #define LIM_RATE_KEY_BYTES      256u
+#define LIM_RATE_KEYS           10000u /* that limits of scripts remember at once; by default */
+#define LIM_RATE_KEY_BYTES      256u
 #define LIM_LOG_LINE_BYTES      512u         /* zs_log without a newline */
 
 /* ---- upstreams ---- */

@@ -6,59 +6,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "server/siphash.h"
+
 enum { SLOTS_FIRST = 64 };
-
-/* ---- SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF") ---- */
-
-static uint64_t rotate(uint64_t x, unsigned bits)
-{
-    return x << bits | x >> (64 - bits);
-}
-
-static void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] = rotate(v[2], 32);
-}
-
-static uint64_t word(const char *bytes, size_t count)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < count; i++) {
-        value |= (uint64_t)(uint8_t)bytes[i] << (8 * i);
-    }
-    return value;
-}
 
 static uint32_t path_hash(const struct path_index *index, struct span path)
 {
-    uint64_t k0 = index->secret[0], k1 = index->secret[1];
-    uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
-                     k1 ^ 0x7465646279746573};
-    size_t at = 0;
-    for (; path.len - at >= 8; at += 8) {
-        uint64_t m = word(path.base + at, 8);
-        v[3] ^= m;
-        sip_round(v);
-        v[0] ^= m;
-    }
-    uint64_t last = (uint64_t)path.len << 56 | word(path.base + at, path.len - at);
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    sip_round(v);
-    sip_round(v);
-    sip_round(v);
-    uint64_t hash = v[0] ^ v[1] ^ v[2] ^ v[3];
+    uint64_t hash = siphash(index->secret, path);
     return (uint32_t)(hash ^ hash >> 32);
 }
 

@@ -102,6 +102,15 @@ static const char *load(struct script *script, const struct script_source *sourc
     return NULL;
 }
 
+static bool load_rates(struct script_set *set, const struct script_options *options)
+{
+    if (options->rates == NULL) {
+        set->own_rates = rate_table_create(LIM_RATE_KEYS);
+    }
+    set->shared.rates = options->rates != NULL ? options->rates : set->own_rates;
+    return set->shared.rates != NULL;
+}
+
 static bool load_shared(struct helper_shared *shared, const struct script_options *options)
 {
     shared->site = options->site;
@@ -135,7 +144,7 @@ struct script_set *script_set_load(const struct script_source *sources, unsigned
         snprintf(error, error_bytes, "out of memory");
         return NULL;
     }
-    if (!load_shared(&set->shared, options)) {
+    if (!load_rates(set, options) || !load_shared(&set->shared, options)) {
         snprintf(error, error_bytes, "out of memory");
         script_set_free(set);
         return NULL;
@@ -174,6 +183,7 @@ void script_set_free(struct script_set *set)
     }
     script_env_free(&set->shared.env);
     free(set->shared.trusted);
+    rate_table_free(set->own_rates);
     free(set);
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "server/exchange.h"
+#include "server/rate.h"
 
 struct script_source {
     const char *name; /* without `.o` */
@@ -39,7 +40,8 @@ struct script_options {
     const char *const *trusted; /* addresses and networks of proxies, each fit for cidr_parse */
     unsigned trusted_count;
     const struct script_watch *watch; /* or NULL */
-    size_t json_bytes_max; /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
+    struct rate_table *rates;         /* outlives the set; NULL: it has one of its own */
+    size_t json_bytes_max;            /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
 };
 
 struct script_set;

@@ -19,6 +19,7 @@ struct script {
 
 struct script_set {
     struct helper_shared shared;
+    struct rate_table *own_rates; /* or NULL: they are another's */
     unsigned count;
     struct script items[];
 };

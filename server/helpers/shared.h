@@ -6,6 +6,7 @@
 
 #include "server/cidr.h"
 #include "server/helpers/env.h"
+#include "server/rate.h"
 #include "server/site.h"
 
 struct helper_shared {
@@ -13,6 +14,7 @@ struct helper_shared {
     const struct site *site; /* or NULL: none, as in tools */
     struct cidr *trusted;    /* proxies whose X-Forwarded-For counts */
     unsigned trusted_count;
+    struct rate_table *rates;
     size_t json_bytes_max; /* memory of the JSON values of a script */
 };
 
