@@ -1,64 +1,115 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines of the access log. Every line is shorter than LINE_BYTES, because the parts that a client
- * chooses are cut, so a line is never split by a flush. */
+/* Lines of the access log. Every line is shorter than LINE_BYTES, because the parts that others
+ * choose are cut, so a line is never split by a flush. */
 #include "server/access.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
+#include <string.h>
 
-#define LINE_BYTES (2 * LIM_ACCESS_TARGET_BYTES + 512u)
+#include "server/log.h"
+#include "server/tls.h"
+
+/* Method, target, host, agent, referer, server name, upstream, each with what an escape may add. */
+#define LINE_BYTES (7 * (LIM_ACCESS_TARGET_BYTES + 16u) + 1024u)
 
 _Static_assert(LINE_BYTES <= LIM_ACCESS_LOG_BYTES, "the buffer holds a line");
 
-static char *put_time(struct access_log *log, char *out)
+static const char *const format_names[ACCESS_FORMATS] = {
+    [ACCESS_PLAIN] = "plain",
+    [ACCESS_COMBINED] = "combined",
+    [ACCESS_JSON] = "json",
+};
+
+static const char *const decision_names[ACCESS_DECISIONS] = {
+    [ACCESS_PASS] = "pass",       [ACCESS_RESPONDED] = "responded", [ACCESS_ABORTED] = "aborted",
+    [ACCESS_FAULTED] = "faulted", [ACCESS_PROXIED] = "proxied",
+};
+
+static enum access_format format_of_process;
+
+enum access_format access_format_find(const char *name)
 {
-    struct timespec now;
-    struct tm tm;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (log->second != now.tv_sec && gmtime_r(&now.tv_sec, &tm) != NULL) {
-        strftime(log->date, sizeof(log->date), "%Y-%m-%dT%H:%M:%S", &tm);
-        log->second = now.tv_sec;
+    unsigned format = 0;
+    while (format < ACCESS_FORMATS && strcmp(format_names[format], name) != 0) {
+        format++;
     }
-    return out + snprintf(out, 40, "%s.%03ldZ ", log->date, now.tv_nsec / 1000000);
+    return (enum access_format)format;
 }
 
-static char *put_peer(char *out, const struct sockaddr *peer)
+void access_set_format(enum access_format format)
+{
+    format_of_process = format;
+}
+
+/* ---- parts ---- */
+
+/* A span that fits anyway. */
+static char *put(char *out, const char *text)
+{
+    size_t bytes = strlen(text);
+    memcpy(out, text, bytes);
+    return out + bytes;
+}
+
+static char *put_number(char *out, uint64_t number)
+{
+    return out + snprintf(out, 24, "%" PRIu64, number);
+}
+
+/* The date to the second is the same for many lines. */
+static char *put_date(struct access_log *log, char *out, const struct timespec *now, bool iso)
+{
+    struct tm tm;
+    if (log->second != now->tv_sec && gmtime_r(&now->tv_sec, &tm) != NULL) {
+        strftime(log->date, sizeof(log->date), iso ? "%Y-%m-%dT%H:%M:%S" : "%d/%b/%Y:%H:%M:%S",
+                 &tm);
+        log->second = now->tv_sec;
+    }
+    return put(out, log->date);
+}
+
+static char *put_time(struct access_log *log, char *out, const struct timespec *now)
+{
+    out = put_date(log, out, now, true);
+    return out + snprintf(out, 16, ".%03ldZ", now->tv_nsec / 1000000);
+}
+
+static char *put_address(char *out, const struct sockaddr *peer, bool with_port)
 {
     char text[INET6_ADDRSTRLEN] = "-";
     if (peer->sa_family == AF_INET) {
         const struct sockaddr_in *v4 = (const void *)peer;
-        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text));
-        return out + snprintf(out, 64, "%s:%u", text, ntohs(v4->sin_port));
+        out = put(out, inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text)));
+        return with_port ? out + snprintf(out, 8, ":%u", ntohs(v4->sin_port)) : out;
     }
     if (peer->sa_family == AF_INET6) {
         const struct sockaddr_in6 *v6 = (const void *)peer;
         inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text));
-        return out + snprintf(out, 64, "[%s]:%u", text, ntohs(v6->sin6_port));
+        return with_port ? out + snprintf(out, 64, "[%s]:%u", text, ntohs(v6->sin6_port))
+                         : put(out, text);
     }
-    *out = '-';
-    return out + 1;
+    return put(out, text);
 }
 
-/* At most LIM_ACCESS_TARGET_BYTES + 6 bytes come of it. */
-static char *put_escaped(char *out, struct span text)
+/* At most LIM_ACCESS_TARGET_BYTES + 8 bytes come of it. `escape`: what stands before the two digits
+ * of a byte. */
+static char *put_escaped(char *out, struct span text, const char *escape)
 {
     static const char digits[] = "0123456789abcdef";
     const char *end = out + LIM_ACCESS_TARGET_BYTES;
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.base[i];
         if (out >= end) {
-            memcpy(out, "...", 3);
-            return out + 3;
+            return put(out, "...");
         }
         if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
             *out++ = (char)c;
         } else {
-            *out++ = '\\';
-            *out++ = 'x';
+            out = put(out, escape);
             *out++ = digits[c >> 4];
             *out++ = digits[c & 15];
         }
@@ -66,41 +117,145 @@ static char *put_escaped(char *out, struct span text)
     return out;
 }
 
-static char *put_status(char *out, unsigned status)
+static char *put_protocol(char *out, const struct access_entry *entry)
 {
-    return out + (status == 0 ? snprintf(out, 16, "-") : snprintf(out, 16, "%u", status));
+    if (entry->major > 1) {
+        return out + snprintf(out, 16, "HTTP/%u", entry->major % 10);
+    }
+    return out + snprintf(out, 16, "HTTP/1.%u", entry->minor % 10);
 }
 
-void access_add(struct access_log *log, const struct access_entry *entry)
+/* ---- lines of text ---- */
+
+static char *put_quoted(char *out, struct span text)
+{
+    *out++ = '"';
+    out = put_escaped(out, text, "\\x");
+    *out++ = '"';
+    return out;
+}
+
+static char *put_request(char *out, const struct access_entry *entry)
+{
+    *out++ = '"';
+    if (entry->method.len > 0) {
+        out = put_escaped(out, entry->method, "\\x");
+        *out++ = ' ';
+        out = put_escaped(out, entry->target, "\\x");
+        *out++ = ' ';
+        out = put_protocol(out, entry);
+    }
+    *out++ = '"';
+    return out;
+}
+
+static char *put_plain(struct access_log *log, char *out, const struct access_entry *entry,
+                       const struct timespec *now)
+{
+    out = put(put_time(log, out, now), " ");
+    out = put(put_address(out, entry->peer, true), " ");
+    out = put(put_request(out, entry), " ");
+    out = entry->status == 0 ? put(out, "-") : put_number(out, entry->status);
+    out = put_number(put(out, " "), entry->body_bytes);
+    return put_number(put(out, " "), entry->microseconds);
+}
+
+/* Readers of this format want three digits of a status, and - for a text that is not there. */
+static char *put_combined(struct access_log *log, char *out, const struct access_entry *entry,
+                          const struct timespec *now)
+{
+    out = put(put_address(out, entry->peer, false), " - - [");
+    out = put(put_date(log, out, now, false), " +0000] ");
+    out = put_request(out, entry);
+    out += snprintf(out, 64, " %03u %" PRIu64 " ", entry->status, entry->body_bytes);
+    out = put_quoted(out, entry->referer.len > 0 ? entry->referer : span_of("-"));
+    *out++ = ' ';
+    return put_quoted(out, entry->user_agent.len > 0 ? entry->user_agent : span_of("-"));
+}
+
+/* ---- JSON ---- */
+
+/* `name` brings the comma before it. */
+static char *put_member(char *out, const char *name, struct span value)
+{
+    out = put(put(out, name), ":\"");
+    out = put_escaped(out, value, "\\u00");
+    *out++ = '"';
+    return out;
+}
+
+static char *put_tls(char *out, const struct tls_info *tls)
+{
+    if (tls == NULL) {
+        return put(out, ",\"tls\":null");
+    }
+    out = put_member(put(out, ",\"tls\":{"), "\"version\"", span_of(tls->version));
+    out = put_member(out, ",\"cipher\"", span_of(tls->cipher));
+    out = put_member(out, ",\"sni\"", tls->sni);
+    out = put_member(out, ",\"ja4\"", span_of(tls->ja4));
+    return put(out, "}");
+}
+
+static char *put_json_request(char *out, const struct access_entry *entry)
+{
+    char protocol[16] = "";
+    if (entry->method.len > 0) {
+        *put_protocol(protocol, entry) = '\0';
+    }
+    out = put_member(out, ",\"method\"", entry->method);
+    out = put_member(out, ",\"target\"", entry->target);
+    out = put_member(out, ",\"protocol\"", span_of(protocol));
+    out = put_member(out, ",\"host\"", entry->host);
+    out = put_member(out, ",\"user_agent\"", entry->user_agent);
+    return put_member(out, ",\"referer\"", entry->referer);
+}
+
+static char *put_json(struct access_log *log, char *out, const struct access_entry *entry,
+                      const struct timespec *now)
+{
+    assert(entry->decision < ACCESS_DECISIONS);
+    out = put_time(log, put(out, "{\"time\":\""), now);
+    out = put_number(put(out, "\",\"id\":"), entry->id);
+    out = put_address(put(out, ",\"peer\":\""), entry->peer, true);
+    out = put_json_request(put(out, "\""), entry);
+    out = put_number(put(out, ",\"status\":"), entry->status);
+    out = put_number(put(out, ",\"bytes\":"), entry->body_bytes);
+    out = put_number(put(out, ",\"duration_us\":"), entry->microseconds);
+    out = put_member(out, ",\"decision\"", span_of(decision_names[entry->decision]));
+    out = put_member(out, ",\"upstream\"", entry->upstream);
+    return put(put_tls(out, entry->tls), "}");
+}
+
+/* ---- the log ---- */
+
+void access_add_at(struct access_log *log, const struct access_entry *entry,
+                   enum access_format format, const struct timespec *now)
 {
     if (sizeof(log->lines) - log->used < LINE_BYTES) {
         access_flush(log);
     }
     char *line = log->lines + log->used;
-    char *out = put_peer(put_time(log, line), entry->peer);
-    memcpy(out, " \"", 2);
-    out += 2;
-    if (entry->method.len > 0) {
-        out = put_escaped(out, entry->method);
-        *out++ = ' ';
-        out = put_escaped(out, entry->target);
-        out += snprintf(out, 16, " HTTP/1.%u", entry->minor);
-    }
-    memcpy(out, "\" ", 2);
-    out = put_status(out + 2, entry->status);
-    out += snprintf(out, 64, " %" PRIu64 " %" PRIu64 "\n", entry->body_bytes, entry->microseconds);
+    char *out = format == ACCESS_JSON       ? put_json(log, line, entry, now)
+                : format == ACCESS_COMBINED ? put_combined(log, line, entry, now)
+                                            : put_plain(log, line, entry, now);
+    *out++ = '\n';
+    assert((size_t)(out - line) <= LINE_BYTES);
     log->used += (size_t)(out - line);
+    log->count++;
+}
+
+void access_add(struct access_log *log, const struct access_entry *entry)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    access_add_at(log, entry, format_of_process, &now);
 }
 
 void access_flush(struct access_log *log)
 {
-    size_t written = 0;
-    while (written < log->used) {
-        ssize_t n = write(STDERR_FILENO, log->lines + written, log->used - written);
-        if (n <= 0) {
-            break; /* a log nobody reads must not stop the server */
-        }
-        written += (size_t)n;
+    if (log->used > 0) {
+        log_put(LOG_ACCESS, (struct span){log->lines, log->used}, log->count);
     }
     log->used = 0;
+    log->count = 0;
 }

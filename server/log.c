@@ -1,12 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The only place that writes lines to standard error. */
+/* Which log goes where. */
 #include "server/log.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "server/log_writer.h"
+
 enum { LINE_BYTES = 1024 }; /* with the newline */
+
+/* Both are the same without a file for the access log. NULL: not started. Set while no other thread
+ * runs. */
+static struct log_writer *writers[LOG_STREAMS];
+
+void log_put(enum log_stream stream, struct span text, unsigned lines)
+{
+    if (writers[stream] != NULL) {
+        log_writer_put(writers[stream], text, lines);
+        return;
+    }
+    ssize_t ignored = write(STDERR_FILENO, text.base, text.len);
+    (void)ignored; /* there is nowhere to complain to */
+}
 
 void log_line(const char *format, ...)
 {
@@ -26,6 +43,49 @@ void log_line(const char *format, ...)
         }
     }
     line[bytes] = '\n'; /* over the NUL */
-    ssize_t ignored = write(STDERR_FILENO, line, bytes + 1);
-    (void)ignored; /* there is nowhere to complain to */
+    log_put(LOG_MESSAGES, (struct span){line, bytes + 1}, 1);
+}
+
+static void tell(const char *line)
+{
+    log_line("%s", line);
+}
+
+bool log_start(const char *access_path, char *error, size_t error_bytes)
+{
+    struct log_target messages = {.name = "log", .fd = STDERR_FILENO};
+    struct log_target access = {.name = "access log", .path = access_path, .tell = tell};
+    writers[LOG_MESSAGES] = log_writer_start(&messages, error, error_bytes);
+    if (writers[LOG_MESSAGES] != NULL) {
+        writers[LOG_ACCESS] = access_path == NULL ? writers[LOG_MESSAGES]
+                                                  : log_writer_start(&access, error, error_bytes);
+    }
+    return writers[LOG_ACCESS] != NULL;
+}
+
+void log_reopen(void)
+{
+    if (writers[LOG_ACCESS] != NULL) {
+        log_writer_reopen(writers[LOG_ACCESS]);
+    }
+}
+
+/* A writer that does not end keeps its place: lines for it are dropped instead of waited for. */
+static bool stop(enum log_stream stream)
+{
+    if (writers[stream] != NULL && !log_writer_stop(writers[stream])) {
+        return false;
+    }
+    writers[stream] = NULL;
+    return true;
+}
+
+void log_stop(void)
+{
+    if (writers[LOG_ACCESS] == writers[LOG_MESSAGES]) {
+        stop(LOG_MESSAGES);
+        writers[LOG_ACCESS] = writers[LOG_MESSAGES];
+    } else if (stop(LOG_ACCESS)) { /* else it may still have something to say on the other */
+        stop(LOG_MESSAGES);
+    }
 }

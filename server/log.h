@@ -1,10 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines on standard error. A line is written with one write(2), so lines of several threads do not
- * mix. Control characters become '?'. */
+/* The logs: lines on standard error, and those of the access log, which go there too or to a file.
+ *
+ * Before log_start and after log_stop a line is written at once, by one write(2). In between, lines
+ * go through server/log_writer.h: no thread waits for whoever reads the log.
+ */
 #ifndef SERVER_LOG_H
 #define SERVER_LOG_H
 
-/* One line, without final newline, at most 1 KiB; longer ones are cut. Thread-safe. */
+#include <stdbool.h>
+
+#include "server/span.h"
+
+enum log_stream { LOG_MESSAGES, LOG_ACCESS, LOG_STREAMS };
+
+/* One line, without final newline, at most 1 KiB; longer ones are cut. Control characters become
+ * '?'. Thread-safe. */
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Whole lines with their newlines. Thread-safe. */
+void log_put(enum log_stream stream, struct span text, unsigned lines);
+
+/* `access_path`: file of the access log, borrowed; NULL: standard error. SIGPIPE is blocked by the
+ * caller, for itself and the threads made here. False: `error`. */
+bool log_start(const char *access_path, char *error, size_t error_bytes);
+/* Opens the file of the access log again. */
+void log_reopen(void);
+/* Writes what is left, waiting a short time for the reader. Other threads log no more. */
+void log_stop(void);
 
 #endif

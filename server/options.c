@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/access.h"
 #include "server/cidr.h"
 #include "server/limits.h"
 #include "server/log.h"
@@ -268,6 +269,18 @@ static bool check_proxies(const struct options *options)
     return true;
 }
 
+static bool check_log(const struct options *options)
+{
+    if (access_format_find(options->access_log_format) == ACCESS_FORMATS) {
+        return mistake("--access-log-format %s: want plain, combined or json",
+                       options->access_log_format);
+    }
+    if (options->access_log != NULL && options->disable_request_logging) {
+        return mistake("--access-log does not go with --disable-request-logging");
+    }
+    return true;
+}
+
 /* What no single flag can tell. */
 static bool check_together(const struct options *options)
 {
@@ -284,7 +297,7 @@ static bool check_together(const struct options *options)
     if (options->mode == MODE_DUMP_SDK && options->site != NULL) {
         return mistake("--dump-sdk takes no site");
     }
-    return check_proxies(options) && check_tls(options);
+    return check_proxies(options) && check_log(options) && check_tls(options);
 }
 
 bool options_parse(struct options *options, int argc, char **argv)

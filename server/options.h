@@ -31,7 +31,9 @@ struct options {
     bool compress;
     bool interpret; /* --no-jit */
     bool disable_request_logging;
-    uint32_t threads; /* 0: one a core */
+    const char *access_log;        /* file; NULL: standard error */
+    const char *access_log_format; /* fit for access_format_find */
+    uint32_t threads;              /* 0: one a core */
     uint32_t chunk_bytes;
     uint32_t tick_ms;
     uint32_t budget_ms;

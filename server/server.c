@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/access.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/notify.h"
@@ -29,6 +30,7 @@
 enum { EXIT_FINE = 0, EXIT_FAILED = 1 };
 /* How often --reload-signal-file is looked at. */
 enum { RELOAD_FILE_MS = 500 };
+enum { ERROR_BYTES = 512 };
 enum { STATUS_BYTES = 2 * LISTEN_ADDRESS_BYTES + 64 };
 
 struct server {
@@ -178,8 +180,8 @@ static void look_at_reload_file(struct server *server)
 
 /* ---- signals ---- */
 
-/* Blocked before threads start, which inherit it. Those that end the server come by the descriptor;
- * so does SIGHUP, which reloads; SIGPIPE means nothing here and is never delivered. */
+/* Blocked before threads start, which inherit it. Those that mean something come by the descriptor;
+ * SIGPIPE does not and is never delivered. */
 static int open_signals(void)
 {
     sigset_t taken;
@@ -188,17 +190,24 @@ static int open_signals(void)
     sigaddset(&taken, SIGTERM);
     sigaddset(&taken, SIGINT);
     sigaddset(&taken, SIGHUP);
+    sigaddset(&taken, SIGUSR1);
     blocked = taken;
     sigaddset(&blocked, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &blocked, NULL);
     return signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* The signal that came, or 0. */
+/* The next signal that came and is not acted on here, or 0. */
 static unsigned take_signal(const struct server *server)
 {
     struct signalfd_siginfo info;
-    return read(server->signal_fd, &info, sizeof(info)) == sizeof(info) ? info.ssi_signo : 0;
+    while (read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo != SIGUSR1) {
+            return info.ssi_signo;
+        }
+        log_reopen();
+    }
+    return 0;
 }
 
 /* Reloads when asked. Returns on a signal to stop or when a worker ended, which it does unasked
@@ -286,6 +295,7 @@ static bool prepare(struct server *server)
 {
     struct endpoint *plain = &server->endpoints[LISTENER_PLAIN];
     struct endpoint *tls = &server->endpoints[LISTENER_TLS];
+    char error[ERROR_BYTES];
     if (!listen_choose(plain, tls) || !check_tls(server) || !listen_prepare(plain) ||
         !listen_prepare(tls)) {
         return false;
@@ -302,6 +312,11 @@ static bool prepare(struct server *server)
         log_line("zeroserve: %s", strerror(errno));
         return false;
     }
+    access_set_format(access_format_find(server->options->access_log_format));
+    if (!log_start(server->options->access_log, error, sizeof(error))) {
+        log_line("zeroserve: %s", error);
+        return false;
+    }
     return true;
 }
 
@@ -313,6 +328,7 @@ static void release(struct server *server)
         close(server->workers[i].wake_fd);
     }
     snapshot_release(server->snapshot);
+    log_stop();
     free(server->workers);
     if (server->done_fd >= 0) {
         close(server->done_fd);

@@ -100,10 +100,10 @@ page_is_fine /old-guide 200 6
 
 visit 1200 "$url/guide/" --screenshot="$work/page.png" >/dev/null
 like "a screenshot is a picture" "$(head -c 8 "$work/page.png" | od -An -tx1)" '89 50 4e 47'
+stop
+is "SIGTERM ends the server with status 0" "$status" 0
 requests=$(grep -c '"GET ' "$log")
 result "the browser asked $requests times, and nothing was refused" \
     "$(grep '"GET ' "$log" | grep -v '/no/such/page' | grep -vc '" \(200\|304\|308\) ' || true)" \
     "$(grep '"GET ' "$log" | grep -v '" \(200\|304\|308\) ')"
-stop
-is "SIGTERM ends the server with status 0" "$status" 0
 finish

@@ -61,6 +61,22 @@ unlike() { # unlike NAME TEXT REGEX: no line of the text matches
     result "$1" $? "got:      $2" "unwanted: $3"
 }
 
+logged() { # logged NAME REGEX: a line of the log matches. Lines come a moment after the answer.
+    for _ in $(seq 400); do
+        grep -qiE -- "$2" "$log" && break
+        sleep 0.05
+    done
+    like "$1" "$(cat "$log")" "$2"
+}
+
+logged_count() { # logged_count NAME REGEX COUNT: so many lines of the log match, sooner or later
+    for _ in $(seq 400); do
+        [ "$(grep -cE -- "$2" "$log")" -ge "$3" ] && break
+        sleep 0.05
+    done
+    is "$1" "$(grep -cE -- "$2" "$log")" "$3"
+}
+
 start() { # start ARGUMENT...: a server on a free port of 127.0.0.1; sets port, server_pid, log
     log=$work/server.log
     : >"$log"

@@ -60,13 +60,18 @@ class Server:
         with open(self.log.name, "rb") as log:
             return log.read().decode("utf-8", "replace")
 
-    def wait_for_port(self):
-        for _ in range(200):
-            found = re.search(r"listening on http://127\.0\.0\.1:(\d+) \(\d+ worker", self.output())
+    def wait_for(self, pattern):
+        """Lines of the log come a moment after what they tell."""
+        for _ in range(400):
+            found = re.search(pattern, self.output())
             if found:
-                return int(found.group(1))
+                return found
             time.sleep(0.05)
-        raise AssertionError("the server does not listen: " + self.output())
+        raise AssertionError("no line like " + pattern + ": " + self.output())
+
+    def wait_for_port(self):
+        found = self.wait_for(r"listening on http://127\.0\.0\.1:(\d+) \(\d+ worker")
+        return int(found.group(1))
 
     def connect(self, receive_bytes=None):
         client = socket.socket()
@@ -421,7 +426,7 @@ def access_log(server):
     client.sendall(get('/odd"\\', "Connection: close"))
     Answers(client).at_end()
     client.close()
-    time.sleep(0.1)
+    server.wait_for("/odd|\"\" 400")
     lines = [line for line in server.output().split("\n") if "/odd" in line]
     pattern = r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z 127\.0\.0\.1:\d+ ' \
               r'"GET /odd\\x22\\x5c HTTP/1\.1" 40[04] \d+ \d+$'
@@ -445,7 +450,7 @@ def tar_cut_while_served(_):
     other = server.connect()
     other.sendall(GOOD)
     assert Answers(other).next()[2] == SMALL
-    assert "shorter" in server.output()
+    server.wait_for("shorter")
     assert server.stop() == 0
     client.close()
 
@@ -557,7 +562,7 @@ def clients_are_turned_away_when_all_are_busy(_):
 @case
 def addresses_that_do_not_work(server):
     for address, words in (("127.0.0.1:%d" % server.port, "Address already in use"),
-                           ("192.0.2.1:0", "Cannot assign"), ("fd:3", "not a"),
+                           ("192.0.2.1:0", "Cannot assign"), ("fd:77", "no such descriptor"),
                            ("here:80", "want IP:PORT"), ("127.0.0.1:65536", "want IP:PORT"),
                            ("127.0.0.1", "want IP:PORT")):
         command = [os.path.join(BUILD, "zeroserve"), "--addr", address, server.tar]

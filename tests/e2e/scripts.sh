@@ -118,8 +118,8 @@ run_all() { # run_all NAME ARGUMENT...: every case, with these server flags
     is "$engine: an impossible status is 500" "$(code /status)" 500
     is "$engine: variables start afresh" "$(get /state) $(get /state) $(get /state)" "42 42 42"
     get /log >/dev/null
-    like "$engine: log line" "$(cat "$log")" '^.*\[user_log\].*20-request.*: one line$'
-    like "$engine: last log line without newline, controls removed" "$(cat "$log")" 'second \?\[31m line$'
+    logged "$engine: log line" '^.*\[user_log\].*20-request.*: one line$'
+    logged "$engine: last log line without newline, controls removed" 'second \?\[31m line$'
 
     # ---- endless loops ----
     for loop in loop helper-loop; do
@@ -136,25 +136,25 @@ run_all() { # run_all NAME ARGUMENT...: every case, with these server flags
             "$(awk -v t="$slowest" -v most="$(sanitized && echo 0.7 || echo 0.4)" 'BEGIN { print t < most }')" 1
         wait "$client"
         is "$engine: $loop: gets a 500" "$(cut -d' ' -f1 "$work/$loop")" 500
-        is "$engine: $loop: one log line names script and place" \
-            "$(grep -v '"GET' "$log" | grep -c -- "-$loop.*entry")" 1
+        logged_count "$engine: $loop: one log line names script and place" "^script '[^ ]*-$loop.*entry" 1
     done
     seq 8 | xargs -P 8 -I{} curl -sS -m 20 -o /dev/null -w '%{http_code}\n' "$url/loop" >"$work/eight"
     is "$engine: eight loops at once all end" "$(sort "$work/eight" | uniq -c | xargs)" "8 500"
+    logged_count "$engine: each has its line" "^script '[^ ]*-loop.*entry" 10
 
     # ---- faults ----
     local before case
     for case in null read-only bad-pointer bad-length overlap recursion; do
-        before=$(grep -vc '"GET' "$log")
+        before=$(grep -c "^script '" "$log")
         is "$engine: $case is 500" "$(code /$case)" 500
         is "$engine: $case has an empty body" "$(get /$case | wc -c)" 0
-        is "$engine: $case logs a line each" "$(($(grep -vc '"GET' "$log") - before))" 2
+        logged_count "$engine: $case logs a line each" "^script '" $((before + 2))
     done
     unlike "$engine: a fault ends the chain" "$(head_of /null)" '^x-chain'
-    like "$engine: the line names script and function" "$(cat "$log")" '12-fault.*entry'
+    logged "$engine: the line names script and function" '12-fault.*entry'
     local place
     place=12-fault.c:$(grep -n 'u64 \*)8' "$site/.zeroserve/scripts/12-fault.c" | cut -d: -f1)
-    like "$engine: and file and line" "$(cat "$log")" "read of 0x8 in entry \\($place\\), instruction [0-9]"
+    logged "$engine: and file and line" "read of 0x8 in entry \\($place\\), instruction [0-9]"
 
     # A client that leaves takes its script along.
     for _ in $(seq 5); do
