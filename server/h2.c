@@ -112,13 +112,6 @@ static int glitch(struct h2 *h2)
     return h2_guard_glitch(&h2->guard) ? 0 : h2_fail(h2, H2_ENHANCE_YOUR_CALM);
 }
 
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *user)
-{
-    (void)session;
-    bool known = head->type <= NGHTTP2_CONTINUATION || head->type == NGHTTP2_PRIORITY_UPDATE;
-    return known ? 0 : glitch(user);
-}
-
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     (void)session;
@@ -355,7 +348,6 @@ static nghttp2_session_callbacks *callbacks_new(void)
     if (nghttp2_session_callbacks_new(&callbacks) != 0) {
         return NULL;
     }
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);

@@ -98,11 +98,12 @@ static void add_pseudo(struct h2_block *block, struct span name, struct span val
 static void join_cookie(struct h2_block *block, struct span name, struct span value)
 {
     struct span separator = block->cookie > 0 ? SPAN("; ") : SPAN("");
-    if (!buffer_append(&block->cookies, separator, LIM_FIELD_BYTES) ||
-        !buffer_append(&block->cookies, value, LIM_FIELD_BYTES)) {
+    if (!buffer_reserve(&block->cookies, separator.len + value.len, LIM_FIELD_BYTES)) {
         refuse(block, 431);
         return;
     }
+    (void)buffer_append(&block->cookies, separator, LIM_FIELD_BYTES);
+    (void)buffer_append(&block->cookies, value, LIM_FIELD_BYTES);
     struct h2_head *head = &block->head;
     if (block->cookie == 0) {
         head->fields[head->field_count] = (struct field){name, SPAN("")};
