@@ -74,6 +74,7 @@
 #define LIM_TLS_COLD_MS       1000u       /* without sending; then it begins anew */
 #define LIM_TLS_TICKET_KEY_MS (8u * 3600u * 1000u) /* a key makes tickets for so long */
 #define LIM_TLS_TICKET_KEYS   3u                   /* the newest and those before it */
+#define LIM_TLS_IDLE_BYTES    (16u << 10) /* of memory for an idle connection; a test holds it */
 #define LIM_TLS_CERTIFICATES  2048u       /* and keys, in all files */
 #define LIM_TLS_PEM_BYTES     (1u << 20)  /* one file of --cert-dir */
 

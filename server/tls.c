@@ -212,6 +212,14 @@ bool tls_send(struct tls_conn *tls, struct span plain)
     return !tls->failed;
 }
 
+void tls_idle(struct tls_conn *tls)
+{
+    SSL_free_buffers(tls->ssl); /* fails when they hold part of a record: then they stay */
+    if (buffer_bytes(&tls->output) == 0) {
+        buffer_release(&tls->output);
+    }
+}
+
 void tls_close(struct tls_conn *tls)
 {
     if (!tls->established || tls->failed || (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) != 0) {

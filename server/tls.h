@@ -65,6 +65,9 @@ bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, 
  * records are small, so that the peer can use the first packet before the second arrives; then
  * large. False: out of memory. */
 bool tls_send(struct tls_conn *tls, struct span plain);
+/* Nothing is under way: gives back what memory can be done without, also that of tls_output if it
+ * is empty. Any other function may follow. */
+void tls_idle(struct tls_conn *tls);
 /* Says that nothing follows (close_notify). Once; before the handshake ended there is nothing to
  * say. */
 void tls_close(struct tls_conn *tls);
