@@ -113,7 +113,8 @@ void h2_peer_open(struct h2_peer *peer, const struct h2_options *options)
 {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
-    check(nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0);
+    check(nghttp2_session_callbacks_new(&callbacks) == 0);
+    check(nghttp2_option_new(&option) == 0);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);

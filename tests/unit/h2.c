@@ -196,7 +196,7 @@ Test(h2, bodies_may_come_later_and_in_pieces)
     h2_peer_run(peer);
     struct h2_answer *answer = h2_peer_answer(peer, id);
     cr_expect(answer->status == 200 && answer->body_bytes == 0);
-    for (int i = 1; i <= 3; i++) {
+    for (unsigned i = 1; i <= 3; i++) {
         cr_expect_not(answer->closed);
         h2_app_provide(h2_peer_seen(peer, id), 10000);
         h2_peer_run(peer);
