@@ -10,8 +10,9 @@
 #include "server/script.h"
 #include "tools/tool.h"
 
-#define FILE_BYTES_MAX (256u << 20) /* more is a mistake; memory for the guest has its own limit   \
-                                     */
+#define FILE_BYTES_MAX                                                                             \
+    (256u << 20) /* more is a mistake; memory for the guest has its own limit                      \
+                  */
 #define READ_BYTES (64u << 10)
 
 int tool_refuse(const char *format, ...)

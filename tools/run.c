@@ -10,6 +10,8 @@
 #include "jit-x86_64/jit.h"
 #include "server/script.h"
 #include "tools/counts.h"
+#include "tools/debug.h"
+#include "tools/report.h"
 #include "tools/tool.h"
 #include "tools/trace.h"
 #include "vm/limits.h"
@@ -22,7 +24,11 @@ struct session {
     struct vm_thread *thread;
     struct tool_trace *trace;   /* or NULL */
     struct tool_counts *counts; /* or NULL */
-    const uint8_t *memory;      /* or NULL */
+    struct tool_debug *debug;   /* or NULL */
+    struct tool_sources sources;
+    bool gave_up; /* the debugger's user has, or could not begin */
+    bool refused;
+    const uint8_t *memory; /* or NULL */
     size_t memory_bytes;
 };
 
@@ -53,17 +59,75 @@ static bool give_memory(const struct session *s, struct vm_run *run)
     return true;
 }
 
-static int report_fault(const struct session *s, const struct vm_fault *fault)
-{
-    char text[256];
+/* ---- what is done around each run ------------------------------------------------------------ */
 
-    vm_fault_format(fault, text, sizeof text);
+/* Before the first instruction. */
+static void begin_run(struct session *s, struct vm_run *run)
+{
+    if (s->trace) {
+        if (!s->trace->program) {
+            tool_trace_begin(s->trace, vm_run_program(run));
+        }
+        vm_run_set_trace(run, tool_trace_step, s->trace);
+    } else if (s->counts) {
+        vm_run_set_trace(run, tool_counts_step, s->counts);
+    } else if (s->debug) {
+        s->refused = !tool_debug_attach(s->debug, run);
+    }
+}
+
+/* A slice is over, but not the run. False: give up. */
+static bool goes_on(struct session *s)
+{
+    s->gave_up = s->debug && !tool_debug_pause(s->debug);
+    return !s->gave_up;
+}
+
+/* The run is over, but there to be looked at. */
+static void end_run(struct session *s, struct vm_run *run, bool faulted)
+{
+    if (s->trace) {
+        tool_trace_end(s->trace);
+    }
+    if (faulted) {
+        tool_report_fault(vm_run_program(run), vm_run_fault(run), &s->sources);
+    }
+    if (s->debug) {
+        tool_debug_end(s->debug, faulted);
+    }
+}
+
+static void print_fault(const struct session *s, const struct vm_run *run)
+{
+    char text[512];
+
+    vm_fault_format(vm_run_fault(run), text, sizeof text);
     tool_refuse("%s: %s", s->options->file, text);
-    return TOOL_FAULT;
+}
+
+/* ---- runs -------------------------------------------------------------------------------------
+ */
+
+static int run_to_end(struct session *s, struct vm_run *run, uint64_t *r0)
+{
+    enum vm_state state = vm_run_resume(run);
+
+    while ((state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) && goes_on(s)) {
+        state = vm_run_resume(run);
+    }
+    if (s->gave_up) {
+        return s->refused ? TOOL_REFUSED : TOOL_OK;
+    }
+    if (state == VM_STATE_FAULT) {
+        print_fault(s, run);
+    }
+    end_run(s, run, state == VM_STATE_FAULT);
+    *r0 = state == VM_STATE_DONE ? vm_run_result(run) : 0;
+    return state == VM_STATE_DONE ? TOOL_OK : TOOL_FAULT;
 }
 
 /* One invocation: its result and how long it took. */
-static int run_once(const struct session *s, uint64_t *r0, uint64_t *ns)
+static int run_once(struct session *s, uint64_t *r0, uint64_t *ns)
 {
     struct vm_run *run = vm_run_start(s->thread, s->image, s->entry, NULL);
 
@@ -71,22 +135,10 @@ static int run_once(const struct session *s, uint64_t *r0, uint64_t *ns)
         vm_run_free(run);
         return tool_refuse("%s: not enough memory", s->options->file);
     }
-    if (s->trace) {
-        vm_run_set_trace(run, tool_trace_step, s->trace);
-    } else if (s->counts) {
-        vm_run_set_trace(run, tool_counts_step, s->counts);
-    }
+    begin_run(s, run);
     uint64_t start = now_ns();
-    enum vm_state state = vm_run_resume(run);
-    while (state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) {
-        state = vm_run_resume(run);
-    }
+    int status = run_to_end(s, run, r0);
     *ns = now_ns() - start;
-    if (s->trace) {
-        tool_trace_end(s->trace);
-    }
-    int status = state == VM_STATE_DONE ? TOOL_OK : report_fault(s, vm_run_fault(run));
-    *r0 = status == TOOL_OK ? vm_run_result(run) : 0;
     vm_run_free(run);
     return status;
 }
@@ -98,7 +150,7 @@ static int by_value(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-static int run_all(const struct session *s)
+static int run_all(struct session *s)
 {
     uint32_t count = s->options->repeat ? s->options->repeat : 1;
     uint64_t *times = calloc(count, sizeof *times);
@@ -111,7 +163,7 @@ static int run_all(const struct session *s)
     for (uint32_t i = 0; status == TOOL_OK && i < count; i++) {
         status = run_once(s, &r0, &times[i]);
     }
-    if (status == TOOL_OK) {
+    if (status == TOOL_OK && !s->gave_up) {
         printf("0x%" PRIx64 "\n", r0);
         if (s->options->repeat) {
             qsort(times, count, sizeof *times, by_value);
@@ -179,14 +231,8 @@ static bool make_thread(struct session *s)
 
 static int run_image(struct session *s)
 {
-    struct tool_trace trace;
-
     if (!make_thread(s)) {
         return TOOL_REFUSED;
-    }
-    if (s->options->trace) {
-        tool_trace_begin(&trace, vm_image_program(s->image));
-        s->trace = &trace;
     }
     bool counted = s->options->profile || s->options->coverage;
     int status = counted ? run_counted(s) : run_all(s);
@@ -218,19 +264,19 @@ static int run_program(struct session *s, const struct vm_program *program)
     return status;
 }
 
-static int run_file(const struct tool_options *options)
+static int run_file(struct session *s)
 {
-    struct session s = {.options = options};
+    const struct tool_options *options = s->options;
     uint8_t *memory = NULL;
     int status = TOOL_REFUSED;
 
-    if (options->memory && !tool_read(options->memory, &memory, &s.memory_bytes)) {
+    if (options->memory && !tool_read(options->memory, &memory, &s->memory_bytes)) {
         return TOOL_REFUSED;
     }
-    s.memory = memory;
+    s->memory = memory;
     struct vm_program *program = tool_load(options->file);
     if (program) {
-        status = run_program(&s, program);
+        status = run_program(s, program);
         vm_program_free(program);
     }
     free(memory);
@@ -239,28 +285,47 @@ static int run_file(const struct tool_options *options)
 
 /* ---- on a request ---------------------------------------------------------------------------- */
 
-static int run_script(const struct tool_options *options, const char *request, size_t request_bytes,
+static void script_started(void *context, struct vm_run *run)
+{
+    begin_run(context, run);
+}
+
+static bool script_paused(void *context)
+{
+    return goes_on(context);
+}
+
+static void script_ended(void *context, struct vm_run *run, bool faulted)
+{
+    end_run(context, run, faulted);
+}
+
+static int run_script(struct session *s, const char *request, size_t request_bytes,
                       const uint8_t *object, size_t object_bytes)
 {
+    const struct tool_options *options = s->options;
     const struct script_source source = {.name = options->file,
                                          .object = object,
                                          .object_bytes = object_bytes,
                                          .origin = options->file};
-    const struct script_options how = {.interpret = options->interpret,
-                                       .budget_ms = options->budget_ms};
+    const struct script_watch watch = {
+        .context = s, .started = script_started, .paused = script_paused, .ended = script_ended};
+    const struct script_options how = {
+        .interpret = options->interpret, .budget_ms = options->budget_ms, .watch = &watch};
     char error[512];
 
     switch (
         script_run_offline(&source, &how, request, request_bytes, stdout, error, sizeof error)) {
-    case SCRIPT_OFFLINE_ENDED: return TOOL_OK;
+    case SCRIPT_OFFLINE_ENDED: return s->refused ? TOOL_REFUSED : TOOL_OK;
     case SCRIPT_OFFLINE_FAULTED: return TOOL_FAULT;
     case SCRIPT_OFFLINE_REFUSED: break;
     }
     return tool_refuse("%s", error);
 }
 
-static int run_request(const struct tool_options *options)
+static int run_request(struct session *s)
 {
+    const struct tool_options *options = s->options;
     uint8_t *request;
     uint8_t *object;
     size_t request_bytes;
@@ -271,7 +336,7 @@ static int run_request(const struct tool_options *options)
         return TOOL_REFUSED;
     }
     if (tool_read_object(options->file, &object, &object_bytes)) {
-        status = run_script(options, (const char *)request, request_bytes, object, object_bytes);
+        status = run_script(s, (const char *)request, request_bytes, object, object_bytes);
         free(object);
     }
     free(request);
@@ -280,5 +345,19 @@ static int run_request(const struct tool_options *options)
 
 int tool_run(const struct tool_options *options)
 {
-    return options->request ? run_request(options) : run_file(options);
+    struct tool_trace trace = {.program = NULL};
+    struct session s = {.options = options,
+                        .sources = {.object = options->file},
+                        .trace = options->trace ? &trace : NULL};
+
+    if (options->break_count) {
+        s.debug = tool_debug_create(&s.sources, options->breaks, options->break_count);
+        if (!s.debug) {
+            return tool_refuse("out of memory");
+        }
+    }
+    int status = options->request ? run_request(&s) : run_file(&s);
+    tool_debug_free(s.debug);
+    tool_sources_free(&s.sources);
+    return status;
 }

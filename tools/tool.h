@@ -7,6 +7,8 @@
 
 #include "vm/vm.h"
 
+enum { TOOL_BREAKS_MAX = 64 };
+
 /* Exit statuses. */
 enum { TOOL_OK = 0, TOOL_FAULT = 1, TOOL_REFUSED = 2 };
 
@@ -18,7 +20,9 @@ struct tool_options {
     bool interpret;
     bool trace;
     bool profile;
-    const char *coverage; /* file to write, or NULL */
+    const char *coverage;                /* file to write, or NULL */
+    const char *breaks[TOOL_BREAKS_MAX]; /* --break */
+    unsigned break_count;
     uint32_t repeat; /* 0: not asked for */
     uint32_t budget_ms;
 };

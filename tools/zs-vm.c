@@ -29,6 +29,8 @@ static const char usage[] =
     "  --mem FILE            bytes of FILE in guest memory: r1 = address, r2 = length\n"
     "  --request FILE        run the script on this HTTP request, print its response\n"
     "  --repeat N            run N times, print the median time on standard error\n"
+    "  --break WHERE         stop at FILE:LINE, a function or the number of an instruction,\n"
+    "                        and ask what to do: type help; may be repeated (interpreter)\n"
     "  --trace               print each instruction and what it changed (interpreter)\n"
     "  --profile             print how many instructions each source line cost (interpreter)\n"
     "  --coverage FILE       write the lines that ran to FILE, as lcov does (interpreter)\n"
@@ -42,6 +44,7 @@ enum {
     OPT_MEM,
     OPT_REQUEST,
     OPT_REPEAT,
+    OPT_BREAK,
     OPT_TRACE,
     OPT_PROFILE,
     OPT_COVERAGE,
@@ -54,6 +57,7 @@ static const struct option longopts[] = {
     {"mem", required_argument, NULL, OPT_MEM},
     {"request", required_argument, NULL, OPT_REQUEST},
     {"repeat", required_argument, NULL, OPT_REPEAT},
+    {"break", required_argument, NULL, OPT_BREAK},
     {"trace", no_argument, NULL, OPT_TRACE},
     {"profile", no_argument, NULL, OPT_PROFILE},
     {"coverage", required_argument, NULL, OPT_COVERAGE},
@@ -93,6 +97,16 @@ static bool set_number(const char *option, const char *text, uint32_t max, uint3
     return fine;
 }
 
+static bool add_break(struct tool_options *options, const char *where)
+{
+    if (options->break_count == TOOL_BREAKS_MAX) {
+        tool_refuse("--break %s: %u are the limit", where, TOOL_BREAKS_MAX);
+        return false;
+    }
+    options->breaks[options->break_count++] = where;
+    return true;
+}
+
 /* *engine stays NULL until --engine is given. */
 static bool set_option(struct tool_options *options, int option, const char *value,
                        const char **engine)
@@ -110,6 +124,7 @@ static bool set_option(struct tool_options *options, int option, const char *val
     case OPT_MEM: options->memory = value; return true;
     case OPT_REQUEST: options->request = value; return true;
     case OPT_REPEAT: return set_number("--repeat", value, REPEAT_MAX, &options->repeat);
+    case OPT_BREAK: return add_break(options, value);
     case OPT_TRACE: options->trace = true; return true;
     case OPT_PROFILE: options->profile = true; return true;
     case OPT_COVERAGE: options->coverage = value; return true;
@@ -118,26 +133,39 @@ static bool set_option(struct tool_options *options, int option, const char *val
     }
 }
 
+/* The option that runs on the interpreter alone, or NULL. */
+static const char *interpreter_option(const struct tool_options *options)
+{
+    return options->break_count ? "--break"
+           : options->trace     ? "--trace"
+           : options->profile   ? "--profile"
+           : options->coverage  ? "--coverage"
+                                : NULL;
+}
+
 /* What options mean together. */
 static bool combine(struct tool_options *options, const char *engine)
 {
     bool counts = options->profile || options->coverage;
-    if (options->request &&
-        (options->memory || options->repeat || options->trace || options->entry || counts)) {
-        tool_refuse("--request goes with --engine and --budget-ms only");
+    const char *why = interpreter_option(options);
+
+    if (options->request && (options->memory || options->repeat || options->entry || counts)) {
+        tool_refuse("--request goes with --engine, --break, --trace and --budget-ms only");
         return false;
     }
-    if (options->trace && counts) {
-        tool_refuse("--trace does not go with --profile and --coverage");
+    if ((options->trace || options->break_count) && counts) {
+        tool_refuse("%s does not go with --profile and --coverage", why);
         return false;
     }
-    if ((options->trace || counts) && engine && !options->interpret) {
-        tool_refuse("%s needs --engine interp", options->trace     ? "--trace"
-                                                : options->profile ? "--profile"
-                                                                   : "--coverage");
+    if (options->break_count && (options->trace || options->repeat)) {
+        tool_refuse("--break does not go with %s", options->trace ? "--trace" : "--repeat");
         return false;
     }
-    options->interpret = options->interpret || options->trace || counts;
+    if (why && engine && !options->interpret) {
+        tool_refuse("%s needs --engine interp", why);
+        return false;
+    }
+    options->interpret = options->interpret || why;
     return true;
 }
 
