@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client's bytes at the server's side of TLS, before and during the handshake: played whole and
- * in pieces; both must come to the same end, without plaintext, which no input can contain, and
- * with answers of limited size.
+/* A peer's bytes at both sides of TLS, before and during the handshake: played whole and in pieces;
+ * both must come to the same end, without plaintext, which no input can contain, and with answers
+ * of limited size.
  *
- * Input: the first byte seeds the sizes of the pieces, the rest is what the client sends.
+ * Input: the first byte seeds the sizes of the pieces, the rest is what the peer sends.
  */
 #include "fuzz/fuzz.h"
 
@@ -24,18 +24,21 @@ static void check(bool property)
     }
 }
 
-static struct tls_context *create_context(void)
+static struct tls_context *server_context;
+static struct tls_context *client_context;
+
+static void create_contexts(void)
 {
     char path[] = "/tmp/fuzz-tls-XXXXXX";
+    const char *file = path;
     char error[256];
     check(pair_create(path));
-    const char *file = path;
     struct tls_options options = {
-        .certs = &file, .keys = &file, .pair_count = 1, .allow_1_2 = true};
-    struct tls_context *context = tls_context_create(&options, error, sizeof error);
+        .certs = &file, .keys = &file, .pair_count = 1, .allow_1_2 = true, .h2 = true};
+    server_context = tls_context_create(&options, error, sizeof error);
+    client_context = tls_client_context_create(path, error, sizeof error);
     unlink(path);
-    check(context != NULL);
-    return context;
+    check(server_context != NULL && client_context != NULL);
 }
 
 /* How the connection ended: did it fail, and how much was said? */
@@ -44,12 +47,12 @@ struct end {
     size_t output;
 };
 
-static struct end play(struct tls_context *context, const char *bytes, size_t size, uint32_t random,
-                       bool whole)
+static struct end play(bool client, const char *bytes, size_t size, uint32_t random, bool whole)
 {
     struct end end = {.fine = true};
     struct buffer plain = {0};
-    struct tls_conn *tls = tls_open(context);
+    struct tls_conn *tls =
+        client ? tls_client_open(client_context, "localhost") : tls_open(server_context);
     check(tls != NULL);
     for (size_t at = 0; at < size && end.fine;) {
         random = random * 1664525u + 1013904223u;
@@ -70,16 +73,17 @@ static struct end play(struct tls_context *context, const char *bytes, size_t si
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct tls_context *context;
-    if (context == NULL) {
-        context = create_context();
+    if (server_context == NULL) {
+        create_contexts();
     }
     if (size == 0) {
         return 0;
     }
-    struct end whole = play(context, (const char *)data + 1, size - 1, 0, true);
-    struct end pieces = play(context, (const char *)data + 1, size - 1, data[0], false);
-    check(whole.fine == pieces.fine);
-    check((whole.output == 0) == (pieces.output == 0));
+    for (unsigned client = 0; client < 2; client++) {
+        struct end whole = play(client, (const char *)data + 1, size - 1, 0, true);
+        struct end pieces = play(client, (const char *)data + 1, size - 1, data[0], false);
+        check(whole.fine == pieces.fine);
+        check((whole.output == 0) == (pieces.output == 0));
+    }
     return 0;
 }

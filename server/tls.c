@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <openssl/err.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server/limits.h"
@@ -67,8 +68,9 @@ BIO_METHOD *tls_bio_method(void)
 
 /* ---- connections ---- */
 
-struct tls_conn *tls_open(struct tls_context *context)
+struct tls_conn *tls_open_as(struct tls_context *context, bool client)
 {
+    assert(context->client == client);
     struct tls_conn *tls = calloc(1, sizeof *tls);
     if (tls == NULL) {
         return NULL;
@@ -84,8 +86,17 @@ struct tls_conn *tls_open(struct tls_context *context)
     BIO_set_data(bio, tls);
     BIO_set_init(bio, 1);
     SSL_set_bio(tls->ssl, bio, bio);
-    SSL_set_accept_state(tls->ssl);
+    if (client) {
+        SSL_set_connect_state(tls->ssl);
+    } else {
+        SSL_set_accept_state(tls->ssl);
+    }
     return tls;
+}
+
+struct tls_conn *tls_open(struct tls_context *context)
+{
+    return tls_open_as(context, false);
 }
 
 void tls_free(struct tls_conn *tls)
@@ -110,11 +121,19 @@ static bool may_go_on(struct tls_conn *tls, int result)
     int reason = SSL_get_error(tls->ssl, result);
     tls->ended = tls->ended || reason == SSL_ERROR_ZERO_RETURN;
     tls->failed = reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_ZERO_RETURN;
+    tls->reason = tls->failed ? ERR_peek_error() : 0;
     ERR_clear_error();
     return !tls->failed;
 }
 
-static bool shake_hands(struct tls_conn *tls)
+static bool fail(struct tls_conn *tls, const char *why)
+{
+    tls->failed = true;
+    tls->why = why;
+    return false;
+}
+
+bool tls_shake_hands(struct tls_conn *tls)
 {
     size_t before = tls->input.len;
     int result = SSL_do_handshake(tls->ssl);
@@ -124,8 +143,7 @@ static bool shake_hands(struct tls_conn *tls)
     }
     tls->hello_bytes += (unsigned)(before - tls->input.len);
     if (tls->hello_bytes > LIM_TLS_HELLO_BYTES) {
-        tls->failed = true;
-        return false;
+        return fail(tls, "the handshake is too long");
     }
     return may_go_on(tls, result);
 }
@@ -135,15 +153,13 @@ static bool read_records(struct tls_conn *tls, struct buffer *plain, size_t plai
     for (;;) {
         size_t got = 0;
         if (!buffer_reserve(plain, READ_BYTES, plain_max)) {
-            tls->failed = true;
-            return false;
+            return fail(tls, "more plaintext than there is room for");
         }
         int result =
             SSL_read_ex(tls->ssl, plain->base + plain->end, plain->capacity - plain->end, &got);
         plain->end += got;
         if (tls->late_messages > LIM_TLS_LATE_MESSAGES) {
-            tls->failed = true;
-            return false;
+            return fail(tls, "too many key updates");
         }
         if (result != 1) {
             return may_go_on(tls, result);
@@ -158,7 +174,7 @@ bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, 
     }
     tls->input = bytes;
     ERR_clear_error();
-    bool fine = tls->established || shake_hands(tls);
+    bool fine = tls->established || tls_shake_hands(tls);
     if (fine && tls->established) {
         fine = read_records(tls, plain, plain_max);
     }
@@ -263,6 +279,20 @@ struct tls_info tls_info(const struct tls_conn *tls)
         info.resumed = SSL_session_reused(tls->ssl) == 1;
     }
     return info;
+}
+
+void tls_error(const struct tls_conn *tls, char *text, size_t bytes)
+{
+    long verified = SSL_get_verify_result(tls->ssl);
+    const char *reason = tls->why != NULL ? tls->why : ERR_reason_error_string(tls->reason);
+    if (!tls->failed) {
+        snprintf(text, bytes, "%s", "");
+    } else if (tls->context->client && verified != X509_V_OK) {
+        snprintf(text, bytes, "certificate verify failed: %s",
+                 X509_verify_cert_error_string(verified));
+    } else {
+        snprintf(text, bytes, "%s", reason != NULL ? reason : "failed");
+    }
 }
 
 bool tls_ended(const struct tls_conn *tls)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS 1.3 and 1.2 of a server. Bytes in, bytes out: no sockets, no clock. Only tls*.c
- * know the library.
+/* TLS 1.3 and 1.2, of a server and of a client of upstreams. Bytes in, bytes out: no sockets, no
+ * clock. Only tls*.c know the library.
  *
  * What the peer sent goes in by tls_receive, which takes all of it and hands out plaintext. What is
  * to be sent to it (handshake, records, alerts) collects in tls_output, from which the owner takes
@@ -47,10 +47,18 @@ struct tls_context *tls_context_create(const struct tls_options *options, char *
 /* No connection may be left. NULL is fine. */
 void tls_context_free(struct tls_context *context);
 
+/* For connections to upstreams: whom to trust. NULL trusts what the system does, or the file that
+ * SSL_CERT_FILE names. NULL: one line in `error`. Freed as the others. */
+struct tls_context *tls_client_context_create(const char *ca_file, char *error, size_t error_bytes);
+
 struct tls_conn;
 
 /* NULL: out of memory. */
 struct tls_conn *tls_open(struct tls_context *context);
+/* With a context for clients; the first message lies in tls_output. The handshake ends well only if
+ * a certificate for `host`, a name or an address without brackets, leads to one that is trusted.
+ * NULL: out of memory, or the host cannot be one. */
+struct tls_conn *tls_client_open(struct tls_context *context, const char *host);
 /* NULL is fine. */
 void tls_free(struct tls_conn *tls);
 
@@ -72,6 +80,9 @@ void tls_idle(struct tls_conn *tls);
  * say. */
 void tls_close(struct tls_conn *tls);
 
+/* After a false result: why, one line, as "certificate verify failed: hostname mismatch"; else "".
+ */
+void tls_error(const struct tls_conn *tls, char *text, size_t bytes);
 /* The handshake is complete. */
 bool tls_established(const struct tls_conn *tls);
 /* The protocol agreed on is h2; else it is HTTP/1.1. */

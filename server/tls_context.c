@@ -137,29 +137,37 @@ static int see_hello(SSL *ssl, int *alert, void *unused)
 
 /* ---- settings ---- */
 
-static bool set_up(SSL_CTX *ssl, const struct tls_options *options)
+bool tls_set_common(SSL_CTX *ssl, bool allow_1_2)
 {
-    enum { MS = 1000 };
-    int version = options->allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
     SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ssl, 1);
-    /* Tickets hold the whole session, encrypted with a key of the context: nothing to share. */
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_msg_callback(ssl, see_message);
+    return SSL_CTX_set_min_proto_version(ssl, allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set_ciphersuites(ssl, CIPHERS_1_3) == 1 &&
+           SSL_CTX_set_cipher_list(ssl, CIPHERS_1_2) == 1 &&
+           /* the first list needs a library that knows the post-quantum group */
+           (SSL_CTX_set1_groups_list(ssl, "X25519MLKEM768:X25519:P-256:P-384") == 1 ||
+            SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1);
+}
+
+/* Tickets hold the whole session, encrypted: there is nothing else to share. One is enough, and
+ * making it is a tenth of the cost of a handshake. */
+static bool set_up(SSL_CTX *ssl, const struct tls_options *options)
+{
+    enum { MS = 1000 };
+    if (!tls_set_common(ssl, options->allow_1_2) || SSL_CTX_set_num_tickets(ssl, 1) != 1) {
+        return false;
+    }
     SSL_CTX_set_timeout(ssl, (LIM_TLS_TICKET_KEYS - 1) * (LIM_TLS_TICKET_KEY_MS / MS));
     if (options->tickets != NULL) {
         tls_tickets_use(ssl);
     }
     SSL_CTX_set_alpn_select_cb(ssl, select_protocol, NULL);
     SSL_CTX_set_client_hello_cb(ssl, see_hello, NULL);
-    SSL_CTX_set_msg_callback(ssl, see_message);
-    return SSL_CTX_set_min_proto_version(ssl, version) == 1 &&
-           SSL_CTX_set_ciphersuites(ssl, CIPHERS_1_3) == 1 &&
-           SSL_CTX_set_cipher_list(ssl, CIPHERS_1_2) == 1 && SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
-           /* the first list needs a library that knows the post-quantum group */
-           (SSL_CTX_set1_groups_list(ssl, "X25519MLKEM768:X25519:P-256:P-384") == 1 ||
-            SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1);
+    return true;
 }
 
 /* The certificate, its chain and key; its hash is the name of the sessions under it. */

@@ -11,13 +11,15 @@
 #include "server/tls_certs.h"
 
 struct tls_context {
-    SSL_CTX **ssl; /* one for each certificate; connections begin with the first */
+    SSL_CTX *
+        *ssl; /* one for each certificate; connections begin with the first, clients have one */
     unsigned count;
     struct tls_names names;
     BIO_METHOD *bio;
     struct tls_tickets *tickets; /* NULL: the library's */
     bool any_name;               /* the first certificate serves names that none has */
     bool h2;
+    bool client;
 };
 
 struct tls_conn {
@@ -25,6 +27,8 @@ struct tls_conn {
     struct tls_context *context;
     struct span input; /* during tls_receive: what is left */
     struct buffer output;
+    const char *why;        /* it failed, when we know more than the library; static */
+    unsigned long reason;   /* of the library */
     char *server_name;      /* lower case; NULL: the client named none */
     uint64_t now_ms;        /* what tls_at said */
     uint64_t late_ms;       /* since when late_messages counts */
@@ -40,6 +44,12 @@ struct tls_conn {
 
 /* BIOs over `input` and `output` of the struct tls_conn that is their data. NULL: out of memory. */
 BIO_METHOD *tls_bio_method(void);
+/* What server and client have in common. */
+bool tls_set_common(SSL_CTX *ssl, bool allow_1_2);
+/* NULL: out of memory. */
+struct tls_conn *tls_open_as(struct tls_context *context, bool client);
+/* Goes on with the handshake as far as it gets. False: failed. */
+bool tls_shake_hands(struct tls_conn *tls);
 /* Tickets of connections under this context use the keys of theirs. */
 void tls_tickets_use(SSL_CTX *ssl);
 
