@@ -121,6 +121,7 @@ struct conn *conn_open(struct conn_table *table, int fd)
     struct conn *conn = table->lists[CONN_FREE].last;
     conn->fd = fd;
     conn->keep_alive = true;
+    conn->fresh = true;
     conn_set_state(table, conn, CONN_IDLE);
     table->live++;
     return conn;
@@ -142,7 +143,7 @@ void conn_release(struct conn_table *table, struct conn *conn)
     buffer_release(&conn->out);
     buffer_release(&conn->wire);
     tls_free(conn->tls);
-    assert(conn->stream == NULL);
+    assert(conn->stream == NULL && conn->unread == NULL && conn->h2 == NULL);
     /* All that outlives a connection is its place in the table. */
     struct conn blank = {
         .state = CONN_FREE,

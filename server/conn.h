@@ -19,6 +19,8 @@
 #include "server/ring.h"
 
 struct epoch;    /* server/epoch.h */
+struct h2;       /* server/h2.h */
+struct worker;   /* server/worker.h */
 struct stream;   /* server/stream.h */
 struct tls_conn; /* server/tls.h */
 
@@ -54,12 +56,15 @@ struct conn {
     bool reading;           /* what follows the end of `out` belongs to the kernel */
     bool eof;               /* the peer sends no more */
     bool broken;            /* the connection failed: nothing can be sent */
+    bool fresh;             /* nothing of it was looked at: it may turn out to be HTTP/2 */
     bool keep_alive;        /* may another request follow the one in hand */
     bool refused;           /* nothing received is looked at any more */
     bool answer_due;        /* scripts ended, the answer waits for `out` */
     bool expecting;         /* the client waits for a 100 before it sends the body */
     bool body_left;         /* the body of the last request is not all consumed */
     uint32_t body_bytes;    /* of it, dropped so far */
+    unsigned goaways;       /* HTTP/2: how many steps of draining were taken */
+    unsigned unsent;        /* HTTP/2: streams whose answer has begun and is not all framed */
     uint32_t turn_requests; /* answered in this turn of the loop */
 
     struct tls_conn *tls; /* NULL: plain */
@@ -69,7 +74,11 @@ struct conn {
     struct buffer wire; /* TLS: records being sent, instead of `out` */
     struct h1_parser parser;
     struct h1_body body;
-    struct stream *stream; /* the request in hand, or NULL */
+    struct stream *stream; /* the request in hand, or NULL; HTTP/2: those not started yet */
+
+    struct h2 *h2;         /* NULL: HTTP/1 */
+    struct worker *worker; /* HTTP/2: for its callbacks */
+    struct stream *unread; /* HTTP/2: answered before their request was complete */
     union {
         struct sockaddr any;
         struct sockaddr_in v4;

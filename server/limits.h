@@ -64,6 +64,8 @@
 #define LIM_CHUNK_BYTES_DEFAULT 65536u      /* body bytes read from the tar at a time */
 #define LIM_PIPELINE_BYTES      (64u << 10) /* unanswered request bytes in hand before reading stops */
 
+#define LIM_H2_OUT_BYTES        (80u << 10) /* frames collected before they are sent */
+
 /* ---- TLS, of one connection ---- */
 /* Records not yet sent: a chunk and a whole answer with their overhead fit. */
 #define LIM_TLS_OUTPUT_BYTES  (4u << 20)

@@ -182,6 +182,7 @@ static bool load_tls(const struct options *options, struct tls_context **tls, ch
         .pair_count = options->cert_count,
         .cert_dir = options->cert_dir,
         .warn = warn,
+        .h2 = true,
         .allow_1_2 = strcmp(options->tls_min, "1.2") == 0,
     };
     *tls = NULL;

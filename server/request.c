@@ -103,7 +103,7 @@ static bool dribbles(const struct worker *worker, const struct stream *stream)
 
 void request_body_arrived(struct worker *worker, struct stream *stream)
 {
-    if (stream->wait != STREAM_AWAITING) {
+    if (stream->wait != STREAM_AWAITING || stream->answered) {
         return;
     }
     if (request_body_settled(&stream->exchange.request_body)) {
@@ -118,7 +118,12 @@ void request_body_arrived(struct worker *worker, struct stream *stream)
 
 void request_body_expired(struct worker *worker, struct stream *stream)
 {
-    request_refuse(worker, stream, 408);
+    if (stream->answered) {
+        stream_wait(&worker->streams, stream, STREAM_ACTIVE);
+        serve_abort(worker, stream);
+    } else {
+        request_refuse(worker, stream, 408);
+    }
 }
 
 void request_refuse(struct worker *worker, struct stream *stream, unsigned status)

@@ -129,6 +129,10 @@ void serve_release_records(struct conn *conn)
 
 static bool step_tls(struct worker *worker, struct conn *conn)
 {
+    if (tls_established(conn->tls) && tls_is_h2(conn->tls)) {
+        serve_h2_begin(worker, conn);
+        return true;
+    }
     if (tls_established(conn->tls)) {
         conn_set_state(&worker->conns, conn, CONN_IDLE);
         return true;
@@ -151,6 +155,8 @@ static bool step(struct worker *worker, struct conn *conn)
 {
     switch (conn->state) {
     case CONN_TLS: return step_tls(worker, conn);
+    case CONN_H2:
+    case CONN_H2_IDLE: return serve_h2_step(worker, conn);
     case CONN_LINGER: return step_linger(worker, conn);
     case CONN_CLOSING:
     case CONN_FREE: return false;
@@ -162,22 +168,36 @@ static bool step(struct worker *worker, struct conn *conn)
 
 void serve_answer(struct worker *worker, struct stream *stream)
 {
-    serve_h1_answer(worker, stream->conn);
+    if (stream->conn->h2 != NULL) {
+        serve_h2_answer(worker, stream);
+    } else {
+        serve_h1_answer(worker, stream->conn);
+    }
 }
 
 void serve_suspended(struct worker *worker, struct stream *stream)
 {
-    serve_h1_suspended(worker, stream->conn);
+    if (stream->conn->h2 == NULL) {
+        serve_h1_suspended(worker, stream->conn);
+    }
 }
 
 void serve_want_body(struct worker *worker, struct stream *stream)
 {
-    serve_h1_want_body(worker, stream->conn);
+    if (stream->conn->h2 != NULL) {
+        serve_h2_want_body(worker, stream);
+    } else {
+        serve_h1_want_body(worker, stream->conn);
+    }
 }
 
 void serve_abort(struct worker *worker, struct stream *stream)
 {
-    serve_close(worker, stream->conn);
+    if (stream->conn->h2 != NULL) {
+        serve_h2_abort(worker, stream);
+    } else {
+        serve_close(worker, stream->conn);
+    }
 }
 
 /* ---- what the worker calls ---- */
@@ -253,7 +273,7 @@ void serve_sent(struct worker *worker, struct conn *conn, int result)
     if (conn->state == CONN_IDLE) {
         serve_release_records(conn);
     }
-    if (conn->state == CONN_SEND) {
+    if (conn->state == CONN_SEND || conn->state == CONN_H2) {
         conn_restart_deadline(&worker->conns, conn);
     }
 }
@@ -263,6 +283,11 @@ void serve_read(struct worker *worker, struct conn *conn, int result)
     conn->reading = false;
     conn->inflight--;
     serve_h1_read_done(worker, conn, result);
+}
+
+void serve_stream_read(struct worker *worker, struct stream *stream, int result)
+{
+    serve_h2_read_done(worker, stream, result);
 }
 
 void serve_cancelled(struct conn *conn)
@@ -291,8 +316,8 @@ void serve_expire(struct worker *worker, struct conn *conn)
         serve_h1_head_expired(worker, conn);
         return;
     }
-    if (conn->state == CONN_SEND) {
-        if (peer_advanced(conn)) {
+    if (conn->state == CONN_SEND || conn->state == CONN_H2) {
+        if (peer_advanced(conn) || serve_h2_owes_nothing(conn)) {
             conn_restart_deadline(&worker->conns, conn);
             return;
         }
@@ -310,7 +335,9 @@ void serve_close(struct worker *worker, struct conn *conn)
     }
     /* An answer that is cut off must not look complete. */
     say_last_words(conn, conn->state == CONN_IDLE && !conn->broken);
-    if (conn->stream != NULL) {
+    if (conn->h2 != NULL) {
+        serve_h2_end(conn);
+    } else if (conn->stream != NULL) {
         request_end(worker, conn->stream);
         conn->stream = NULL;
     }

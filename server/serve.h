@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Serves HTTP/1 on a connection, plain or by TLS: parses requests, runs scripts, sends answers. One function for
- * each thing that may happen to a connection; those note what happened, serve_step acts on it. */
+/* Serves HTTP/1 on a connection, plain or by TLS: parses requests, runs scripts, sends answers. One
+ * function for each thing that may happen to a connection; those note what happened, serve_step
+ * acts on it. */
 #ifndef SERVER_SERVE_H
 #define SERVER_SERVE_H
 
@@ -10,6 +11,8 @@
 void serve_received(struct conn *conn, const struct ring_event *event);
 void serve_sent(struct worker *worker, struct conn *conn, int result);
 void serve_read(struct worker *worker, struct conn *conn, int result);
+/* Of a stream of HTTP/2. */
+void serve_stream_read(struct worker *worker, struct stream *stream, int result);
 void serve_cancelled(struct conn *conn);
 
 /* Brings the connection as far as it gets without waiting. May free it. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "server/h2.h"
 #include "server/log.h"
 #include "server/request.h"
 #include "server/serve_int.h"
@@ -321,8 +322,26 @@ static bool step_idle(struct worker *worker, struct conn *conn)
     return false;
 }
 
+/* The first octets of a connection may be those of HTTP/2 (RFC 9113 3.3). */
+static bool begins_h2(struct worker *worker, struct conn *conn)
+{
+    bool more;
+    if (h2_is_preface(buffer_span(&conn->in), &more)) {
+        serve_h2_begin(worker, conn);
+        return true;
+    }
+    conn->fresh = more && !conn->eof;
+    return false;
+}
+
 static bool step_head(struct worker *worker, struct conn *conn)
 {
+    if (conn->fresh && begins_h2(worker, conn)) {
+        return true;
+    }
+    if (conn->fresh) {
+        return false;
+    }
     if (next_request(worker, conn)) {
         return true;
     }
@@ -414,6 +433,8 @@ bool serve_h1_step(struct worker *worker, struct conn *conn)
     case CONN_SEND: return step_send(worker, conn);
     case CONN_BODY: return step_body(worker, conn);
     case CONN_TLS:
+    case CONN_H2:
+    case CONN_H2_IDLE:
     case CONN_LINGER:
     case CONN_CLOSING:
     case CONN_FREE:

@@ -34,6 +34,22 @@ void serve_h1_answer(struct worker *worker, struct conn *conn);
 void serve_h1_suspended(struct worker *worker, struct conn *conn);
 void serve_h1_want_body(struct worker *worker, struct conn *conn);
 
+/* ---- HTTP/2: serve_h2.c ---- */
+
+/* The connection turns out to speak HTTP/2: from TLS or HEAD to H2. */
+void serve_h2_begin(struct worker *worker, struct conn *conn);
+/* Ends all its streams. */
+void serve_h2_end(struct conn *conn);
+/* No answer has begun that the client might not be taking. */
+bool serve_h2_owes_nothing(const struct conn *conn);
+/* As serve_h1_step. */
+bool serve_h2_step(struct worker *worker, struct conn *conn);
+/* The read of a file's bytes into the stream's chunk ended. May end the stream. */
+void serve_h2_read_done(struct worker *worker, struct stream *stream, int result);
+void serve_h2_answer(struct worker *worker, struct stream *stream);
+void serve_h2_abort(struct worker *worker, struct stream *stream);
+void serve_h2_want_body(struct worker *worker, struct stream *stream);
+
 /* ---- what request.c tells the protocol ---- */
 
 /* The exchange has its response. */

@@ -122,9 +122,16 @@ struct stream *stream_open(struct stream_table *table, struct conn *conn)
     return stream;
 }
 
+struct stream *stream_at(struct stream_table *table, uint32_t slot)
+{
+    assert(slot / STREAM_BLOCK_SLOTS < table->block_count);
+    return &table->blocks[slot / STREAM_BLOCK_SLOTS][slot % STREAM_BLOCK_SLOTS];
+}
+
 void stream_close(struct stream_table *table, struct stream *stream)
 {
-    assert(stream->exchange.chain == NULL);
+    assert(stream->exchange.chain == NULL && !stream->reading);
+    buffer_release(&stream->chunk);
     stream_wait(table, stream, STREAM_ACTIVE);
     exchange_reset(&stream->exchange);
     struct stream blank = {

@@ -55,7 +55,17 @@ struct stream {
     struct span target;
     uint64_t started_us;
     struct source source;
-    uint64_t body_sent; /* bytes of the answer's body handed to the connection */
+    /* HTTP/2 */
+    int32_t id;
+    unsigned refusal;    /* the status to answer without further ado; 0: none */
+    size_t unconsumed;   /* octets of the request's body that the client's window still lacks */
+    struct buffer chunk; /* of the file, read and not yet framed */
+    size_t dropped;      /* octets of it that came after the answer and were not kept */
+    bool expecting;      /* the client waits for a 100 before it sends the body */
+    bool reading;        /* the chunk belongs to the kernel */
+    bool answered;       /* the head of the answer is on its way */
+    bool closed;         /* nothing more is sent; it only waits for the read to end */
+    uint64_t body_sent;  /* bytes of the answer's body handed to the connection */
 };
 
 struct stream_list {
@@ -76,6 +86,8 @@ struct stream_table {
 
 /* A stream of `conn` with an empty exchange. NULL: too many, or out of memory. */
 struct stream *stream_open(struct stream_table *table, struct conn *conn);
+/* The one in this slot. */
+struct stream *stream_at(struct stream_table *table, uint32_t slot);
 /* Its chain must have been cancelled. */
 void stream_close(struct stream_table *table, struct stream *stream);
 /* Puts the stream at the end of the list of those that wait for this; ACTIVE: in none. */

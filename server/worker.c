@@ -92,7 +92,8 @@ static void open_spare(struct worker *worker)
 static bool evict_idle(struct worker *worker)
 {
     struct conn *idle = worker->conns.lists[CONN_IDLE].first;
-    struct conn *oldest = idle != NULL ? idle : worker->conns.lists[CONN_TLS].first;
+    struct conn *oldest = idle != NULL ? idle : worker->conns.lists[CONN_H2_IDLE].first;
+    oldest = oldest != NULL ? oldest : worker->conns.lists[CONN_TLS].first;
     if (oldest != NULL) {
         serve_close(worker, oldest);
     }
@@ -179,6 +180,13 @@ static void close_all(struct worker *worker, enum conn_state state)
     }
 }
 
+static void touch_all(struct worker *worker, enum conn_state state)
+{
+    for (struct conn *conn = worker->conns.lists[state].first; conn != NULL; conn = conn->next) {
+        worker_touch(worker, conn);
+    }
+}
+
 /* Accepts no more; requests that have begun are finished. */
 static void start_drain(struct worker *worker)
 {
@@ -196,6 +204,8 @@ static void start_drain(struct worker *worker)
     }
     close_all(worker, CONN_TLS);
     close_all(worker, CONN_IDLE);
+    touch_all(worker, CONN_H2_IDLE);
+    touch_all(worker, CONN_H2);
 }
 
 /* Draining took too long. What is in flight comes back soon after closing; if not, the process ends
@@ -268,6 +278,12 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
     if (event->tag.op == RING_NONE) {
         return;
     }
+    if (event->tag.op == RING_STREAM_READ) {
+        struct stream *stream = stream_at(&worker->streams, event->tag.slot);
+        worker_touch(worker, stream->conn);
+        serve_stream_read(worker, stream, event->result);
+        return;
+    }
     struct conn *conn = conn_find(&worker->conns, event->tag.slot, event->tag.generation);
     if (conn == NULL) {
         return;
@@ -279,6 +295,7 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
     case RING_CANCEL: serve_cancelled(conn); break;
     case RING_NONE:
     case RING_ACCEPT:
+    case RING_STREAM_READ:
     case RING_WAKE: break;
     }
     worker_touch(worker, conn);

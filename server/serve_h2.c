@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection of HTTP/2 in action: h2.c has the protocol, here its streams meet requests.
+ *
+ * What arrives goes into h2_receive, whose callbacks note new requests; they are started once it
+ * returned. When nothing is being sent, h2_send fills `out`, asking the streams for the bytes of
+ * their answers. Bytes of a file are read into the stream's chunk, no more than the client's
+ * windows admit, so that a stream it blocks holds little.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "server/h2.h"
+#include "server/log.h"
+#include "server/request.h"
+#include "server/serve_int.h"
+
+/* ---- lists of streams of one connection, linked by `next` ---- */
+
+static void push(struct stream **list, struct stream *stream)
+{
+    while (*list != NULL) {
+        list = &(*list)->next;
+    }
+    stream->next = NULL;
+    *list = stream;
+}
+
+static void unlink_from(struct stream **list, struct stream *stream)
+{
+    while (*list != NULL && *list != stream) {
+        list = &(*list)->next;
+    }
+    if (*list != NULL) {
+        *list = stream->next;
+    }
+}
+
+/* ---- requests ---- */
+
+/* Copies the head. False: out of memory. */
+static bool fill(struct stream *stream, const struct h2_head *head)
+{
+    struct exchange *ex = &stream->exchange;
+    ex->proto_major = 2;
+    ex->proto_minor = 0;
+    ex->request_body.complete = !head->has_body;
+    ex->request_body.length = !head->has_body    ? 0
+                              : head->has_length ? head->content_length
+                                                 : REQUEST_BODY_UNKNOWN;
+    stream->expecting = head->expect_continue && head->has_body;
+    if (!request_fill(stream, head->method, head->target, head->authority)) {
+        return false;
+    }
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (!field_add(ex, &ex->request_fields, head->fields[i].name, head->fields[i].value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void *on_request(void *owner, int32_t id, const struct h2_head *head)
+{
+    struct conn *conn = owner;
+    struct stream *stream = request_open(conn->worker, conn);
+    if (stream == NULL) {
+        return NULL;
+    }
+    stream->id = id;
+    stream->refusal = head->status;
+    if (!fill(stream, head)) {
+        stream->refusal = 503;
+    }
+    push(&conn->stream, stream);
+    return stream;
+}
+
+static void start_requests(struct worker *worker, struct conn *conn)
+{
+    while (conn->stream != NULL) {
+        struct stream *stream = conn->stream;
+        conn->stream = stream->next;
+        stream->next = NULL;
+        if (stream->refusal != 0) {
+            request_refuse(worker, stream, stream->refusal);
+        } else {
+            request_start(worker, stream);
+        }
+    }
+}
+
+/* ---- their bodies ---- */
+
+/* Opens the window again by what was received, if somebody wants the body and has room. */
+static void give_back(struct stream *stream)
+{
+    const struct request_body *body = &stream->exchange.request_body;
+    bool dropped = stream->answered && body->gather_max == 0;
+    if (dropped || buffer_bytes(&body->bytes) < body->gather_max) {
+        h2_consumed(stream->conn->h2, stream->id, stream->unconsumed);
+        stream->unconsumed = 0;
+    }
+}
+
+static void on_body(void *context, struct span bytes)
+{
+    struct stream *stream = context;
+    struct conn *conn = stream->conn;
+    struct request_body *body = &stream->exchange.request_body;
+    body->received += bytes.len;
+    stream->unconsumed += bytes.len;
+    if (stream->answered && body->gather_max == 0) {
+        stream->dropped += bytes.len;
+        give_back(stream);
+        return;
+    }
+    /* The client's window bounds it: nothing is given back that nobody has room for. */
+    if (!buffer_append(&body->bytes, bytes, SIZE_MAX / 2)) {
+        conn->broken = true;
+        return;
+    }
+    give_back(stream);
+    request_body_arrived(conn->worker, stream);
+}
+
+static void on_body_end(void *context)
+{
+    struct stream *stream = context;
+    stream->exchange.request_body.complete = true;
+    request_body_arrived(stream->conn->worker, stream);
+}
+
+void serve_h2_want_body(struct worker *worker, struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    if (stream->expecting && stream->exchange.request_body.received == 0) {
+        h2_inform(conn->h2, stream->id, 100, NULL);
+    }
+    stream->expecting = false;
+    give_back(stream);
+    worker_touch(worker, conn);
+}
+
+/* ---- answers ---- */
+
+static bool is_last(const struct source *source, uint64_t bytes)
+{
+    return bytes == source->bytes.len + source->file_left && source->segments_left == 0;
+}
+
+/* Reads what the client's windows admit of the file. */
+static void start_read(struct worker *worker, struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    size_t window = h2_window(conn->h2, stream->id);
+    size_t bytes = worker->options->chunk_bytes;
+    bytes = stream->source.file_left < bytes ? (size_t)stream->source.file_left : bytes;
+    bytes = window < bytes && window > 0 ? window : bytes;
+    if (!buffer_reserve(&stream->chunk, bytes, bytes)) {
+        conn->broken = true;
+        return;
+    }
+    stream->reading = true;
+    conn->inflight++;
+    ring_read(worker->ring, site_fd(stream->epoch->snapshot->site), stream->chunk.base, bytes,
+              stream->source.file_offset,
+              (struct ring_tag){.op = RING_STREAM_READ, .slot = stream->slot});
+}
+
+static size_t on_ready(void *context, size_t max, bool *end)
+{
+    struct stream *stream = context;
+    const struct source *source = &stream->source;
+    size_t ready = source->bytes.len > 0 ? source->bytes.len : buffer_bytes(&stream->chunk);
+    if (ready == 0 && source->file_left > 0 && !stream->reading) {
+        start_read(stream->conn->worker, stream);
+    }
+    ready = ready < max ? ready : max;
+    *end = is_last(source, ready);
+    return ready;
+}
+
+static void on_take(void *context, char *out, size_t bytes)
+{
+    struct stream *stream = context;
+    if (stream->source.bytes.len > 0) {
+        memcpy(out, stream->source.bytes.base, bytes);
+    } else {
+        memcpy(out, buffer_span(&stream->chunk).base, bytes);
+        buffer_consume(&stream->chunk, bytes);
+        if (buffer_bytes(&stream->chunk) == 0) {
+            buffer_release(&stream->chunk);
+        }
+    }
+    source_advance(&stream->source, bytes);
+    stream->body_sent += bytes;
+    stream->conn->unsent -= source_ended(&stream->source);
+}
+
+void serve_h2_read_done(struct worker *worker, struct stream *stream, int result)
+{
+    struct conn *conn = stream->conn;
+    stream->reading = false;
+    conn->inflight--;
+    if (stream->closed) {
+        request_end(worker, stream);
+        return;
+    }
+    if (result > 0) {
+        stream->chunk.end += (size_t)result;
+    } else if (result != -EINTR && result != -EAGAIN) {
+        log_line("request %llu: %s", (unsigned long long)stream->exchange.id,
+                 result == 0 ? "the site's tar is shorter than it was" : strerror(-result));
+        h2_reset(conn->h2, stream->id, H2_INTERNAL_ERROR);
+        return;
+    }
+    h2_resume(conn->h2, stream->id);
+}
+
+void serve_h2_answer(struct worker *worker, struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    struct exchange *ex = &stream->exchange;
+    response_finish(ex);
+    if (!stream->head_only) {
+        source_start(&stream->source, &ex->body);
+    }
+    stream->answered = true;
+    bool with_body = !source_ended(&stream->source);
+    conn->unsent += with_body;
+    if (!ex->request_body.complete) {
+        push(&conn->unread, stream);
+        ex->request_body.gather_max = 0;
+        give_back(stream);
+        stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
+        stream_wait(&worker->streams, stream, STREAM_AWAITING);
+    }
+    if (!h2_respond(conn->h2, stream->id, ex, worker_date(worker), with_body)) {
+        h2_reset(conn->h2, stream->id, H2_INTERNAL_ERROR);
+    }
+    worker_touch(worker, conn);
+}
+
+void serve_h2_abort(struct worker *worker, struct stream *stream)
+{
+    h2_reset(stream->conn->h2, stream->id, H2_CANCEL);
+    worker_touch(worker, stream->conn);
+}
+
+/* Those whose answer is complete although the client still sends need send no more. They may for
+ * a while: some clients miss an answer that a reset follows at once. */
+static bool end_unread(struct conn *conn)
+{
+    bool any = false;
+    struct stream *next;
+    for (struct stream *stream = conn->unread; stream != NULL; stream = next) {
+        next = stream->next;
+        if (source_ended(&stream->source) && stream->dropped > LIM_BODY_DRAIN_BYTES) {
+            h2_reset(conn->h2, stream->id, H2_NO_ERROR);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* The stream may still be read into; then the read ends the request. */
+static void on_closed(void *context, uint32_t error)
+{
+    (void)error;
+    struct stream *stream = context;
+    struct conn *conn = stream->conn;
+    unlink_from(&conn->stream, stream);
+    unlink_from(&conn->unread, stream);
+    conn->unsent -= stream->answered && !source_ended(&stream->source);
+    stream->closed = true;
+    if (!stream->reading) {
+        request_end(conn->worker, stream);
+    }
+}
+
+/* ---- the connection ---- */
+
+static const struct h2_handler handler = {
+    .request = on_request,
+    .body = on_body,
+    .body_end = on_body_end,
+    .ready = on_ready,
+    .take = on_take,
+    .closed = on_closed,
+};
+
+void serve_h2_begin(struct worker *worker, struct conn *conn)
+{
+    conn->worker = worker;
+    conn->h2 = h2_open(&(struct h2_options){0}, &handler, conn);
+    if (conn->h2 == NULL) {
+        serve_close(worker, conn);
+        return;
+    }
+    conn_set_state(&worker->conns, conn, CONN_H2);
+}
+
+void serve_h2_end(struct conn *conn)
+{
+    h2_free(conn->h2);
+    conn->h2 = NULL;
+}
+
+static void receive(struct worker *worker, struct conn *conn)
+{
+    struct span in = buffer_span(&conn->in);
+    if (in.len == 0 || conn->refused) {
+        return;
+    }
+    conn->refused = !h2_receive(conn->h2, in, worker->conns.now_ms);
+    buffer_consume(&conn->in, in.len);
+    start_requests(worker, conn);
+}
+
+/* Fills `out` as far as it may be. False: the session is broken. */
+static bool collect(struct conn *conn)
+{
+    bool fine = true;
+    do {
+        fine = h2_send(conn->h2, &conn->out, LIM_H2_OUT_BYTES);
+    } while (fine && end_unread(conn));
+    return fine;
+}
+
+/* Between requests, memory is given back. */
+static void update_state(struct worker *worker, struct conn *conn)
+{
+    enum conn_state wanted = h2_streams(conn->h2) > 0 ? CONN_H2 : CONN_H2_IDLE;
+    if (conn->state != wanted) {
+        conn_set_state(&worker->conns, conn, wanted);
+    }
+    if (wanted == CONN_H2_IDLE && !conn->sending) {
+        buffer_release(&conn->in);
+        buffer_release(&conn->out);
+        serve_release_records(conn);
+    }
+}
+
+/* GOAWAY in two steps; a client that opened streams meanwhile may try them elsewhere. */
+static void drain(struct conn *conn)
+{
+    if (conn->goaways == 0 || (conn->goaways == 1 && h2_streams(conn->h2) == 0)) {
+        h2_drain(conn->h2, conn->goaways == 1);
+        conn->goaways++;
+    }
+}
+
+bool serve_h2_owes_nothing(const struct conn *conn)
+{
+    return conn->h2 != NULL && conn->unsent == 0 && !conn->sending;
+}
+
+bool serve_h2_step(struct worker *worker, struct conn *conn)
+{
+    receive(worker, conn);
+    if (conn->broken || conn->eof) {
+        serve_close(worker, conn);
+        return false;
+    }
+    if (worker->draining) {
+        drain(conn);
+    }
+    if (conn->sending) {
+        return false;
+    }
+    conn->refused = !collect(conn) || conn->refused;
+    if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
+        serve_flush(worker, conn);
+    } else if (conn->refused || h2_finished(conn->h2)) {
+        serve_h2_end(conn);
+        serve_linger(worker, conn);
+        return true;
+    }
+    update_state(worker, conn);
+    return false;
+}
