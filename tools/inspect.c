@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "jit-x86_64/jit.h"
+#include "tools/native.h"
+#include "tools/source.h"
 #include "tools/tool.h"
 #include "vm/limits.h"
 
-enum { TEXT_BYTES = 160, HEX_BYTES_A_LINE = 16 };
+enum { TEXT_BYTES = 160 };
 
 static const char *strong = "";
 static const char *faint = "";
@@ -188,28 +190,36 @@ static void print_function_line(const struct vm_program *program, uint32_t insn)
     printf(":\n");
 }
 
-/* A comment where the source line is another one than that of the line before. */
-static void print_source_line(const struct vm_program *program, uint32_t insn,
-                              const struct vm_line **last)
+/* What a listing knows of source lines. */
+struct place {
+    struct tool_sources sources;
+    bool with_text;
+    const struct vm_line *last; /* of the instruction before, or NULL */
+};
+
+/* A comment where the source line is another one than that of the instruction before. */
+static void print_source_line(struct place *place, const struct vm_program *program, uint32_t insn)
 {
     const struct vm_line *l = vm_program_line_at(program, insn);
-    if (l && (!*last || (*last)->line != l->line || (*last)->file != l->file)) {
-        printf("%s; %s:%u%s\n", faint, vm_file_short(l->file), l->line, plain);
+
+    if (l && (!place->last || place->last->line != l->line || place->last->file != l->file)) {
+        fputs(faint, stdout);
+        tool_source_comment(place->with_text ? &place->sources : NULL, l->file, l->line, stdout);
+        fputs(plain, stdout);
     }
-    *last = l;
+    place->last = l;
 }
 
 static int dis(const struct tool_options *options, const struct vm_program *program)
 {
     uint32_t count;
     const struct vm_insn *insns = vm_program_insns(program, &count);
-    const struct vm_line *line = NULL;
+    struct place place = {.sources = {.object = options->file}, .with_text = options->source};
     char text[TEXT_BYTES];
 
-    (void)options;
     for (uint32_t i = 0, slots; i < count; i += slots) {
         print_function_line(program, i);
-        print_source_line(program, i, &line);
+        print_source_line(&place, program, i);
         slots = vm_disasm(program, insns, count, i, text, sizeof text);
         printf("%6u  %s", i, faint);
         print_hex(&insns[i], sizeof *insns);
@@ -220,6 +230,7 @@ static int dis(const struct tool_options *options, const struct vm_program *prog
             printf("%s\n", plain);
         }
     }
+    tool_sources_free(&place.sources);
     return TOOL_OK;
 }
 
@@ -228,41 +239,30 @@ int tool_dis(const struct tool_options *options)
     return with_program(options, dis);
 }
 
-/* Native bytes [from, to), a few a line, each line with its offset. */
-static void print_native(const uint8_t *code, size_t from, size_t to)
-{
-    for (size_t at = from; at < to; at += HEX_BYTES_A_LINE) {
-        size_t count = to - at < HEX_BYTES_A_LINE ? to - at : HEX_BYTES_A_LINE;
-        printf("        %s%06zx  ", faint, at);
-        print_hex(code + at, count);
-        printf("%s\n", plain);
-    }
-}
-
-static void list_native(const struct vm_program *program, const uint8_t *code, size_t bytes,
-                        const uint32_t *offsets)
+static void list_native(struct place *place, const struct vm_program *program, const uint8_t *code,
+                        size_t bytes, const uint32_t *offsets)
 {
     uint32_t count;
     const struct vm_insn *insns = vm_program_insns(program, &count);
-    const struct vm_line *line = NULL;
     char text[TEXT_BYTES];
 
     printf("%sprologue%s:\n", strong, plain);
-    print_native(code, 0, offsets[0]);
+    tool_print_native(code, 0, offsets[0], faint, plain);
     printf("\n");
     for (uint32_t i = 0, slots; i < count; i += slots) {
         print_function_line(program, i);
-        print_source_line(program, i, &line);
+        print_source_line(place, program, i);
         slots = vm_disasm(program, insns, count, i, text, sizeof text);
         printf("%6u  %s\n", i, text);
-        print_native(code, offsets[i], offsets[i + slots]);
+        tool_print_native(code, offsets[i], offsets[i + slots], faint, plain);
     }
     printf("\n%sout of line%s:\n", strong, plain);
-    print_native(code, offsets[count], bytes);
+    tool_print_native(code, offsets[count], bytes, faint, plain);
 }
 
 static int jit(const struct tool_options *options, const struct vm_program *program)
 {
+    struct place place = {.sources = {.object = options->file}, .with_text = options->source};
     struct vm_diag diag;
     const uint32_t *offsets;
     size_t bytes;
@@ -272,7 +272,8 @@ static int jit(const struct tool_options *options, const struct vm_program *prog
         return tool_refuse("%s: %s", options->file, diag.text);
     }
     const uint8_t *code = jit_code(image, &bytes, &offsets);
-    list_native(program, code, bytes, offsets);
+    list_native(&place, program, code, bytes, offsets);
+    tool_sources_free(&place.sources);
     vm_image_free(image);
     return TOOL_OK;
 }

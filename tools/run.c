@@ -66,7 +66,7 @@ static void begin_run(struct session *s, struct vm_run *run)
 {
     if (s->trace) {
         if (!s->trace->program) {
-            tool_trace_begin(s->trace, vm_run_program(run));
+            tool_trace_begin(s->trace, vm_run_program(run), &s->sources);
         }
         vm_run_set_trace(run, tool_trace_step, s->trace);
     } else if (s->counts) {
@@ -119,6 +119,9 @@ static int run_to_end(struct session *s, struct vm_run *run, uint64_t *r0)
         return s->refused ? TOOL_REFUSED : TOOL_OK;
     }
     if (state == VM_STATE_FAULT) {
+        if (s->trace) {
+            tool_trace_end(s->trace);
+        }
         print_fault(s, run);
     }
     end_run(s, run, state == VM_STATE_FAULT);

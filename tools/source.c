@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tools/source.h"
+#include "vm/vm.h"
 
 #define SOURCE_BYTES_MAX (16u << 20)
 
@@ -158,4 +159,17 @@ bool tool_source_print(struct tool_sources *sources, const char *file, uint32_t 
     }
     fputc('\n', out);
     return true;
+}
+
+void tool_source_comment(struct tool_sources *sources, const char *file, uint32_t line, FILE *out)
+{
+    size_t length;
+
+    fprintf(out, "; %s:%u", vm_file_short(file), line);
+    if (sources && tool_source_line(sources, file, line, &length) && length > 0) {
+        fputs("  ", out);
+        tool_source_print(sources, file, line, out);
+    } else {
+        fputc('\n', out);
+    }
 }

@@ -27,4 +27,7 @@ uint32_t tool_source_line_count(struct tool_sources *sources, const char *file);
 /* Writes the line and a newline; what would drive the terminal becomes '?'. False: not known. */
 bool tool_source_print(struct tool_sources *sources, const char *file, uint32_t line, FILE *out);
 
+/* Writes "; auth.c:42" and, when `sources` is not NULL and the line is known, its text. */
+void tool_source_comment(struct tool_sources *sources, const char *file, uint32_t line, FILE *out);
+
 #endif

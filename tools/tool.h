@@ -19,6 +19,7 @@ struct tool_options {
     const char *request; /* file with an HTTP request, or NULL */
     bool interpret;
     bool trace;
+    bool source; /* of dis and jit: text of source lines */
     bool profile;
     const char *coverage;                /* file to write, or NULL */
     const char *breaks[TOOL_BREAKS_MAX]; /* --break */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The VM calls before an instruction, its effect is known at the next call: a line is printed one
- * step late. Runs on the guest's native stack, so standard error is given a buffer of its own. */
+ * step late. Runs on the guest's native stack, so standard error is given a buffer of its own; by
+ * lines, since what scripts log goes there, too. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,12 +10,13 @@
 
 enum { TEXT_BYTES = 160, EFFECT_COLUMN = 32 };
 
-void tool_trace_begin(struct tool_trace *trace, const struct vm_program *program)
+void tool_trace_begin(struct tool_trace *trace, const struct vm_program *program,
+                      struct tool_sources *sources)
 {
     static char buffer[1 << 16];
 
-    *trace = (struct tool_trace){.program = program, .insn = VM_NO_INSN};
-    setvbuf(stderr, buffer, _IOFBF, sizeof buffer);
+    *trace = (struct tool_trace){.program = program, .sources = sources, .insn = VM_NO_INSN};
+    setvbuf(stderr, buffer, _IOLBF, sizeof buffer);
 }
 
 /* A comment where the source line is another one than that of the step before. */
@@ -23,7 +25,7 @@ static void print_source_line(struct tool_trace *trace)
     const struct vm_line *l = vm_program_line_at(trace->program, trace->insn);
 
     if (l && (!trace->line || trace->line->line != l->line || trace->line->file != l->file)) {
-        fprintf(stderr, "; %s:%u\n", vm_file_short(l->file), l->line);
+        tool_source_comment(trace->sources, l->file, l->line, stderr);
     }
     trace->line = l;
 }

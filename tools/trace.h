@@ -4,16 +4,19 @@
 #ifndef TOOLS_TRACE_H
 #define TOOLS_TRACE_H
 
+#include "tools/source.h"
 #include "vm/vm.h"
 
 struct tool_trace {
     const struct vm_program *program;
+    struct tool_sources *sources;
     uint32_t insn; /* the one under way, or VM_NO_INSN */
     uint64_t regs[11];
     const struct vm_line *line; /* of the step before, or NULL */
 };
 
-void tool_trace_begin(struct tool_trace *trace, const struct vm_program *program);
+void tool_trace_begin(struct tool_trace *trace, const struct vm_program *program,
+                      struct tool_sources *sources);
 /* A vm_trace_fn over a struct tool_trace. */
 vm_trace_fn tool_trace_step;
 /* The run is over, well or not: prints the instruction that was under way. */

@@ -17,8 +17,8 @@ static const char usage[] =
     "usage: zs-vm run [OPTION]... FILE     run one entry, print r0\n"
     "       zs-vm check FILE               load, validate and compile\n"
     "       zs-vm inspect FILE             list entries, functions, helpers, memory\n"
-    "       zs-vm dis FILE                 list the instructions\n"
-    "       zs-vm jit FILE                 list the native code of each instruction\n"
+    "       zs-vm dis [--source] FILE      list the instructions\n"
+    "       zs-vm jit [--source] FILE      list the native code of each instruction\n"
     "       zs-vm --help | --version\n"
     "\n"
     "FILE is an eBPF object (.o), C source (.c, compiled by clang or bpf-gcc) or raw\n"
@@ -35,6 +35,7 @@ static const char usage[] =
     "  --profile             print how many instructions each source line cost (interpreter)\n"
     "  --coverage FILE       write the lines that ran to FILE, as lcov does (interpreter)\n"
     "  --budget-ms N         processor time of one run; default 10000\n"
+    "  --source              of dis and jit: show the text of source lines, if found\n"
     "\n"
     "Exit status: 0 the program ended, 1 it faulted, 2 bad object or usage.\n";
 
@@ -48,10 +49,18 @@ enum {
     OPT_TRACE,
     OPT_PROFILE,
     OPT_COVERAGE,
-    OPT_BUDGET
+    OPT_BUDGET,
+    OPT_SOURCE,
 };
 
-static const struct option longopts[] = {
+static const struct option no_options[] = {{NULL, 0, NULL, 0}};
+
+static const struct option list_options[] = {
+    {"source", no_argument, NULL, OPT_SOURCE},
+    {NULL, 0, NULL, 0},
+};
+
+static const struct option run_options[] = {
     {"engine", required_argument, NULL, OPT_ENGINE},
     {"entry", required_argument, NULL, OPT_ENTRY},
     {"mem", required_argument, NULL, OPT_MEM},
@@ -68,10 +77,11 @@ static const struct option longopts[] = {
 static const struct command {
     const char *name;
     tool_command *function;
-    bool takes_options;
+    const struct option *options;
 } commands[] = {
-    {"run", tool_run, true},  {"check", tool_check, false}, {"inspect", tool_inspect, false},
-    {"dis", tool_dis, false}, {"jit", tool_jit, false},
+    {"run", tool_run, run_options},        {"check", tool_check, no_options},
+    {"inspect", tool_inspect, no_options}, {"dis", tool_dis, list_options},
+    {"jit", tool_jit, list_options},
 };
 
 /* A number from 1 to `max`. */
@@ -128,6 +138,7 @@ static bool set_option(struct tool_options *options, int option, const char *val
     case OPT_TRACE: options->trace = true; return true;
     case OPT_PROFILE: options->profile = true; return true;
     case OPT_COVERAGE: options->coverage = value; return true;
+    case OPT_SOURCE: options->source = true; return true;
     case OPT_BUDGET: return set_number("--budget-ms", value, BUDGET_MS_MAX, &options->budget_ms);
     default: return false; /* getopt_long has said why */
     }
@@ -172,15 +183,13 @@ static bool combine(struct tool_options *options, const char *engine)
 /* argv[0] is the command's name. */
 static int run_command(const struct command *command, int argc, char **argv)
 {
-    static const struct option none[] = {{NULL, 0, NULL, 0}};
     struct tool_options options = {.budget_ms = BUDGET_MS_DEFAULT};
     const char *engine = NULL;
     char name[] = "zs-vm"; /* getopt_long's messages start with it */
     int option;
 
     argv[0] = name;
-    while ((option = getopt_long(argc, argv, "", command->takes_options ? longopts : none, NULL)) !=
-           -1) {
+    while ((option = getopt_long(argc, argv, "", command->options, NULL)) != -1) {
         if (!set_option(&options, option, optarg, &engine)) {
             return TOOL_REFUSED;
         }

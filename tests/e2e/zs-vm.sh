@@ -168,7 +168,14 @@ shows '^add:$' dis sum.o
 shows '^sum  entry of test\.sum:$' dis sum.o
 shows 'call add$' dis sum.o
 shows '^     0  mov r0, 42$' jit raw.bin
-shows '^ +[0-9a-f]{6}  [0-9a-f]{2}( [0-9a-f]{2})*$' jit raw.bin
+shows '^ +[0-9a-f]{6}  b8 2a 00 00 00 +mov eax, 0x2a$' jit raw.bin
+shows '^ +[0-9a-f]{6}  c3 +ret$' jit raw.bin
+shows "^; $place  +return .*16;\$" dis --source sum.c
+shows "^; $place  +return .*16;\$" jit --source sum.c
+shows '^add:$' dis --source sum.o
+cp sum.c gone.c && clang -target bpf -O2 -g -mcpu=v3 -c gone.c && rm gone.c
+shows "^; gone.c:${place#*:}\$" dis --source gone.o
+expect 2 '' 'unrecognized option' run --source sum.o
 shows '^usage: zs-vm run' --help
 shows '^zs-vm [0-9]+\.[0-9]+' --version
 
