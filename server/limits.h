@@ -34,6 +34,9 @@
 #define LIM_H2_OVERHEAD_RATIO     8u           /* bytes received for one of content ... */
 #define LIM_H2_OVERHEAD_BYTES     (1u << 20)   /* ... once this much is spent */
 
+/* ---- ahead of a connection ---- */
+#define LIM_PROXY_HEADER_BYTES 4096u /* PROXY protocol, with extras such as certificates */
+
 /* ---- time, milliseconds ---- */
 #define LIM_HEAD_MS                                                                                \
     10000u /* first byte of a head to its last: absolute, so dribbling does not help */

@@ -317,6 +317,8 @@ bool options_parse(struct options *options, int argc, char **argv)
             return false;
         }
     }
+    options->proxy_plain = options->proxy_plain || options->proxy_both;
+    options->proxy_tls = options->proxy_tls || options->proxy_both;
     return check_together(options);
 }
 

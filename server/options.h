@@ -15,9 +15,9 @@ enum options_mode { MODE_SERVE, MODE_PACK, MODE_DUMP_SDK, MODE_CHECK, MODE_HELP,
 
 struct options {
     enum options_mode mode;
-    const char *site;     /* SITE.tar, SCRIPT.{c,o}, DIRECTORY, or the DIR of --pack */
-    const char *addr;     /* ip:port, [v6]:port, fd:N; NULL: see server/listen.h */
-    const char *tls_addr; /* the same; NULL: no TLS, unless a socket for it is passed */
+    const char *site;               /* SITE.tar, SCRIPT.{c,o}, DIRECTORY, or the DIR of --pack */
+    const char *addr;               /* ip:port, [v6]:port, fd:N; NULL: see server/listen.h */
+    const char *tls_addr;           /* the same; NULL: no TLS, unless a socket for it is passed */
     const char *reload_signal_file; /* NULL: none */
     const char *certs[OPTIONS_LIST_MAX];
     unsigned cert_count;
@@ -31,6 +31,9 @@ struct options {
     bool compress;
     bool interpret; /* --no-jit */
     bool disable_request_logging;
+    bool proxy_both;               /* sets the two that follow */
+    bool proxy_plain;              /* a header of the PROXY protocol is required on --addr */
+    bool proxy_tls;                /* and on --tls-addr, ahead of TLS */
     const char *access_log;        /* file; NULL: standard error */
     const char *access_log_format; /* fit for access_format_find */
     uint32_t threads;              /* 0: one a core */

@@ -75,6 +75,26 @@ Test(options, take_values_both_ways)
     cr_assert_str_eq(options.site, "dir");
 }
 
+Test(options, choose_where_proxy_headers_come)
+{
+    cr_assert(parse("dir") && !options.proxy_plain && !options.proxy_tls);
+    cr_assert(parse("--enable-proxy-protocol dir") && options.proxy_plain && options.proxy_tls);
+    cr_assert(parse("--enable-http-proxy-protocol dir"));
+    cr_assert(options.proxy_plain && !options.proxy_tls);
+    cr_assert(parse("--enable-https-proxy-protocol dir"));
+    cr_assert(!options.proxy_plain && options.proxy_tls);
+}
+
+Test(options, check_the_log, .init = cr_redirect_stderr)
+{
+    cr_assert(parse("dir") && options.access_log == NULL);
+    cr_assert_str_eq(options.access_log_format, "plain");
+    cr_assert(parse("--access-log a --access-log-format json dir"));
+    cr_assert_str_eq(options.access_log, "a");
+    cr_assert_not(parse("--access-log-format text dir"));
+    cr_assert_not(parse("--access-log a --disable-request-logging dir"));
+}
+
 Test(options, of_tls_go_together)
 {
     cr_assert(parse("site.tar"));
