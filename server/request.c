@@ -96,7 +96,9 @@ void request_resume(struct worker *worker, struct stream *stream)
 /* Does the client send less than the slowest honest one? */
 static bool dribbles(const struct worker *worker, const struct stream *stream)
 {
-    uint64_t elapsed_ms = worker->conns.now_ms - stream->started_us / 1000;
+    uint64_t started_ms = stream->started_us / 1000; /* may be after the turn's now_ms */
+    uint64_t now_ms = worker->conns.now_ms;
+    uint64_t elapsed_ms = now_ms > started_ms ? now_ms - started_ms : 0;
     return elapsed_ms > LIM_BODY_GRACE_MS &&
            stream->exchange.request_body.received < elapsed_ms * LIM_BODY_RATE / 1000;
 }

@@ -90,7 +90,7 @@ static void start_requests(struct worker *worker, struct conn *conn)
     }
 }
 
-/* ---- their bodies ---- */
+/* ---- answers ---- */
 
 /* Opens the window again by what was received, if somebody wants the body and has room. */
 static void give_back(struct stream *stream)
@@ -102,6 +102,49 @@ static void give_back(struct stream *stream)
         stream->unconsumed = 0;
     }
 }
+
+static void respond(struct worker *worker, struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    bool with_body = !source_ended(&stream->source);
+    stream->held = false;
+    conn->unsent += with_body;
+    if (!h2_respond(conn->h2, stream->id, &stream->exchange, worker_date(worker), with_body)) {
+        h2_reset(conn->h2, stream->id, H2_INTERNAL_ERROR);
+    }
+    worker_touch(worker, conn);
+}
+
+/* An answer to a short request that is not complete waits for the rest: there are clients that
+ * miss an answer while they send. */
+static bool is_short(const struct request_body *body)
+{
+    return body->length <= LIM_H2_STREAM_WINDOW;
+}
+
+void serve_h2_answer(struct worker *worker, struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    struct exchange *ex = &stream->exchange;
+    response_finish(ex);
+    if (!stream->head_only) {
+        source_start(&stream->source, &ex->body);
+    }
+    stream->answered = true;
+    if (!ex->request_body.complete) {
+        stream->held = is_short(&ex->request_body) && !stream->expecting;
+        push(&conn->unread, stream);
+        ex->request_body.gather_max = 0;
+        give_back(stream);
+        stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
+        stream_wait(&worker->streams, stream, STREAM_AWAITING);
+    }
+    if (!stream->held) {
+        respond(worker, stream);
+    }
+}
+
+/* ---- their bodies ---- */
 
 static void on_body(void *context, struct span bytes)
 {
@@ -128,7 +171,11 @@ static void on_body_end(void *context)
 {
     struct stream *stream = context;
     stream->exchange.request_body.complete = true;
-    request_body_arrived(stream->conn->worker, stream);
+    if (stream->held) {
+        respond(stream->conn->worker, stream);
+    } else {
+        request_body_arrived(stream->conn->worker, stream);
+    }
 }
 
 void serve_h2_want_body(struct worker *worker, struct stream *stream)
@@ -141,8 +188,6 @@ void serve_h2_want_body(struct worker *worker, struct stream *stream)
     give_back(stream);
     worker_touch(worker, conn);
 }
-
-/* ---- answers ---- */
 
 static bool is_last(const struct source *source, uint64_t bytes)
 {
@@ -218,30 +263,6 @@ void serve_h2_read_done(struct worker *worker, struct stream *stream, int result
     h2_resume(conn->h2, stream->id);
 }
 
-void serve_h2_answer(struct worker *worker, struct stream *stream)
-{
-    struct conn *conn = stream->conn;
-    struct exchange *ex = &stream->exchange;
-    response_finish(ex);
-    if (!stream->head_only) {
-        source_start(&stream->source, &ex->body);
-    }
-    stream->answered = true;
-    bool with_body = !source_ended(&stream->source);
-    conn->unsent += with_body;
-    if (!ex->request_body.complete) {
-        push(&conn->unread, stream);
-        ex->request_body.gather_max = 0;
-        give_back(stream);
-        stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
-        stream_wait(&worker->streams, stream, STREAM_AWAITING);
-    }
-    if (!h2_respond(conn->h2, stream->id, ex, worker_date(worker), with_body)) {
-        h2_reset(conn->h2, stream->id, H2_INTERNAL_ERROR);
-    }
-    worker_touch(worker, conn);
-}
-
 void serve_h2_abort(struct worker *worker, struct stream *stream)
 {
     h2_reset(stream->conn->h2, stream->id, H2_CANCEL);
@@ -256,7 +277,8 @@ static bool end_unread(struct conn *conn)
     struct stream *next;
     for (struct stream *stream = conn->unread; stream != NULL; stream = next) {
         next = stream->next;
-        if (source_ended(&stream->source) && stream->dropped > LIM_BODY_DRAIN_BYTES) {
+        if (!stream->held && source_ended(&stream->source) &&
+            stream->dropped > LIM_BODY_DRAIN_BYTES) {
             h2_reset(conn->h2, stream->id, H2_NO_ERROR);
             any = true;
         }
@@ -272,7 +294,7 @@ static void on_closed(void *context, uint32_t error)
     struct conn *conn = stream->conn;
     unlink_from(&conn->stream, stream);
     unlink_from(&conn->unread, stream);
-    conn->unsent -= stream->answered && !source_ended(&stream->source);
+    conn->unsent -= stream->answered && !stream->held && !source_ended(&stream->source);
     stream->closed = true;
     if (!stream->reading) {
         request_end(conn->worker, stream);

@@ -63,7 +63,8 @@ struct stream {
     size_t dropped;      /* octets of it that came after the answer and were not kept */
     bool expecting;      /* the client waits for a 100 before it sends the body */
     bool reading;        /* the chunk belongs to the kernel */
-    bool answered;       /* the head of the answer is on its way */
+    bool answered;       /* the answer is made; what else comes of the request is dropped */
+    bool held;           /* and is not sent before the rest of the request came */
     bool closed;         /* nothing more is sent; it only waits for the read to end */
     uint64_t body_sent;  /* bytes of the answer's body handed to the connection */
 };
