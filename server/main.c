@@ -174,13 +174,15 @@ static void warn(const char *line)
 }
 
 /* NULL without TLS. False: `error`. */
-static bool load_tls(const struct options *options, struct tls_context **tls, char *error)
+static bool load_tls(const struct options *options, struct tls_tickets *tickets,
+                     struct tls_context **tls, char *error)
 {
     struct tls_options tls_options = {
         .certs = options->certs,
         .keys = options->keys,
         .pair_count = options->cert_count,
         .cert_dir = options->cert_dir,
+        .tickets = tickets,
         .warn = warn,
         .h2 = true,
         .allow_1_2 = strcmp(options->tls_min, "1.2") == 0,
@@ -196,6 +198,7 @@ static bool load_tls(const struct options *options, struct tls_context **tls, ch
 struct loader {
     const struct options *options;
     struct rate_table *rates;
+    struct tls_tickets *tickets;
 };
 
 /* All that is served, checked. NULL: told. */
@@ -205,7 +208,7 @@ static struct snapshot *load_all(void *context)
     char error[ERROR_BYTES];
     struct loaded loaded = {0};
     struct snapshot *snapshot = NULL;
-    bool fine = load_tls(loader->options, &loaded.tls, error) &&
+    bool fine = load_tls(loader->options, loader->tickets, &loaded.tls, error) &&
                 load(loader->options, loader->rates, &loaded, error);
     if (fine) {
         snapshot = snapshot_create(loaded.site, loaded.scripts, loaded.tls);
@@ -224,10 +227,12 @@ static struct snapshot *load_all(void *context)
 
 static int serve(const struct options *options)
 {
-    struct loader loader = {options, rate_table_create(options->rate_keys)};
+    struct loader loader = {options, rate_table_create(options->rate_keys), tls_tickets_create()};
     int status = EXIT_FINE;
-    if (loader.rates == NULL) {
+    if (loader.rates == NULL || loader.tickets == NULL) {
         log_line("zeroserve: out of memory");
+        rate_table_free(loader.rates);
+        tls_tickets_free(loader.tickets);
         return EXIT_RUNTIME;
     }
     struct snapshot *snapshot = load_all(&loader);
@@ -238,6 +243,7 @@ static int serve(const struct options *options)
     }
     snapshot_release(snapshot);
     rate_table_free(loader.rates);
+    tls_tickets_free(loader.tickets);
     return status;
 }
 

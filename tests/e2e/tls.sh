@@ -84,9 +84,10 @@ last='GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n'
 is "pipelined requests" "$(https_raw "$get$get$get$last" | grep -c '^<h1>hello')" 4
 like "bad request" "$(https_raw 'GET /\r\n\r\n')" '^HTTP/1.1 400 '
 
-answer=$(client -alpn h2,http/1.1)
-like "TLS 1.3 is spoken" "$answer" '^New, TLSv1\.3, '
+answer=$(client -alpn http/1.1)
+like "TLS 1.3 is spoken" "$answer" '^New, TLSv1\.3, Cipher is TLS_AES_128_GCM_SHA256'
 like "ALPN http/1.1" "$answer" '^ALPN protocol: http/1\.1$'
+like "ALPN prefers h2" "$(client -alpn http/1.1,h2 | tr -d '\0')" '^ALPN protocol: h2$'
 like "no ALPN is fine" "$(client)" '^No ALPN negotiated$'
 like "ALPN without a common protocol is refused" "$(client -alpn h3)" 'alert no application protocol'
 like "TLS 1.2 is refused" "$(client -tls1_2)" 'alert protocol version'
