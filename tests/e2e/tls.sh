@@ -78,7 +78,7 @@ check "also to a slow reader" cmp "$work/large.slow" "$work/site/large.bin"
 is "keep-alive" "$(curl -sS -m 20 "${trusted[@]}" -o /dev/null -o /dev/null -o /dev/null \
     -w '%{num_connects} ' "$url/" "$url/missing" "$url/")" '1 0 0 '
 is "HEAD" "$(curl -sSI -m 20 "${trusted[@]}" -w '%{http_code}' -o /dev/null "$url/large.bin")" 200
-is "a body nobody wants" "$(code / "${trusted[@]}" --data-binary @"$root/README.md")" 405
+is "a body nobody wants" "$(code / "${trusted[@]}" --http1.1 --data-binary @"$root/README.md")" 405
 get='GET / HTTP/1.1\r\nhost: localhost\r\n\r\n'
 last='GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n'
 is "pipelined requests" "$(https_raw "$get$get$get$last" | grep -c '^<h1>hello')" 4
