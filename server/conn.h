@@ -56,6 +56,7 @@ struct conn {
     bool reading;           /* what follows the end of `out` belongs to the kernel */
     bool eof;               /* the peer sends no more */
     bool broken;            /* the connection failed: nothing can be sent */
+    bool secure;            /* it came by the listener for TLS */
     bool fresh;             /* nothing of it was looked at: it may turn out to be HTTP/2 */
     bool keep_alive;        /* may another request follow the one in hand */
     bool refused;           /* nothing received is looked at any more */

@@ -48,9 +48,9 @@ struct body {
 
 /* The body of a request. Its octets are gathered only when somebody asks for them. */
 struct request_body {
-    uint64_t length;     /* as declared; REQUEST_BODY_UNKNOWN: chunked, or HTTP/2 without a length */
-    uint64_t received;   /* so far, consumed or not */
-    size_t gather_max;   /* how much of it `bytes` may hold; 0: nobody asked for it yet */
+    uint64_t length;   /* as declared; REQUEST_BODY_UNKNOWN: chunked, or HTTP/2 without a length */
+    uint64_t received; /* so far, consumed or not */
+    size_t gather_max; /* how much of it `bytes` may hold; 0: nobody asked for it yet */
     struct buffer bytes; /* received, not consumed */
     bool complete;       /* nothing follows; also when there is no body at all */
     bool awaited;        /* the scripts wait until it is settled */

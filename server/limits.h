@@ -16,23 +16,23 @@
     (256u << 10) /* of a body nobody wants, read before the connection is given up */
 
 /* ---- HTTP/2 (RFC 9113), of one connection; beyond: GOAWAY ENHANCE_YOUR_CALM unless said ---- */
-#define LIM_H2_STREAMS            100u         /* at a time; beyond: the stream is refused */
-#define LIM_H2_STREAM_WINDOW      (64u << 10)  /* of a body until somebody reads it */
-#define LIM_H2_CONNECTION_WINDOW  (1u << 20)   /* of all bodies */
-#define LIM_H2_FRAME_BYTES        16384u       /* with its head: a frame of DATA fills a TLS record */
-#define LIM_H2_TABLE_BYTES        4096u        /* HPACK table, both ways, whatever the peer allows */
-#define LIM_H2_BLOCK_BYTES        (128u << 10) /* header list; beyond LIM_HEAD_FIELDS_BYTES: 431 */
-#define LIM_H2_CONTINUATIONS      8u           /* of one header block */
-#define LIM_H2_SETTINGS           32u          /* entries of one frame */
-#define LIM_H2_ACKS               1000u        /* not sent, for the peer does not read */
-#define LIM_H2_QUEUED_FRAMES      2000u        /* the same of all frames but DATA */
-#define LIM_H2_RESETS_BURST       1000u        /* streams reset, by the peer or by its errors */
-#define LIM_H2_RESETS_PER_SECOND  33u          /* in the long run, each kind */
-#define LIM_H2_STREAMS_PER_READ   2u           /* times those allowed at a time */
-#define LIM_H2_STREAMS_TOTAL      10000u       /* then graceful GOAWAY */
-#define LIM_H2_GLITCHES           1000u        /* oddities survived; at 3/4 graceful GOAWAY */
-#define LIM_H2_OVERHEAD_RATIO     8u           /* bytes received for one of content ... */
-#define LIM_H2_OVERHEAD_BYTES     (1u << 20)   /* ... once this much is spent */
+#define LIM_H2_STREAMS           100u        /* at a time; beyond: the stream is refused */
+#define LIM_H2_STREAM_WINDOW     (64u << 10) /* of a body until somebody reads it */
+#define LIM_H2_CONNECTION_WINDOW (1u << 20)  /* of all bodies */
+#define LIM_H2_FRAME_BYTES       16384u      /* with its head: a frame of DATA fills a TLS record */
+#define LIM_H2_TABLE_BYTES       4096u       /* HPACK table, both ways, whatever the peer allows */
+#define LIM_H2_BLOCK_BYTES       (128u << 10) /* header list; beyond LIM_HEAD_FIELDS_BYTES: 431 */
+#define LIM_H2_CONTINUATIONS     8u           /* of one header block */
+#define LIM_H2_SETTINGS          32u          /* entries of one frame */
+#define LIM_H2_ACKS              1000u        /* not sent, for the peer does not read */
+#define LIM_H2_QUEUED_FRAMES     2000u        /* the same of all frames but DATA */
+#define LIM_H2_RESETS_BURST      1000u        /* streams reset, by the peer or by its errors */
+#define LIM_H2_RESETS_PER_SECOND 33u          /* in the long run, each kind */
+#define LIM_H2_STREAMS_PER_READ  2u           /* times those allowed at a time */
+#define LIM_H2_STREAMS_TOTAL     10000u       /* then graceful GOAWAY */
+#define LIM_H2_GLITCHES          1000u        /* oddities survived; at 3/4 graceful GOAWAY */
+#define LIM_H2_OVERHEAD_RATIO    8u           /* bytes received for one of content ... */
+#define LIM_H2_OVERHEAD_BYTES    (1u << 20)   /* ... once this much is spent */
 
 /* ---- ahead of a connection ---- */
 #define LIM_PROXY_HEADER_BYTES 4096u /* PROXY protocol, with extras such as certificates */
@@ -40,15 +40,15 @@
 /* ---- time, milliseconds ---- */
 #define LIM_HEAD_MS                                                                                \
     10000u /* first byte of a head to its last: absolute, so dribbling does not help */
-#define LIM_TLS_MS    10000u /* from accepting to the end of the handshake, absolute */
-#define LIM_IDLE_MS   60000u /* keep-alive */
-#define LIM_BODY_MS   30000u /* between two reads of a body */
+#define LIM_TLS_MS  10000u /* from accepting to the end of the handshake, absolute */
+#define LIM_IDLE_MS 60000u /* keep-alive */
+#define LIM_BODY_MS 30000u /* between two reads of a body */
 /* A body may come slowly for a while, then it must have come at this rate from the start. */
 #define LIM_BODY_GRACE_MS 20000u
-#define LIM_BODY_RATE     500u /* bytes a second */
-#define LIM_SEND_MS   60000u /* a write without progress; then the connection is reset */
-#define LIM_LINGER_MS 2000u  /* after our FIN, for the peer's */
-#define LIM_DRAIN_MS  30000u /* SIGTERM to exit */
+#define LIM_BODY_RATE     500u   /* bytes a second */
+#define LIM_SEND_MS       60000u /* a write without progress; then the connection is reset */
+#define LIM_LINGER_MS     2000u  /* after our FIN, for the peer's */
+#define LIM_DRAIN_MS      30000u /* SIGTERM to exit */
 
 /* ---- connections and buffers, per worker ---- */
 #define LIM_CONNECTIONS         16384u /* or 0.9 of RLIMIT_NOFILE, whichever is less */
@@ -58,16 +58,16 @@
 #define LIM_RING_COMPLETIONS    8192u
 #define LIM_RECV_BUFFERS        256u /* provided to the kernel; a power of two */
 #define LIM_RECV_BUFFER_BYTES   4096u
-#define LIM_REQUESTS_PER_TURN   32u   /* of one connection, before the others have their turn */
-#define LIM_ACCEPT_RETRY_MS     100u  /* after accept failed, for lack of descriptors mostly */
+#define LIM_REQUESTS_PER_TURN   32u    /* of one connection, before the others have their turn */
+#define LIM_ACCEPT_RETRY_MS     100u   /* after accept failed, for lack of descriptors mostly */
 #define LIM_ACCESS_LOG_BYTES    65536u /* lines of one turn, written together */
 #define LIM_ACCESS_TARGET_BYTES 2048u  /* of a target in the access log; longer ones are cut */
 #define LIM_LOG_QUEUE_BYTES     (1u << 20) /* of a thread, on the way to a log; beyond: dropped */
 #define LIM_LOG_WRITE_BYTES     65536u     /* written to a log at a time */
-#define LIM_CHUNK_BYTES_DEFAULT 65536u      /* body bytes read from the tar at a time */
+#define LIM_CHUNK_BYTES_DEFAULT 65536u     /* body bytes read from the tar at a time */
 #define LIM_PIPELINE_BYTES      (64u << 10) /* unanswered request bytes in hand before reading stops */
 
-#define LIM_H2_OUT_BYTES        (80u << 10) /* frames collected before they are sent */
+#define LIM_H2_OUT_BYTES (80u << 10) /* frames collected before they are sent */
 
 /* ---- TLS, of one connection ---- */
 /* Records not yet sent: a chunk and a whole answer with their overhead fit. */
@@ -88,20 +88,20 @@
 #define LIM_EXCHANGE_POOL_BYTES (1u << 20) /* everything a request may allocate; beyond: 500 */
 /* How full scripts may make it: the head of the answer needs room, too. */
 #define LIM_SCRIPT_POOL_BYTES   (LIM_EXCHANGE_POOL_BYTES / 4 * 3)
-#define LIM_PATH_BYTES          4096u      /* decoded path, as in tars */
-#define LIM_META_ENTRIES        256u       /* metadata entries a chain may set */
+#define LIM_PATH_BYTES          4096u /* decoded path, as in tars */
+#define LIM_META_ENTRIES        256u  /* metadata entries a chain may set */
 #define LIM_META_BYTES          (64u << 10)
-#define LIM_RESPONSE_FIELDS     256u /* an upstream's, and what scripts add */
+#define LIM_RESPONSE_FIELDS     256u         /* an upstream's, and what scripts add */
 #define LIM_RESPONSE_BODY_BYTES (256u << 10) /* zs_respond */
 #define LIM_SCRIPT_BODY_BYTES   (256u << 10) /* of a request, that scripts may read */
 #define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script; by default */
 #define LIM_JSON_HANDLES        32u
-#define LIM_JSON_DEPTH          64u /* containers in each other: recursion on a small stack */
+#define LIM_JSON_DEPTH          64u    /* containers in each other: recursion on a small stack */
 #define LIM_RATE_KEYS           10000u /* that limits of scripts remember at once; by default */
 #define LIM_RATE_KEY_BYTES      256u
 #define LIM_RATE_KEYS           10000u /* that limits of scripts remember at once; by default */
 #define LIM_RATE_KEY_BYTES      256u
-#define LIM_LOG_LINE_BYTES      512u         /* zs_log without a newline */
+#define LIM_LOG_LINE_BYTES      512u /* zs_log without a newline */
 
 /* ---- upstreams ---- */
 #define LIM_UPSTREAM_HEAD_BYTES    (64u << 10) /* of an answer; beyond: 502 */
@@ -111,11 +111,11 @@
 #define LIM_UPSTREAM_REQUEST_BYTES (1u << 20)  /* a head sent: no more than an exchange can hold */
 #define LIM_UPSTREAM_LIST_BYTES    4096u       /* text given to zs_reverse_proxy */
 #define LIM_UPSTREAM_TARGETS       16u         /* in it */
-#define LIM_UPSTREAM_KEY_BYTES     280u        /* scheme, host of 253 bytes and port; or a socket's path */
-#define LIM_UPSTREAMS              1024u       /* a worker knows; scripts may make names up */
-#define LIM_UPSTREAM_IDLE          256u        /* connections a worker keeps for later */
-#define LIM_UPSTREAM_IDLE_EACH     32u         /* of them to one upstream */
-#define LIM_UPSTREAM_IDLE_MS       10000u      /* below what upstreams usually allow */
+#define LIM_UPSTREAM_KEY_BYTES     280u /* scheme, host of 253 bytes and port; or a socket's path */
+#define LIM_UPSTREAMS              1024u  /* a worker knows; scripts may make names up */
+#define LIM_UPSTREAM_IDLE          256u   /* connections a worker keeps for later */
+#define LIM_UPSTREAM_IDLE_EACH     32u    /* of them to one upstream */
+#define LIM_UPSTREAM_IDLE_MS       10000u /* below what upstreams usually allow */
 #define LIM_UPSTREAM_CONNECT_MS    5000u
 #define LIM_UPSTREAM_ANSWER_MS     60000u /* from the request to the first byte of the answer */
 #define LIM_UPSTREAM_IO_MS         30000u /* between two reads or writes after that */
@@ -124,7 +124,7 @@
 #define LIM_UPSTREAM_OUT_MS        10000u /* for so long */
 #define LIM_UPSTREAM_RETRIES       1u     /* RFC 9110 9.2.2 */
 #define LIM_RESOLVE_MS             5000u  /* one look-up of a name */
-#define LIM_RESOLVE_THREADS        4u     /* so a name whose server is silent does not stop the others */
+#define LIM_RESOLVE_THREADS        4u /* so a name whose server is silent does not stop the others */
 #define LIM_RESOLVE_NAMES          1024u  /* remembered */
 #define LIM_RESOLVE_ADDRESSES      8u     /* of one name */
 #define LIM_RESOLVE_TTL_MS         60000u /* getaddrinfo does not tell what the zone says */
@@ -133,7 +133,7 @@
 /* ---- sites ---- */
 #define LIM_TAR_ENTRIES         (4u << 20)
 #define LIM_TAR_PATH_BYTES      4096u
-#define LIM_TAR_PAX_BYTES       (1u << 20) /* one extended header */
+#define LIM_TAR_PAX_BYTES       (1u << 20)  /* one extended header */
 #define LIM_COMPRESS_BYTES      (64u << 20) /* --compress leaves larger files alone */
 #define LIM_SCRIPT_OBJECT_BYTES (32u << 20)
 #define LIM_SCRIPTS             256u

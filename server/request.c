@@ -7,6 +7,7 @@
 
 #include "server/script.h"
 #include "server/serve_int.h"
+#include "server/tls.h"
 
 static uint64_t now_us(void)
 {
@@ -62,6 +63,12 @@ static void suspend(struct worker *worker, struct stream *stream)
 
 static void conclude(struct worker *worker, struct stream *stream, enum script_verdict verdict)
 {
+    static const enum access_decision decisions[] = {
+        [SCRIPT_PASS] = ACCESS_PASS,       [SCRIPT_RESPONDED] = ACCESS_RESPONDED,
+        [SCRIPT_ABORTED] = ACCESS_ABORTED, [SCRIPT_PROXY] = ACCESS_PROXIED,
+        [SCRIPT_PENDING] = ACCESS_PASS,
+    };
+    stream->decision = stream->exchange.faulted ? ACCESS_FAULTED : decisions[verdict];
     switch (verdict) {
     case SCRIPT_PENDING:
         serve_suspended(worker, stream);
@@ -77,10 +84,29 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
     serve_answer(worker, stream);
 }
 
+/* The host that the client named in TLS chose the certificate; a request for another one is not
+ * for this connection (RFC 9110 15.5.20). */
+static bool is_misdirected(const struct stream *stream)
+{
+    const struct tls_conn *tls = stream->conn->tls;
+    const struct tls_conn *tls = stream->conn->tls;
+    struct span name = tls != NULL ? tls_info(tls).sni : SPAN("");
+    struct span host = stream->exchange.authority;
+    const char *colon = memrchr(host.base, ':', host.len);
+    if (colon != NULL && host.base[host.len - 1] != ']') {
+        host.len = (size_t)(colon - host.base);
+    }
+    return name.len > 0 && host.len > 0 && !span_equal_nocase(name, host);
+}
+
 void request_start(struct worker *worker, struct stream *stream)
 {
     if (!exchange_set_target(&stream->exchange, stream->target)) {
         request_refuse(worker, stream, 400);
+        return;
+    }
+    if (is_misdirected(stream)) {
+        request_refuse(worker, stream, 421);
         return;
     }
     conclude(worker, stream,
@@ -137,19 +163,38 @@ void request_refuse(struct worker *worker, struct stream *stream, unsigned statu
     serve_answer(worker, stream);
 }
 
+static struct span sent_field(const struct exchange *ex, struct span name)
+{
+    const struct field *field = field_find(&ex->request_fields, name);
+    return field != NULL ? field->value : SPAN("");
+}
+
 static void log_request(struct worker *worker, const struct stream *stream)
 {
     if (worker->access == NULL) {
         return;
     }
+    const struct exchange *ex = &stream->exchange;
+    const struct conn *conn = stream->conn;
+    struct tls_info tls;
+    if (conn->tls != NULL) {
+        tls = tls_info(conn->tls);
+    }
     access_add(worker->access, &(struct access_entry){
-                                   .peer = &stream->conn->peer.any,
+                                   .peer = &conn->peer.any,
                                    .method = stream->method,
                                    .target = stream->target,
-                                   .minor = stream->exchange.proto_minor,
-                                   .status = stream->exchange.status,
+                                   .major = ex->proto_major,
+                                   .minor = ex->proto_minor,
+                                   .status = ex->status,
                                    .body_bytes = stream->body_sent,
                                    .microseconds = now_us() - stream->started_us,
+                                   .id = ex->id,
+                                   .host = ex->authority,
+                                   .user_agent = sent_field(ex, SPAN("User-Agent")),
+                                   .referer = sent_field(ex, SPAN("Referer")),
+                                   .tls = conn->tls != NULL ? &tls : NULL,
+                                   .decision = stream->decision,
                                });
 }
 

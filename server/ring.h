@@ -17,7 +17,16 @@
 
 struct ring;
 
-enum ring_op { RING_NONE, RING_ACCEPT, RING_RECV, RING_SEND, RING_READ, RING_STREAM_READ, RING_CANCEL, RING_WAKE };
+enum ring_op {
+    RING_NONE,
+    RING_ACCEPT,
+    RING_RECV,
+    RING_SEND,
+    RING_READ,
+    RING_STREAM_READ,
+    RING_CANCEL,
+    RING_WAKE
+};
 
 /* Packed into the 64 bits the kernel gives back. The owner of a slot counts generations, so that a
  * late completion is told from one for the slot's next owner. */

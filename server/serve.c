@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/tcp.h>
 
+#include "server/proxy_protocol.h"
 #include "server/request.h"
 #include "server/serve_int.h"
 #include "server/tls.h"
@@ -48,9 +49,10 @@ static void send_records(struct worker *worker, struct conn *conn)
 }
 
 /* Makes records of `out`. */
-bool serve_seal(struct conn *conn)
+bool serve_seal(struct worker *worker, struct conn *conn)
 {
     size_t bytes = buffer_bytes(&conn->out);
+    tls_at(conn->tls, worker->conns.now_ms);
     if (!tls_send(conn->tls, buffer_span(&conn->out))) {
         return false;
     }
@@ -62,7 +64,7 @@ void serve_flush(struct worker *worker, struct conn *conn)
 {
     assert(!conn->sending && !conn->reading);
     if (conn->tls != NULL) {
-        if (serve_seal(conn)) {
+        if (serve_seal(worker, conn)) {
             send_records(worker, conn);
         } else {
             serve_close(worker, conn);
@@ -87,6 +89,19 @@ static void update_receive(struct worker *worker, struct conn *conn)
         conn->cancelling = true;
         conn->inflight++;
         ring_cancel(worker->ring, serve_tag(conn, RING_RECV), serve_tag(conn, RING_CANCEL));
+    }
+}
+
+static void receive_records(struct worker *worker, struct conn *conn, struct span data)
+{
+    tls_at(conn->tls, worker->conns.now_ms);
+    if (!tls_receive(conn->tls, data, &conn->in, IN_PLAIN_BYTES_MAX)) {
+        conn->broken = true;
+    } else if (tls_ended(conn->tls)) {
+        conn->eof = true;
+    }
+    if (buffer_bytes(&conn->in) == 0) {
+        buffer_release(&conn->in);
     }
 }
 
@@ -123,8 +138,61 @@ void serve_release_records(struct conn *conn)
 {
     if (conn->tls != NULL && !conn->sending && !serve_has_records(conn)) {
         buffer_release(&conn->wire);
-        buffer_release(tls_output(conn->tls));
+        tls_idle(conn->tls);
     }
+}
+
+/* ---- before the first request ---- */
+
+static void begin_tls(struct worker *worker, struct conn *conn)
+{
+    conn->tls = tls_open(worker->epoch->snapshot->tls);
+    if (conn->tls == NULL) {
+        serve_close(worker, conn);
+        return;
+    }
+    conn->epoch = epoch_enter(worker->epoch);
+    conn_set_state(&worker->conns, conn, CONN_TLS);
+}
+
+void serve_begin(struct worker *worker, struct conn *conn, bool secure)
+{
+    const struct options *options = worker->options;
+    conn->secure = secure;
+    if (secure ? options->proxy_tls : options->proxy_plain) {
+        conn_set_state(&worker->conns, conn, CONN_PROXY);
+    } else if (secure) {
+        begin_tls(worker, conn);
+    }
+}
+
+static bool step_proxy(struct worker *worker, struct conn *conn)
+{
+    struct proxy_header header;
+    enum proxy_result result = proxy_parse(buffer_span(&conn->in), &header);
+    if (result == PROXY_BAD || (result == PROXY_MORE && conn->eof)) {
+        serve_close(worker, conn);
+        return false;
+    }
+    if (result == PROXY_MORE) {
+        return false;
+    }
+    if (header.source.any.sa_family != AF_UNSPEC) {
+        memcpy(&conn->peer, &header.source, sizeof(conn->peer));
+    }
+    buffer_consume(&conn->in, header.bytes);
+    if (!conn->secure) {
+        conn_set_state(&worker->conns, conn, CONN_IDLE);
+        return true;
+    }
+    struct buffer records = conn->in;
+    conn->in = (struct buffer){0};
+    begin_tls(worker, conn);
+    if (conn->tls != NULL && buffer_bytes(&records) > 0) {
+        receive_records(worker, conn, buffer_span(&records));
+    }
+    buffer_release(&records);
+    return conn->state == CONN_TLS && !conn->broken;
 }
 
 static bool step_tls(struct worker *worker, struct conn *conn)
@@ -154,6 +222,7 @@ static bool step_linger(struct worker *worker, struct conn *conn)
 static bool step(struct worker *worker, struct conn *conn)
 {
     switch (conn->state) {
+    case CONN_PROXY: return step_proxy(worker, conn);
     case CONN_TLS: return step_tls(worker, conn);
     case CONN_H2:
     case CONN_H2_IDLE: return serve_h2_step(worker, conn);
@@ -223,19 +292,7 @@ void serve_step(struct worker *worker, struct conn *conn)
     }
 }
 
-static void receive_records(struct conn *conn, struct span data)
-{
-    if (!tls_receive(conn->tls, data, &conn->in, IN_PLAIN_BYTES_MAX)) {
-        conn->broken = true;
-    } else if (tls_ended(conn->tls)) {
-        conn->eof = true;
-    }
-    if (buffer_bytes(&conn->in) == 0) {
-        buffer_release(&conn->in);
-    }
-}
-
-void serve_received(struct conn *conn, const struct ring_event *event)
+void serve_received(struct worker *worker, struct conn *conn, const struct ring_event *event)
 {
     if (!event->more) {
         conn->receiving = false;
@@ -252,7 +309,7 @@ void serve_received(struct conn *conn, const struct ring_event *event)
     } else if (conn->refused || conn->state == CONN_CLOSING) {
         conn->body_bytes += (uint32_t)event->result;
     } else if (conn->tls != NULL) {
-        receive_records(conn, event->data);
+        receive_records(worker, conn, event->data);
     } else if (!buffer_append(&conn->in, event->data, IN_BYTES_MAX)) {
         conn->broken = true;
     }

@@ -7,8 +7,10 @@
 
 #include "server/worker.h"
 
+/* A connection that was just opened, in IDLE; `secure`: it came by the listener for TLS. */
+void serve_begin(struct worker *worker, struct conn *conn, bool secure);
 /* Completions. The caller then steps the connection. */
-void serve_received(struct conn *conn, const struct ring_event *event);
+void serve_received(struct worker *worker, struct conn *conn, const struct ring_event *event);
 void serve_sent(struct worker *worker, struct conn *conn, int result);
 void serve_read(struct worker *worker, struct conn *conn, int result);
 /* Of a stream of HTTP/2. */

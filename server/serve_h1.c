@@ -359,7 +359,7 @@ static bool step_answered(struct worker *worker, struct conn *conn)
         buffer_bytes(&conn->out) < worker->options->chunk_bytes && next_request(worker, conn)) {
         return true;
     }
-    if (body == H1_BAD && conn->tls != NULL && serve_seal(conn)) {
+    if (body == H1_BAD && conn->tls != NULL && serve_seal(worker, conn)) {
         tls_close(conn->tls);
     }
     if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
@@ -432,6 +432,7 @@ bool serve_h1_step(struct worker *worker, struct conn *conn)
     case CONN_RUN: return step_run(worker, conn);
     case CONN_SEND: return step_send(worker, conn);
     case CONN_BODY: return step_body(worker, conn);
+    case CONN_PROXY:
     case CONN_TLS:
     case CONN_H2:
     case CONN_H2_IDLE:

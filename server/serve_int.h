@@ -14,7 +14,7 @@ struct ring_tag serve_tag(const struct conn *conn, enum ring_op op);
 /* TLS has records that are not sent. */
 bool serve_has_records(const struct conn *conn);
 /* Makes records of `out`; nothing without TLS. False: out of memory. */
-bool serve_seal(struct conn *conn);
+bool serve_seal(struct worker *worker, struct conn *conn);
 /* Sends `out`, or the records. Nothing may be in flight. */
 void serve_flush(struct worker *worker, struct conn *conn);
 /* Memory for records is needed only while there are any. */

@@ -9,6 +9,7 @@
 #ifndef SERVER_STREAM_H
 #define SERVER_STREAM_H
 
+#include "server/access.h"
 #include "server/exchange.h"
 #include "server/limits.h"
 
@@ -54,6 +55,7 @@ struct stream {
     struct span method; /* as the client sent them, in the exchange's pool; for the log */
     struct span target;
     uint64_t started_us;
+    enum access_decision decision;
     struct source source;
     /* HTTP/2 */
     int32_t id;

@@ -13,7 +13,6 @@
 #include "server/request.h"
 #include "server/script.h"
 #include "server/serve.h"
-#include "server/tls.h"
 
 enum { ERROR_BYTES = 512 };
 
@@ -114,18 +113,7 @@ static void shed_client(struct worker *worker, const struct listener *listener)
     open_spare(worker);
 }
 
-/* False: out of memory. */
-static bool begin_tls(struct worker *worker, struct conn *conn)
-{
-    conn->tls = tls_open(worker->epoch->snapshot->tls);
-    if (conn->tls != NULL) {
-        conn->epoch = epoch_enter(worker->epoch);
-        conn_set_state(&worker->conns, conn, CONN_TLS);
-    }
-    return conn->tls != NULL;
-}
-
-static void add_connection(struct worker *worker, int fd, bool tls)
+static void add_connection(struct worker *worker, int fd, bool secure)
 {
     bool full = worker->conns.live >= worker->connections_max && !evict_idle(worker);
     struct conn *conn = full ? NULL : conn_open(&worker->conns, fd);
@@ -137,9 +125,7 @@ static void add_connection(struct worker *worker, int fd, bool tls)
     if (getpeername(fd, &conn->peer.any, &bytes) != 0) {
         conn->broken = true;
     }
-    if (tls && !begin_tls(worker, conn)) {
-        conn->broken = true;
-    }
+    serve_begin(worker, conn, secure);
     worker_touch(worker, conn);
 }
 
@@ -202,6 +188,7 @@ static void start_drain(struct worker *worker)
             close_listener(listener);
         }
     }
+    close_all(worker, CONN_PROXY);
     close_all(worker, CONN_TLS);
     close_all(worker, CONN_IDLE);
     touch_all(worker, CONN_H2_IDLE);
@@ -289,7 +276,7 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
         return;
     }
     switch (event->tag.op) {
-    case RING_RECV: serve_received(conn, event); break;
+    case RING_RECV: serve_received(worker, conn, event); break;
     case RING_SEND: serve_sent(worker, conn, event->result); break;
     case RING_READ: serve_read(worker, conn, event->result); break;
     case RING_CANCEL: serve_cancelled(conn); break;
