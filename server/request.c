@@ -89,7 +89,6 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
 static bool is_misdirected(const struct stream *stream)
 {
     const struct tls_conn *tls = stream->conn->tls;
-    const struct tls_conn *tls = stream->conn->tls;
     struct span name = tls != NULL ? tls_info(tls).sni : SPAN("");
     struct span host = stream->exchange.authority;
     const char *colon = memrchr(host.base, ':', host.len);
