@@ -14,23 +14,34 @@
 
 enum { HOST_BYTES_MAX = 253 };
 
-/* Without a file the library looks where the distribution keeps its certificates, or where
- * SSL_CERT_FILE and SSL_CERT_DIR point; of a file named there that is missing it says nothing. */
-static bool load_trust(SSL_CTX *ssl, const char *ca_file, char *error, size_t error_bytes)
+/* Where Debian and those like it keep all the authorities they trust in one file. */
+#define SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+
+static bool load_file(SSL_CTX *ssl, const char *path, char *error, size_t error_bytes)
 {
-    const char *named = ca_file != NULL ? ca_file : getenv("SSL_CERT_FILE");
-    if (named != NULL && access(named, R_OK) != 0) {
-        snprintf(error, error_bytes, "%s: %s", named, strerror(errno));
+    if (access(path, R_OK) != 0) {
+        snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
         return false;
     }
-    if (ca_file == NULL) {
-        return SSL_CTX_set_default_verify_paths(ssl) == 1;
-    }
-    if (SSL_CTX_load_verify_file(ssl, ca_file) != 1) {
-        snprintf(error, error_bytes, "%s: no certificate in PEM format in it", ca_file);
+    if (SSL_CTX_load_verify_file(ssl, path) != 1) {
+        snprintf(error, error_bytes, "%s: no certificate in PEM format in it", path);
         return false;
     }
     return true;
+}
+
+/* A file is read now. Of a directory the library reads what it needs during handshakes: the last
+ * resort, as that takes time of a worker, and may be forbidden by then. */
+static bool load_trust(SSL_CTX *ssl, const char *ca_file, char *error, size_t error_bytes)
+{
+    const char *named = ca_file != NULL ? ca_file : getenv("SSL_CERT_FILE");
+    if (named != NULL) {
+        return load_file(ssl, named, error, error_bytes);
+    }
+    if (getenv("SSL_CERT_DIR") == NULL && load_file(ssl, SYSTEM_BUNDLE, error, error_bytes)) {
+        return true;
+    }
+    return SSL_CTX_set_default_verify_paths(ssl) == 1;
 }
 
 static bool set_up(SSL_CTX *ssl)

@@ -3,6 +3,7 @@
  * whole, in pieces, damaged and cut off. */
 #include <criterion/criterion.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -331,6 +332,26 @@ Test(tls, info_of_a_connection)
         cr_expect_eq(memcmp(info.ja4, i == 0 ? "t13d" : "t12d", 4), 0, "%s", info.ja4);
         close_wire(&wire);
     }
+}
+
+/* The client guesses a group the server does not have, and is asked for another. */
+Test(tls, asking_again)
+{
+    struct wire wire;
+    char first[64];
+    open_wire(&wire, TLS1_3_VERSION);
+    cr_assert_eq(SSL_set1_groups_list(wire.client, "P-521:P-256"), 1);
+    SSL_set_tlsext_host_name(wire.client, "www.example.com");
+    SSL_do_handshake(wire.client);
+    to_server(&wire);
+    snprintf(first, sizeof first, "%s", tls_info(wire.tls).ja4);
+    to_client(&wire);
+    cr_expect_not(tls_established(wire.tls));
+    cr_expect(shake_hands(&wire));
+    cr_expect(span_equal(tls_info(wire.tls).sni, SPAN("www.example.com")));
+    cr_expect_str_eq(tls_info(wire.tls).ja4, first);
+    cr_expect_eq(strlen(first), 36);
+    close_wire(&wire);
 }
 
 Test(tls, names_that_are_none_are_refused)

@@ -35,7 +35,7 @@ static void note_warning(const char *line)
 
 static struct tls_context *load(void)
 {
-    struct tls_options options = {.cert_dir = directory, .warn = note_warning};
+    struct tls_options options = {.cert_dir = directory, .allow_1_2 = true, .warn = note_warning};
     warnings[0] = error[0] = '\0';
     return tls_context_create(&options, error, sizeof error);
 }
@@ -81,13 +81,15 @@ static SSL *connect_as(const char *host)
 }
 
 /* One flight there and back is enough to see the certificate. */
-static SSL *talk(struct tls_context *context, const char *host, SSL_SESSION *session)
+static SSL *talk_version(struct tls_context *context, const char *host, SSL_SESSION *session,
+                         int version)
 {
     struct tls_conn *tls = tls_open(context);
     struct buffer plain = {0};
     SSL *client = connect_as(host);
     char *bytes;
     char got[8];
+    SSL_set_max_proto_version(client, version);
     if (session != NULL) {
         SSL_set_session(client, session);
     }
@@ -106,6 +108,11 @@ static SSL *talk(struct tls_context *context, const char *host, SSL_SESSION *ses
     tls_free(tls);
     buffer_release(&plain);
     return client;
+}
+
+static SSL *talk(struct tls_context *context, const char *host, SSL_SESSION *session)
+{
+    return talk_version(context, host, session, TLS1_3_VERSION);
 }
 
 /* `want`: a name only that certificate has; NULL: refused with unrecognized_name. */
@@ -159,16 +166,20 @@ Test(tls_certs, tickets_are_bound_to_the_certificate)
     put("b.pem", "DNS:b.example");
     struct tls_context *context = load();
     cr_assert(context != NULL, "%s", error);
-    SSL *first = talk(context, "a.example", NULL);
-    SSL_SESSION *session = SSL_get1_session(first);
-    SSL *other = talk(context, "b.example", session);
-    SSL *same = talk(context, "a.example", session);
-    cr_expect(SSL_is_init_finished(other) == 1 && !SSL_session_reused(other));
-    cr_expect(SSL_is_init_finished(same) == 1 && SSL_session_reused(same));
-    SSL_SESSION_free(session);
-    SSL_free(first);
-    SSL_free(other);
-    SSL_free(same);
+    for (int i = 0; i < 2; i++) {
+        int version = i == 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
+        SSL *first = talk_version(context, "a.example", NULL, version);
+        SSL_SESSION *session = SSL_get1_session(first);
+        SSL_set_shutdown(first, SSL_SENT_SHUTDOWN); /* else it is not used again */
+        SSL_free(first);
+        SSL *other = talk_version(context, "b.example", session, version);
+        SSL *same = talk_version(context, "a.example", session, version);
+        cr_expect(SSL_is_init_finished(other) == 1 && !SSL_session_reused(other));
+        cr_expect(SSL_is_init_finished(same) == 1 && SSL_session_reused(same));
+        SSL_SESSION_free(session);
+        SSL_free(other);
+        SSL_free(same);
+    }
     tls_context_free(context);
 }
 
