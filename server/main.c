@@ -185,7 +185,6 @@ static bool load_tls(const struct options *options, struct tls_tickets *tickets,
         .tickets = tickets,
         .warn = warn,
         .h2 = true,
-        .tickets = tickets,
         .allow_1_2 = strcmp(options->tls_min, "1.2") == 0,
     };
     *tls = NULL;
