@@ -112,6 +112,14 @@ static int glitch(struct h2 *h2)
     return h2_guard_glitch(&h2->guard) ? 0 : h2_fail(h2, H2_ENHANCE_YOUR_CALM);
 }
 
+/* What nghttp2 overlooks once it ignores priorities of RFC 7540: RFC 9113 6.3. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *user)
+{
+    (void)session;
+    bool is_wrong = head->type == NGHTTP2_PRIORITY && head->stream_id == 0;
+    return is_wrong ? h2_fail(user, H2_PROTOCOL_ERROR) : 0;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     (void)session;
@@ -212,6 +220,10 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         return h2_guard_reset(&h2->guard, &h2->guard.resets_received)
                    ? 0
                    : h2_fail(h2, H2_ENHANCE_YOUR_CALM);
+    case NGHTTP2_PRIORITY_UPDATE: {
+        const nghttp2_ext_priority_update *update = frame->ext.payload;
+        return update->stream_id != 0 ? 0 : h2_fail(h2, H2_PROTOCOL_ERROR); /* RFC 9218 7.1 */
+    }
     default: return 0;
     }
 }
@@ -251,6 +263,21 @@ static int on_answered(struct h2 *h2, int32_t id)
     return mute(h2, stream, H2_NO_ERROR) == 0 ? 0 : h2_fail(h2, H2_INTERNAL_ERROR);
 }
 
+static int on_reset_sent(struct h2 *h2, const nghttp2_frame *frame)
+{
+    struct h2_stream *stream = find_any(h2, frame->hd.stream_id);
+    if (stream != NULL && stream->muted) {
+        return 0; /* it was us */
+    }
+    /* RFC 9113 6.9.2 wants the whole connection to end when settings make a window too large;
+     * nghttp2 resets the stream. Who miscounts one window is not to be trusted with others. */
+    if (frame->rst_stream.error_code == H2_FLOW_CONTROL_ERROR) {
+        return h2_fail(h2, H2_FLOW_CONTROL_ERROR);
+    }
+    return h2_guard_reset(&h2->guard, &h2->guard.resets_caused) ? 0
+                                                                : h2_fail(h2, H2_ENHANCE_YOUR_CALM);
+}
+
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     (void)session;
@@ -261,25 +288,20 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         return (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0
                    ? on_answered(h2, frame->hd.stream_id)
                    : 0;
-    case NGHTTP2_RST_STREAM: {
-        struct h2_stream *stream = find_any(h2, frame->hd.stream_id);
-        bool is_ours = stream != NULL && stream->muted;
-        return is_ours || h2_guard_reset(&h2->guard, &h2->guard.resets_caused)
-                   ? 0
-                   : h2_fail(h2, H2_ENHANCE_YOUR_CALM);
-    }
+    case NGHTTP2_RST_STREAM: return on_reset_sent(h2, frame);
     default: return 0;
     }
 }
 
-/* An answer whose head does not fit a header block. */
+/* An answer whose head does not fit a header block, if not one that a reset has overtaken. */
 static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error,
                              void *user)
 {
-    (void)session, (void)error;
+    (void)session;
     struct h2 *h2 = user;
     struct h2_stream *stream = h2_stream_find(h2, frame->hd.stream_id);
-    if (frame->hd.type == NGHTTP2_HEADERS && stream != NULL) {
+    if (frame->hd.type == NGHTTP2_HEADERS && stream != NULL &&
+        error != NGHTTP2_ERR_STREAM_CLOSING && error != NGHTTP2_ERR_STREAM_CLOSED) {
         return mute(h2, stream, H2_INTERNAL_ERROR) == 0 ? 0 : h2_fail(h2, H2_INTERNAL_ERROR);
     }
     return 0;
@@ -348,6 +370,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
     if (nghttp2_session_callbacks_new(&callbacks) != 0) {
         return NULL;
     }
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
@@ -521,14 +544,6 @@ void h2_consumed(struct h2 *h2, int32_t id, size_t bytes)
     if (nghttp2_session_consume(h2->session, id, bytes) != 0) {
         breaks(h2, H2_INTERNAL_ERROR);
     }
-}
-
-size_t h2_window(const struct h2 *h2, int32_t id)
-{
-    int32_t stream = nghttp2_session_get_stream_remote_window_size(h2->session, id);
-    int32_t connection = nghttp2_session_get_remote_window_size(h2->session);
-    int32_t least = stream < connection ? stream : connection;
-    return least > 0 ? (size_t)least : 0;
 }
 
 void h2_widen(struct h2 *h2, int32_t id, uint32_t window)

@@ -30,6 +30,7 @@ enum h2_error {
     H2_NO_ERROR = 0x0,
     H2_PROTOCOL_ERROR = 0x1,
     H2_INTERNAL_ERROR = 0x2,
+    H2_FLOW_CONTROL_ERROR = 0x3,
     H2_REFUSED_STREAM = 0x7,
     H2_CANCEL = 0x8,
     H2_ENHANCE_YOUR_CALM = 0xb,
@@ -115,8 +116,6 @@ void h2_resume(struct h2 *h2, int32_t id); /* `ready` may have bytes now */
 /* Ends a stream: `closed` is the next and last call about it. */
 void h2_reset(struct h2 *h2, int32_t id, uint32_t error);
 void h2_consumed(struct h2 *h2, int32_t id, size_t bytes); /* of `body`; opens the windows */
-/* Bytes of the answer's body that the client's windows admit now. */
-size_t h2_window(const struct h2 *h2, int32_t id);
 /* Lets the client send that much ahead on this stream, for a body that somebody reads. */
 void h2_widen(struct h2 *h2, int32_t id, uint32_t window);
 

@@ -258,6 +258,31 @@ Test(h2, refused_and_reset_streams)
     h2_peer_free(peer);
 }
 
+Test(h2, a_head_that_is_too_long_to_send)
+{
+    static char value[60000];
+    memset(value, 'v', sizeof value);
+    struct h2_peer *peer = h2_peer_new();
+    peer->app.hold_answers = true;
+    h2_peer_open(peer, &defaults);
+    int32_t id = h2_peer_request(peer, "GET", "/", NULL, 0);
+    h2_peer_run(peer);
+    struct exchange ex;
+    exchange_init(&ex);
+    ex.status = 200;
+    for (int i = 0; i < 3; i++) {
+        struct span text = {value, sizeof value};
+        cr_assert(field_add(&ex, &ex.response_fields, SPAN("x-long"), text));
+    }
+    cr_expect(h2_respond(peer->app.h2, id, &ex, SPAN("Sun, 06 Nov 1994 08:49:37 GMT"), true));
+    exchange_free(&ex);
+    h2_peer_run(peer);
+    cr_expect_eq(h2_peer_answer(peer, id)->error, H2_INTERNAL_ERROR);
+    cr_expect(h2_peer_seen(peer, id)->closed);
+    cr_expect_not(peer->server_done);
+    h2_peer_free(peer);
+}
+
 Test(h2, cookies_are_one_field)
 {
     struct h2_peer *peer = open_peer();

@@ -352,6 +352,54 @@ Test(h2_limits, trailers)
     }
 }
 
+/* ---- rules nghttp2 leaves to us */
+
+struct frame_case {
+    uint8_t type;
+    uint32_t stream;
+    struct span payload;
+    uint32_t error; /* of the connection */
+};
+
+/* After a request that is not answered; its window is 65535. */
+static const struct frame_case frame_cases[] = {
+    {NGHTTP2_PRIORITY, 0, {"\0\0\0\1\20", 5}, H2_PROTOCOL_ERROR},
+    {NGHTTP2_PRIORITY_UPDATE, 0, {"\0\0\0\0u=1", 7}, H2_PROTOCOL_ERROR},
+    {NGHTTP2_WINDOW_UPDATE, 1, {"\177\377\377\377", 4}, H2_FLOW_CONTROL_ERROR},
+};
+
+Test(h2_limits, frames_that_end_the_connection)
+{
+    for (size_t i = 0; i < sizeof frame_cases / sizeof frame_cases[0]; i++) {
+        const struct frame_case *row = &frame_cases[i];
+        struct h2_app *app = open_app();
+        app->hold_answers = true;
+        struct buffer frames = {0};
+        h2_raw_get(&frames, 1, "/");
+        h2_raw_frame(&frames, row->type, 0, row->stream, row->payload);
+        struct h2_raw_result result = play(app, &frames, SIZE_MAX);
+        cr_expect(result.ended && result.goaways == 1, "row %zu", i);
+        cr_expect_eq(result.goaway, row->error, "row %zu: %u", i, result.goaway);
+        close_app(app);
+        buffer_release(&frames);
+    }
+}
+
+/* RFC 9113 6.9.2: a window beyond 2^31-1 by way of SETTINGS. */
+Test(h2_limits, settings_make_a_window_too_large)
+{
+    struct h2_app *app = open_app();
+    app->hold_answers = true;
+    struct buffer frames = {0};
+    h2_raw_get(&frames, 1, "/");
+    h2_raw_frame(&frames, NGHTTP2_WINDOW_UPDATE, 0, 1, SPAN("\0\0\0\1"));
+    h2_raw_frame(&frames, NGHTTP2_SETTINGS, 0, 0, SPAN("\0\4\177\377\377\377"));
+    struct h2_raw_result result = play(app, &frames, SIZE_MAX);
+    cr_expect(result.ended && result.goaway == H2_FLOW_CONTROL_ERROR, "%u", result.goaway);
+    close_app(app);
+    buffer_release(&frames);
+}
+
 /* ---- floods */
 
 Test(h2_limits, not_http2)
@@ -449,10 +497,12 @@ static void write_too_long(struct buffer *frames, uint32_t id)
     h2_raw_frame(frames, NGHTTP2_DATA, 0, id, SPAN("12345"));
 }
 
-static void write_overflow(struct buffer *frames, uint32_t id)
+static void write_malformed(struct buffer *frames, uint32_t id)
 {
-    write_post(frames, id, "1");
-    h2_raw_frame(frames, NGHTTP2_WINDOW_UPDATE, 0, id, SPAN("\177\377\377\377"));
+    struct buffer block = {0};
+    write_fields(&block, "+connection=close");
+    write_head(frames, id, NGHTTP2_FLAG_END_STREAM, buffer_span(&block));
+    buffer_release(&block);
 }
 
 /* CVE-2025-8671: resets the client asks for by breaking rules. */
@@ -468,14 +518,19 @@ Test(h2_limits, made_you_reset)
     app->hold_answers = true;
     EXPECT_CALM(cause_resets(app, LIM_H2_RESETS_BURST + 1, write_too_long));
     close_app(app);
+    app = open_app();
+    app->answer_bytes = 1; /* answers do not hide them */
+    app->defer_bodies = true;
+    EXPECT_CALM(cause_resets(app, LIM_H2_RESETS_BURST + 1, write_too_long));
+    close_app(app);
 }
 
-/* Bad frames count as glitches: first the client is asked to go, then it is not listened to. */
-Test(h2_limits, bad_frames_are_glitches)
+/* Bad messages count as glitches: first the client is asked to go, then it is not listened to. */
+Test(h2_limits, bad_messages_are_glitches)
 {
     struct h2_app *app = open_app();
     app->hold_answers = true;
-    struct h2_raw_result result = cause_resets(app, LIM_H2_RESETS_BURST, write_overflow);
+    struct h2_raw_result result = cause_resets(app, LIM_H2_RESETS_BURST, write_malformed);
     cr_expect(result.ended && result.goaways == 2 && result.goaway == H2_NO_ERROR);
     cr_expect_eq(result.resets, LIM_H2_GLITCHES / 4 * 3 + LIM_H2_STREAMS + 2);
     close_app(app);
