@@ -3,12 +3,12 @@
  * what is not plainly one of the three forms is refused. */
 #include "server/upstream_url.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <sys/un.h>
 
 #include "server/chars.h"
+#include "server/cidr.h"
 
 enum {
     HOST_BYTES_MAX = 253, /* of a name, RFC 1035 3.1 without the length octets */
@@ -35,14 +35,9 @@ static struct span behind(struct span text, size_t bytes)
 
 static bool is_ipv6(struct span text)
 {
-    char copy[INET6_ADDRSTRLEN];
-    struct in6_addr address;
-    if (text.len >= sizeof copy || memchr(text.base, '\0', text.len) != NULL) {
-        return false;
-    }
-    memcpy(copy, text.base, text.len);
-    copy[text.len] = '\0';
-    return inet_pton(AF_INET6, copy, &address) == 1;
+    struct address address;
+    return text.len > 0 && memchr(text.base, ':', text.len) != NULL &&
+           address_parse(text, &address);
 }
 
 /* What resolvers take: letters, digits, '-', '_' and dots. */

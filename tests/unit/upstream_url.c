@@ -31,6 +31,8 @@ static const struct row rows[] = {
      "https://::1:8443"},
     {"http://[2001:DB8::2]", UPSTREAM_HTTP, "2001:DB8::2", "[2001:DB8::2]", 80, "", "",
      "http://2001:db8::2:80"},
+    {"http://[::ffff:192.0.2.1]", UPSTREAM_HTTP, "::ffff:192.0.2.1", "[::ffff:192.0.2.1]", 80, "",
+     "", "http://::ffff:192.0.2.1:80"},
     {"unix//run/app.sock", UPSTREAM_UNIX, "", "", 0, "", "/run/app.sock", "unix//run/app.sock"},
     {"unix/app sock", UPSTREAM_UNIX, "", "", 0, "", "app sock", "unix/app sock"},
 };
