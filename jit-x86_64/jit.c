@@ -12,11 +12,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "jit-x86_64/calls.h"
 #include "jit-x86_64/code.h"
 #include "jit-x86_64/compile.h"
 #include "jit-x86_64/lower.h"
+#include "jit-x86_64/symbols.h"
 #include "jit-x86_64/verify.h"
 
 #define SHRINK_PASSES 3
@@ -30,6 +32,7 @@ struct vm_code {
     uint32_t *offsets; /* [insn_count + 1], ascending */
     uint16_t *live;    /* [insn_count + 1] of analysis.h: what a fault may tell of the registers */
     uint32_t insn_count;
+    struct gdb_entry *gdb; /* or NULL */
 };
 
 /* The second slot of lddw has no code. */
@@ -234,6 +237,7 @@ static void jit_release(struct vm_code *code)
     if (code == NULL) {
         return;
     }
+    gdb_entry_remove(code->gdb);
     code_unmap(&code->code);
     free(code->offsets);
     free(code->live);
@@ -411,4 +415,35 @@ const uint8_t *jit_code(const struct vm_image *image, size_t *bytes, const uint3
     *bytes = image->code->code.text_bytes;
     *offsets = image->code->offsets;
     return image->code->code.text;
+}
+
+static struct symbols_input symbols_of(const struct vm_image *image)
+{
+    assert(image->engine->insn_at == jit_insn_at);
+    return (struct symbols_input){.program = image->program,
+                                  .text = image->code->code.text,
+                                  .text_bytes = image->code->code.text_bytes,
+                                  .offsets = image->code->offsets};
+}
+
+bool jit_perf_map(const struct vm_image *image, struct vm_diag *diag)
+{
+    struct symbols_input in = symbols_of(image);
+    enum vm_error error = perf_map_append(&in);
+    if (error != VM_ERROR_OK) {
+        vm_diag_set(diag, error, VM_NO_INSN, "cannot write /tmp/perf-%ld.map: %s", (long)getpid(),
+                    error == VM_ERROR_HOST ? strerror(errno) : "no memory");
+    }
+    return error == VM_ERROR_OK;
+}
+
+bool jit_gdb_register(struct vm_image *image, struct vm_diag *diag)
+{
+    struct symbols_input in = symbols_of(image);
+    assert(image->code->gdb == NULL);
+    image->code->gdb = gdb_entry_add(&in);
+    if (image->code->gdb == NULL) {
+        vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "no memory for names");
+    }
+    return image->code->gdb != NULL;
 }

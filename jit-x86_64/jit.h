@@ -17,6 +17,18 @@ VM_API extern const struct vm_engine jit_x86_64;
 VM_API const uint8_t *jit_code(const struct vm_image *image, size_t *bytes,
                                const uint32_t **offsets);
 
+/* ---- names for tools, for those who want them; images must come from jit_x86_64 ---- */
+
+/* Appends "PROGRAM:FUNCTION" for each function of `image` to /tmp/perf-PID.map, where perf(1) looks
+ * for names of compiled code. They stay there when the image is gone; a later image at the same
+ * addresses is appended behind and counts. False with *diag. Any thread. */
+VM_API bool jit_perf_map(const struct vm_image *image, struct vm_diag *diag) VM_MUST_USE;
+
+/* Shows gdb(1) functions and source lines of `image`, and how to get through them to their callers,
+ * whether gdb is there already or comes later, until vm_image_free. Before the image is shared by
+ * threads; once. False with *diag. */
+VM_API bool jit_gdb_register(struct vm_image *image, struct vm_diag *diag) VM_MUST_USE;
+
 #ifdef __cplusplus
 }
 #endif

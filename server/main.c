@@ -137,6 +137,8 @@ static bool load(const struct options *options, struct rate_table *rates, struct
 {
     struct script_options script_options = {
         .interpret = options->interpret,
+        .perf_map = options->perf_map,
+        .gdb = options->perf_map,
         .tick_ms = options->tick_ms,
         .budget_ms = options->budget_ms,
         .env = options->script_env,

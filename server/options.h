@@ -30,6 +30,7 @@ struct options {
     bool no_dir_redirect;
     bool compress;
     bool interpret; /* --no-jit */
+    bool perf_map;
     bool disable_request_logging;
     bool proxy_both;               /* sets the two that follow */
     bool proxy_plain;              /* a header of the PROXY protocol is required on --addr */

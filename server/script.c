@@ -74,9 +74,17 @@ static size_t code_bytes(const struct script *script, bool interpret)
     return bytes;
 }
 
+/* Tells tools outside what the compiled code is. False: *diag. */
+static bool name_code(const struct script *script, const struct script_options *options,
+                      struct vm_diag *diag)
+{
+    return options->interpret || ((!options->perf_map || jit_perf_map(script->image, diag)) &&
+                                  (!options->gdb || jit_gdb_register(script->image, diag)));
+}
+
 /* NULL on success, else the reason, which may be in *diag. */
-static const char *load(struct script *script, const struct script_source *source, bool interpret,
-                        struct vm_diag *diag)
+static const char *load(struct script *script, const struct script_source *source,
+                        const struct script_options *options, struct vm_diag *diag)
 {
     struct ld_helpers helpers;
     const char *problem;
@@ -94,11 +102,12 @@ static const char *load(struct script *script, const struct script_source *sourc
     if (problem != NULL) {
         return problem;
     }
-    script->image = vm_image_create(interpret ? &vm_interp : &jit_x86_64, script->program, diag);
-    if (script->image == NULL) {
+    script->image =
+        vm_image_create(options->interpret ? &vm_interp : &jit_x86_64, script->program, diag);
+    if (script->image == NULL || !name_code(script, options, diag)) {
         return diag->text;
     }
-    script->code_bytes = code_bytes(script, interpret);
+    script->code_bytes = code_bytes(script, options->interpret);
     return NULL;
 }
 
@@ -153,7 +162,7 @@ struct script_set *script_set_load(const struct script_source *sources, unsigned
         const char *problem;
 
         set->count = i + 1;
-        problem = load(&set->items[i], &sources[i], options->interpret, &diag);
+        problem = load(&set->items[i], &sources[i], options, &diag);
         if (problem != NULL) {
             snprintf(error, error_bytes, "script '%s' (%s): %s", sources[i].name, sources[i].origin,
                      problem);

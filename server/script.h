@@ -32,6 +32,8 @@ struct script_watch {
 
 struct script_options {
     bool interpret; /* run on the interpreter instead of the JIT */
+    bool perf_map;  /* compiled code gets names for perf(1): see jit_perf_map */
+    bool gdb;       /* and for gdb(1): see jit_gdb_register */
     uint32_t tick_ms;
     uint32_t budget_ms;
     const char *const *env; /* names of variables that scripts may read, as they are at the load */

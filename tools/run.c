@@ -244,6 +244,14 @@ static int run_image(struct session *s)
     return status;
 }
 
+/* A debugger of this process is always told what compiled code is, perf when asked to. */
+static bool name_code(const struct tool_options *options, struct vm_image *image,
+                      struct vm_diag *diag)
+{
+    return options->interpret ||
+           (jit_gdb_register(image, diag) && (!options->perf_map || jit_perf_map(image, diag)));
+}
+
 static int run_program(struct session *s, const struct vm_program *program)
 {
     struct vm_diag diag;
@@ -262,7 +270,7 @@ static int run_program(struct session *s, const struct vm_program *program)
         return tool_refuse("%s: %s", s->options->file, diag.text);
     }
     s->image = image;
-    int status = run_image(s);
+    int status = name_code(s->options, image, &diag) ? run_image(s) : tool_refuse("%s", diag.text);
     vm_image_free(image);
     return status;
 }
@@ -313,8 +321,11 @@ static int run_script(struct session *s, const char *request, size_t request_byt
                                          .origin = options->file};
     const struct script_watch watch = {
         .context = s, .started = script_started, .paused = script_paused, .ended = script_ended};
-    const struct script_options how = {
-        .interpret = options->interpret, .budget_ms = options->budget_ms, .watch = &watch};
+    const struct script_options how = {.interpret = options->interpret,
+                                       .perf_map = options->perf_map,
+                                       .gdb = true,
+                                       .budget_ms = options->budget_ms,
+                                       .watch = &watch};
     char error[512];
 
     switch (

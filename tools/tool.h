@@ -21,6 +21,7 @@ struct tool_options {
     bool trace;
     bool source; /* of dis and jit: text of source lines */
     bool profile;
+    bool perf_map;
     const char *coverage;                /* file to write, or NULL */
     const char *breaks[TOOL_BREAKS_MAX]; /* --break */
     unsigned break_count;

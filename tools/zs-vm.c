@@ -34,6 +34,7 @@ static const char usage[] =
     "  --trace               print each instruction and what it changed (interpreter)\n"
     "  --profile             print how many instructions each source line cost (interpreter)\n"
     "  --coverage FILE       write the lines that ran to FILE, as lcov does (interpreter)\n"
+    "  --perf-map            name compiled functions for perf, in /tmp/perf-PID.map\n"
     "  --budget-ms N         processor time of one run; default 10000\n"
     "  --source              of dis and jit: show the text of source lines, if found\n"
     "\n"
@@ -49,6 +50,7 @@ enum {
     OPT_TRACE,
     OPT_PROFILE,
     OPT_COVERAGE,
+    OPT_PERF_MAP,
     OPT_BUDGET,
     OPT_SOURCE,
 };
@@ -70,6 +72,7 @@ static const struct option run_options[] = {
     {"trace", no_argument, NULL, OPT_TRACE},
     {"profile", no_argument, NULL, OPT_PROFILE},
     {"coverage", required_argument, NULL, OPT_COVERAGE},
+    {"perf-map", no_argument, NULL, OPT_PERF_MAP},
     {"budget-ms", required_argument, NULL, OPT_BUDGET},
     {NULL, 0, NULL, 0},
 };
@@ -138,6 +141,7 @@ static bool set_option(struct tool_options *options, int option, const char *val
     case OPT_TRACE: options->trace = true; return true;
     case OPT_PROFILE: options->profile = true; return true;
     case OPT_COVERAGE: options->coverage = value; return true;
+    case OPT_PERF_MAP: options->perf_map = true; return true;
     case OPT_SOURCE: options->source = true; return true;
     case OPT_BUDGET: return set_number("--budget-ms", value, BUDGET_MS_MAX, &options->budget_ms);
     default: return false; /* getopt_long has said why */
@@ -161,7 +165,8 @@ static bool combine(struct tool_options *options, const char *engine)
     const char *why = interpreter_option(options);
 
     if (options->request && (options->memory || options->repeat || options->entry || counts)) {
-        tool_refuse("--request goes with --engine, --break, --trace and --budget-ms only");
+        tool_refuse(
+            "--request does not go with --mem, --repeat, --entry, --profile and --coverage");
         return false;
     }
     if ((options->trace || options->break_count) && counts) {
@@ -177,6 +182,10 @@ static bool combine(struct tool_options *options, const char *engine)
         return false;
     }
     options->interpret = options->interpret || why;
+    if (options->perf_map && options->interpret) {
+        tool_refuse("--perf-map needs --engine jit");
+        return false;
+    }
     return true;
 }
 

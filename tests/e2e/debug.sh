@@ -171,4 +171,58 @@ told 'break and jit' 2 run --break sum --engine jit sum.c
 told 'break and trace' 2 run --break sum --trace sum.c
 told 'break and repeat' 2 run --break sum --repeat 2 sum.c
 
+# ---- names for perf and gdb
+
+told 'perf map and the interpreter' 2 run --perf-map --engine interp sum.c
+"$vm" run --perf-map --budget-ms 20 --entry crash sum.c >out 2>err &
+pid=$!
+wait "$pid"
+map=/tmp/perf-$pid.map
+like 'perf map: functions' "$(cat "$map")" '^[0-9a-f]+ [0-9a-f]+ sum\.c:add$'
+like 'perf map: entry of compiled code' "$(cat "$map")" '^[0-9a-f]+ [0-9a-f]+ sum\.c:enter$'
+unlike 'perf map: form' "$(cat "$map")" '^[0-9a-f]+ [0-9a-f]+$'
+rm -f "$map"
+
+start --perf-map script.c
+map=/tmp/perf-$server_pid.map
+like 'perf map of the server' "$(cat "$map" 2>&1)" '^[0-9a-f]+ [0-9a-f]+ script:entry$'
+stop
+rm -f "$map"
+
+in_gdb() { # in_gdb COMMAND... -- ARGUMENT...: gdb on zs-vm
+    local commands=()
+    while [ "$1" != -- ]; do
+        commands+=(-ex "$1")
+        shift
+    done
+    shift
+    timeout 120 gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'handle SIGSEGV SIG62 nostop noprint' \
+        "${commands[@]}" --args "$vm" "$@" 2>&1 </dev/null
+}
+cat >nested.c <<'SOURCE'
+#include <zeroserve.h>
+
+static __attribute__((noinline)) zs_u64 inner(zs_u64 n)
+{
+    return zs_log(ZS_STR("here\n")) + n;
+}
+
+ZS_ENTRY zs_u64 entry(void)
+{
+    return inner(zs_now_ms()) * 0;
+}
+SOURCE
+if sanitized; then
+    echo 'skip gdb: a sanitizer has signals and stacks of its own'
+elif ! command -v gdb >/dev/null; then
+    echo 'skip gdb: not installed'
+elif ! in_gdb 'break main' run -- --version | grep -q 'Breakpoint 1, main'; then
+    echo 'skip gdb: it cannot run programs here'
+else
+    said=$(in_gdb 'break host_zs_log' run bt -- run --request get.http nested.c)
+    like 'gdb: names the function that called a helper' "$said" '^#2 .* in inner \(\) at .*nested\.c:5$'
+    like 'gdb: and its caller' "$said" '^#3 .* in entry \(\) at .*nested\.c:10$'
+    like 'gdb: and the host below' "$said" '^#[56] .* in (jit_enter|run_main) '
+fi
+
 finish
