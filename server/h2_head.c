@@ -97,7 +97,8 @@ static void add_pseudo(struct h2_block *block, struct span name, struct span val
 
 static void join_cookie(struct h2_block *block, struct span name, struct span value)
 {
-    struct span separator = block->cookie > 0 ? SPAN("; ") : SPAN("");
+    bool joins = buffer_bytes(&block->cookies) > 0 && value.len > 0; /* no "; " at the end */
+    struct span separator = joins ? SPAN("; ") : SPAN("");
     if (!buffer_reserve(&block->cookies, separator.len + value.len, LIM_FIELD_BYTES)) {
         refuse(block, 431);
         return;

@@ -286,9 +286,10 @@ Test(h2, a_head_that_is_too_long_to_send)
 Test(h2, cookies_are_one_field)
 {
     struct h2_peer *peer = open_peer();
-    const nghttp2_nv fields[] = {FIELD("cookie", "a=b"), FIELD("x", "y"), FIELD("cookie", "c=d"),
-                                 FIELD("cookie", "e=f")};
-    int32_t id = h2_peer_request(peer, "GET", "/", fields, 4);
+    const nghttp2_nv fields[] = {FIELD("cookie", ""),    FIELD("cookie", "a=b"),
+                                 FIELD("x", "y"),        FIELD("cookie", "c=d"),
+                                 FIELD("cookie", "e=f"), FIELD("cookie", "")};
+    int32_t id = h2_peer_request(peer, "GET", "/", fields, 6);
     h2_peer_run(peer);
     cr_expect_str_eq(h2_peer_seen(peer, id)->cookie, "a=b; c=d; e=f");
     cr_expect_eq(h2_peer_seen(peer, id)->head.field_count, 3);
