@@ -546,6 +546,14 @@ void h2_consumed(struct h2 *h2, int32_t id, size_t bytes)
     }
 }
 
+size_t h2_window(const struct h2 *h2, int32_t id)
+{
+    int32_t stream = nghttp2_session_get_stream_remote_window_size(h2->session, id);
+    int32_t connection = nghttp2_session_get_remote_window_size(h2->session);
+    int32_t least = stream < connection ? stream : connection;
+    return least > 0 ? (size_t)least : 0;
+}
+
 void h2_widen(struct h2 *h2, int32_t id, uint32_t window)
 {
     assert(window <= INT32_MAX);

@@ -116,6 +116,8 @@ void h2_resume(struct h2 *h2, int32_t id); /* `ready` may have bytes now */
 /* Ends a stream: `closed` is the next and last call about it. */
 void h2_reset(struct h2 *h2, int32_t id, uint32_t error);
 void h2_consumed(struct h2 *h2, int32_t id, size_t bytes); /* of `body`; opens the windows */
+/* Bytes of the answer's body that the client's windows admit now. */
+size_t h2_window(const struct h2 *h2, int32_t id);
 /* Lets the client send that much ahead on this stream, for a body that somebody reads. */
 void h2_widen(struct h2 *h2, int32_t id, uint32_t window);
 
