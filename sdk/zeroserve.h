@@ -84,14 +84,12 @@ typedef int64_t zs_s64;
 /* Runs on every request: `ZS_ENTRY zs_u64 entry(void)`. */
 #define ZS_ENTRY ZS_SECTION("zeroserve.request")
 
-/* Sections that other versions of the server also run. Objects that have them load here; this
- * version runs request entries only. */
-
-/* Runs on every TLS handshake: `ZS_TLS_ENTRY zs_u64 hello(void)`. */
+/* Runs on every TLS handshake: `ZS_TLS_ENTRY zs_u64 hello(void)`. This version loads it and does
+ * not run it yet. */
 #define ZS_TLS_ENTRY ZS_SECTION("zeroserve.tls")
 
 /* A function that other scripts call by its name, `ZS_CALL_ENTRY(greet, input) { … }`: `input` is a
- * handle, and so is the result. */
+ * handle, and so is the result. Response hooks are such functions, too. */
 #define ZS_CALL_ENTRY(name, input)                                                                 \
     static zs_s64 zs_call_body_##name##_(zs_s64 input);                                            \
     ZS_LINKAGE_ zs_s64 zs_call_entry_##name##_(const zs_s64 *handle);                              \
@@ -101,7 +99,8 @@ typedef int64_t zs_s64;
     }                                                                                              \
     static zs_s64 zs_call_body_##name##_(zs_s64 input)
 
-/* Runs once when the site is loaded: `ZS_INIT_ENTRY(setup) { … return handle; }`. */
+/* Runs once when the site is loaded, before any request: `ZS_INIT_ENTRY(setup) { … return 0; }`. If
+ * it is ended, the site is not served. */
 #define ZS_INIT_ENTRY(name)                                                                        \
     static zs_s64 zs_init_body_##name##_(void);                                                    \
     ZS_LINKAGE_ zs_s64 zs_init_entry_##name##_(void);                                              \

@@ -64,6 +64,7 @@ static inline bool request_body_settled(const struct request_body *body)
 }
 
 struct script_chain;  /* server/script.h */
+struct response_hook; /* server/helpers/helpers.h */
 struct proxy_request; /* server/upstream_url.h */
 struct site;          /* server/site.h */
 
@@ -85,6 +86,7 @@ struct exchange {
     uint8_t proto_minor;
     bool is_tls;
     bool uri_changed;    /* a script set a new target */
+    bool bad_target;     /* the one a script set last is malformed */
     bool body_limited;   /* a script set body_limit */
     uint64_t body_limit; /* bytes of the request's body that may be read */
     struct sockaddr_storage peer;
@@ -92,7 +94,10 @@ struct exchange {
     /* shared by the scripts of a chain */
     struct field_list meta; /* one value a key */
     size_t meta_bytes;
-    struct script_chain *chain; /* or NULL; see script.h */
+    struct script_chain *chain;  /* that is pending, or NULL; see script.h */
+    struct script_chain *ran;    /* the chain of this request, once it began; or NULL */
+    struct response_hook *hooks; /* to run before the response is sent, in order */
+    unsigned hook_count;
     /* What scripts add to and take from whatever response follows. Apart from response_fields, so
      * that response_start and response_error keep them; response_finish applies them. */
     struct field_list added_fields;

@@ -97,8 +97,9 @@
 #define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script; by default */
 #define LIM_JSON_HANDLES        32u
 #define LIM_JSON_DEPTH          64u    /* containers in each other: recursion on a small stack */
-#define LIM_RATE_KEYS           10000u /* that limits of scripts remember at once; by default */
-#define LIM_RATE_KEY_BYTES      256u
+#define LIM_CALL_DEPTH          8u     /* zs_call inside zs_call */
+#define LIM_CALL_NS             5000u  /* of the budget, for each call: entering a script takes time */
+#define LIM_RESPONSE_HOOKS      32u
 #define LIM_RATE_KEYS           10000u /* that limits of scripts remember at once; by default */
 #define LIM_RATE_KEY_BYTES      256u
 #define LIM_LOG_LINE_BYTES      512u /* zs_log without a newline */

@@ -163,7 +163,8 @@ static bool load(const struct options *options, struct rate_table *rates, struct
     }
     sources_free(sources);
     free(sources);
-    if (loaded->scripts == NULL) {
+    if (loaded->scripts == NULL ||
+        !script_set_init(loaded->scripts, &script_options, error, ERROR_BYTES)) {
         return false;
     }
     malloc_trim(0); /* what loading needed is not needed again */

@@ -21,8 +21,7 @@ static bool is_request_entry(const struct vm_entry *entry)
     return strcmp(entry->section, "zeroserve.request") == 0;
 }
 
-/* Sections of the contract; this server runs the first kind only, but an object with any of them
- * is a script. */
+/* Sections of the contract. An object with any of them is a script. */
 static bool is_script_entry(const struct vm_entry *entry)
 {
     return is_request_entry(entry) || strcmp(entry->section, "zeroserve.tls") == 0 ||

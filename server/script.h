@@ -53,6 +53,10 @@ struct script_set *script_set_load(const struct script_source *sources, unsigned
                                    const struct script_options *options, char *error,
                                    size_t error_bytes);
 void script_set_free(struct script_set *set);
+/* Runs the init entries of the scripts, to their ends, on this thread, which has no host yet.
+ * False: one line in `error`. */
+bool script_set_init(const struct script_set *set, const struct script_options *options,
+                     char *error, size_t error_bytes);
 unsigned script_set_count(const struct script_set *set);
 const char *script_set_name(const struct script_set *set, unsigned index);
 size_t script_set_code_bytes(const struct script_set *set, unsigned index);
@@ -77,8 +81,12 @@ enum script_verdict {
 enum script_verdict script_chain_start(struct script_host *host, const struct script_set *set,
                                        struct exchange *ex);
 enum script_verdict script_chain_resume(struct exchange *ex);
-/* Drops a pending chain (the client left). Fine when there is none. Must come before
- * exchange_reset. */
+/* Runs the response hooks that scripts left, once there is a response, whoever made it, and before
+ * response_finish. SCRIPT_PASS: done. SCRIPT_PENDING: go on by script_chain_resume, which then says
+ * the same; until then the response is set aside. */
+enum script_verdict script_hooks_start(struct exchange *ex);
+/* Drops a pending chain or hooks (the client left); the response is there again. Fine when there is
+ * none. Must come before exchange_reset. */
 void script_chain_cancel(struct exchange *ex);
 
 /* Runs one script on the HTTP/1 request in request[0..request_bytes), to its end, and writes the

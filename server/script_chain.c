@@ -1,37 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs the scripts of one request, in order, until one answers.
+/* Runs the scripts of one request, in order, until one answers; later the hooks they left for the
+ * response.
  *
- * A chain lives in the exchange's pool from the first script to the verdict. While it is pending,
- * ex->chain names it, and `run` is the invocation that was switched out, or NULL when the next one
- * could not start because the thread's arenas are all in use. A script that faults closes the
- * request with a 500: what it was to guard stays guarded.
+ * A chain lives in the exchange's pool from the first script to the end of the request. While it is
+ * pending, ex->chain names it. A script that faults closes the request with a 500: what it was to
+ * guard stays guarded. A hook that faults is as if it had not run: what it was to add is missing.
  */
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "server/helpers/helpers.h"
 #include "server/log.h"
-#include "server/script_set.h"
+#include "server/script_run.h"
 
-#define FAULT_TEXT_BYTES 512u
-
-struct script_host {
-    struct vm_thread *thread;
-    const struct script_watch *watch; /* or NULL */
-    unsigned live;                    /* runs */
+/* What a hook that faults must not leave behind. */
+struct hook_undo {
+    unsigned status;
+    struct field_list meta;
+    size_t meta_bytes;
+    struct field_list added_fields;
+    struct field_list deleted_fields;
 };
 
 struct script_chain {
-    struct script_host *host;
-    const struct script_set *set;
+    struct script_runs runs;
     unsigned script; /* the one that runs, or is next */
     unsigned entry;  /* of its entries */
-    struct vm_run *run;
-    uint64_t budget_left_ns; /* after the last run: a request has one budget, not each script */
-    bool has_run;
-    struct helper_state state;
+    bool in_hooks;
+    const struct response_hook *hook; /* that runs, or is next */
+    unsigned hooks_left;              /* those that hooks add are not run */
+    struct hook_undo undo;
 };
 
 /* ---- hosts ---- */
@@ -81,13 +79,13 @@ void script_host_forget(struct script_host *host, const struct script_set *set)
 
 static const struct script *current(const struct script_chain *chain)
 {
-    return &chain->set->items[chain->script];
+    return &chain->runs.set->items[chain->script];
 }
 
 /* Moves on to a script that has an entry left. False: there is none. */
 static bool find_next(struct script_chain *chain)
 {
-    while (chain->script < chain->set->count) {
+    while (chain->script < chain->runs.set->count) {
         if (chain->entry < current(chain)->entry_count) {
             return true;
         }
@@ -98,53 +96,19 @@ static bool find_next(struct script_chain *chain)
 }
 
 /* The answer to a request whose scripts cannot be trusted to have guarded it. */
-static void fail_closed(struct exchange *ex)
+static enum script_verdict fail_closed(struct exchange *ex)
 {
     response_start(ex, 500);
     ex->aborted = false;
     ex->proxy = NULL;
     ex->faulted = true;
+    return SCRIPT_RESPONDED;
 }
 
-static void end_run(struct script_chain *chain)
+static enum script_verdict out_of_memory(struct exchange *ex)
 {
-    helper_log_finish(&chain->state);
-    helper_json_finish(&chain->state);
-    chain->budget_left_ns = vm_run_budget_left(chain->run);
-    vm_run_free(chain->run);
-    chain->run = NULL;
-    chain->host->live--;
-}
-
-static void report_fault(const struct script_chain *chain)
-{
-    char text[FAULT_TEXT_BYTES];
-
-    vm_fault_format(vm_run_fault(chain->run), text, sizeof text);
-    log_line("script '%s': %s (request %" PRIu64 ")", current(chain)->name, text,
-             chain->state.ex->id);
-}
-
-/* Begins the next invocation. False: the arenas are all in use, or there is no memory for one. */
-static bool start_run(struct script_chain *chain)
-{
-    const struct script *script = current(chain);
-
-    chain->run = vm_run_start(chain->host->thread, script->image, script->entries[chain->entry],
-                              &chain->state);
-    if (chain->run == NULL) {
-        return false;
-    }
-    if (chain->has_run) {
-        vm_run_set_budget(chain->run, chain->budget_left_ns);
-    }
-    chain->has_run = true;
-    chain->host->live++;
-    chain->state.script = script->name;
-    if (chain->host->watch != NULL && chain->host->watch->started != NULL) {
-        chain->host->watch->started(chain->host->watch->context, chain->run);
-    }
-    return true;
+    log_line("out of memory for scripts (request %" PRIu64 ")", ex->id);
+    return fail_closed(ex);
 }
 
 /* A response counts before an abort, an abort before an upstream. */
@@ -164,44 +128,31 @@ static enum script_verdict after_return(struct exchange *ex)
 /* One invocation, started or resumed. SCRIPT_PASS: it returned without an answer. */
 static enum script_verdict run_one(struct script_chain *chain)
 {
-    struct exchange *ex = chain->state.ex;
-    enum script_verdict verdict = SCRIPT_PENDING;
+    struct exchange *ex = chain->runs.ex;
+    const struct script *script = current(chain);
+    enum runs_end end;
 
-    if (chain->run == NULL && !start_run(chain)) {
-        if (chain->host->live > 0) {
-            return SCRIPT_PENDING;
-        }
-        log_line("script '%s': out of memory (request %" PRIu64 ")", current(chain)->name, ex->id);
-        fail_closed(ex);
-        return SCRIPT_RESPONDED;
+    if (chain->runs.depth == 0 &&
+        runs_push(&chain->runs, script, script->entries[chain->entry], false) == NULL) {
+        return out_of_memory(ex);
     }
-    switch (vm_run_resume(chain->run)) {
-    case VM_STATE_PREEMPTED:
-    case VM_STATE_WAITING: return SCRIPT_PENDING;
-    case VM_STATE_DONE: verdict = after_return(ex); break;
-    case VM_STATE_FAULT:
-        report_fault(chain);
-        fail_closed(ex);
-        verdict = SCRIPT_RESPONDED;
-        break;
+    end = runs_go(&chain->runs, NULL);
+    if (end == RUNS_PENDING) {
+        return SCRIPT_PENDING;
     }
-    if (chain->host->watch != NULL && chain->host->watch->ended != NULL) {
-        chain->host->watch->ended(chain->host->watch->context, chain->run, ex->faulted);
-    }
-    end_run(chain);
     chain->entry++;
-    return verdict;
+    return end == RUNS_RETURNED ? after_return(ex) : fail_closed(ex);
 }
 
 static enum script_verdict run_chain(struct script_chain *chain)
 {
-    struct exchange *ex = chain->state.ex;
+    struct exchange *ex = chain->runs.ex;
     enum script_verdict verdict = SCRIPT_PASS;
 
     while (verdict == SCRIPT_PASS && find_next(chain)) {
         verdict = run_one(chain);
     }
-    if ((verdict == SCRIPT_PASS || verdict == SCRIPT_PROXY) && chain->state.bad_target) {
+    if ((verdict == SCRIPT_PASS || verdict == SCRIPT_PROXY) && ex->bad_target) {
         response_error(ex, 400);
         ex->proxy = NULL;
         verdict = SCRIPT_RESPONDED;
@@ -221,27 +172,124 @@ enum script_verdict script_chain_start(struct script_host *host, const struct sc
     }
     chain = pool_alloc(&ex->pool, sizeof *chain);
     if (chain == NULL) {
-        log_line("out of memory for scripts (request %" PRIu64 ")", ex->id);
-        fail_closed(ex);
-        return SCRIPT_RESPONDED;
+        return out_of_memory(ex);
     }
-    *chain = (struct script_chain){
-        .host = host, .set = set, .state = {.ex = ex, .shared = &set->shared}};
+    *chain = (struct script_chain){.runs = {.host = host, .set = set, .ex = ex}};
+    ex->ran = chain;
     return run_chain(chain);
 }
+
+/* ---- hooks ---- */
+
+/* False: out of memory. */
+static bool copy_list(struct pool *pool, const struct field_list *list, struct field_list *out)
+{
+    *out = (struct field_list){.count = list->count, .capacity = list->count};
+    if (list->count == 0) {
+        return true;
+    }
+    out->items = pool_alloc(pool, list->count * sizeof list->items[0]);
+    if (out->items != NULL) {
+        memcpy(out->items, list->items, list->count * sizeof list->items[0]);
+    }
+    return out->items != NULL;
+}
+
+static bool remember(struct hook_undo *undo, struct exchange *ex)
+{
+    undo->status = ex->status;
+    undo->meta_bytes = ex->meta_bytes;
+    return copy_list(&ex->pool, &ex->meta, &undo->meta) &&
+           copy_list(&ex->pool, &ex->added_fields, &undo->added_fields) &&
+           copy_list(&ex->pool, &ex->deleted_fields, &undo->deleted_fields);
+}
+
+static void roll_back(const struct hook_undo *undo, struct exchange *ex)
+{
+    ex->status = undo->status;
+    ex->meta = undo->meta;
+    ex->meta_bytes = undo->meta_bytes;
+    ex->added_fields = undo->added_fields;
+    ex->deleted_fields = undo->deleted_fields;
+}
+
+/* False: it cannot run; the log says why. */
+static bool begin_hook(struct script_chain *chain)
+{
+    const struct response_hook *hook = chain->hook;
+    struct script_runs *runs = &chain->runs;
+    const char *problem = "there is no such function";
+    const struct script *script;
+    const struct vm_entry *entry = runs_find(runs->set, hook->script, hook->function, &script);
+    struct script_frame *frame;
+
+    if (entry != NULL) {
+        problem = "out of memory";
+        frame = remember(&chain->undo, runs->ex) ? runs_push(runs, script, entry, true) : NULL;
+        if (frame != NULL) {
+            frame->state.response = &frame->saved;
+            frame->input = helper_json_give_text(&frame->state, hook->input);
+            if (frame->input != 0) {
+                return true;
+            }
+            runs_drop(runs);
+        }
+    }
+    log_line("response hook '%.*s' of script '%.*s': %s (request %" PRIu64 ")",
+             (int)hook->function.len, hook->function.base, (int)hook->script.len, hook->script.base,
+             problem, runs->ex->id);
+    return false;
+}
+
+static enum script_verdict run_hooks(struct script_chain *chain)
+{
+    struct exchange *ex = chain->runs.ex;
+
+    while (chain->hook != NULL && chain->hooks_left > 0 && ex->hook_count > 0) {
+        if (chain->runs.depth > 0 || begin_hook(chain)) {
+            enum runs_end end = runs_go(&chain->runs, NULL);
+
+            if (end == RUNS_PENDING) {
+                ex->chain = chain;
+                return SCRIPT_PENDING;
+            }
+            if (end == RUNS_FAULTED) {
+                roll_back(&chain->undo, ex);
+            }
+        }
+        chain->hook = chain->hook->next;
+        chain->hooks_left--;
+    }
+    ex->chain = NULL;
+    return SCRIPT_PASS;
+}
+
+enum script_verdict script_hooks_start(struct exchange *ex)
+{
+    struct script_chain *chain = ex->ran;
+
+    assert(ex->chain == NULL && ex->status != 0);
+    if (chain == NULL || chain->in_hooks || ex->hook_count == 0 || ex->faulted) {
+        return SCRIPT_PASS;
+    }
+    chain->in_hooks = true;
+    chain->hook = ex->hooks;
+    chain->hooks_left = ex->hook_count;
+    return run_hooks(chain);
+}
+
+/* ---- both ---- */
 
 enum script_verdict script_chain_resume(struct exchange *ex)
 {
     assert(ex->chain != NULL);
-    return run_chain(ex->chain);
+    return ex->chain->in_hooks ? run_hooks(ex->chain) : run_chain(ex->chain);
 }
 
 void script_chain_cancel(struct exchange *ex)
 {
-    struct script_chain *chain = ex->chain;
-
-    if (chain != NULL && chain->run != NULL) {
-        end_run(chain);
+    if (ex->chain != NULL) {
+        runs_drop(&ex->chain->runs);
     }
     ex->chain = NULL;
 }

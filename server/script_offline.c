@@ -118,7 +118,9 @@ static void print(struct exchange *ex, enum script_verdict verdict, FILE *out)
         response_finish(ex);
         fprintf(out, "HTTP/1.1 %u %s\n", ex->status, status_reason(ex->status));
     } else {
-        ex->status = 200; /* of the file; only its fields are shown */
+        if (ex->status == 0) {
+            ex->status = 200; /* there is none; only fields are shown */
+        }
         response_finish(ex);
         fprintf(out, "HTTP/1.1 0 %s\n", what);
     }
@@ -139,22 +141,42 @@ static bool go_on(const struct script_watch *watch)
     return watch == NULL || watch->paused == NULL || watch->paused(watch->context);
 }
 
+/* Goes on until there is a verdict. False: the watch gave up. */
+static bool go_through(struct exchange *ex, const struct script_watch *watch,
+                       enum script_verdict *verdict)
+{
+    while (*verdict == SCRIPT_PENDING && go_on(watch)) {
+        *verdict = script_chain_resume(ex);
+    }
+    if (*verdict == SCRIPT_PENDING) {
+        script_chain_cancel(ex);
+        return false;
+    }
+    return true;
+}
+
 static enum script_offline run(const struct script_set *set, const struct script_options *options,
                                struct exchange *ex, FILE *out, char *error, size_t error_bytes)
 {
     struct script_host *host = script_host_create(options, error, error_bytes);
     enum script_verdict verdict;
+    bool done;
 
     if (host == NULL) {
         return SCRIPT_OFFLINE_REFUSED;
     }
     verdict = script_chain_start(host, set, ex);
-    while (verdict == SCRIPT_PENDING && go_on(options->watch)) {
-        verdict = script_chain_resume(ex);
+    done = go_through(ex, options->watch, &verdict);
+    if (done && verdict != SCRIPT_ABORTED) {
+        enum script_verdict hooks;
+
+        if (verdict != SCRIPT_RESPONDED) {
+            ex->status = 200; /* of the file; only its fields are shown */
+        }
+        hooks = script_hooks_start(ex);
+        done = go_through(ex, options->watch, &hooks);
     }
-    if (verdict == SCRIPT_PENDING) {
-        script_chain_cancel(ex);
-    } else {
+    if (done) {
         print(ex, verdict, out);
     }
     script_host_forget(host, set);

@@ -14,16 +14,46 @@
 
 struct helper_json;   /* server/helpers/json.h */
 struct helper_shared; /* server/helpers/shared.h */
+struct json_t;        /* of jansson */
+
+/* An answer that is set aside while another script has the place for its own. */
+struct helper_answer {
+    unsigned status;
+    struct field_list fields;
+    struct body body;
+    struct proxy_request *proxy;
+    bool aborted;
+};
+struct helper_answer helper_answer_take(struct exchange *ex); /* leaves none */
+void helper_answer_put(struct exchange *ex, const struct helper_answer *answer);
+
+/* A call of another script. The helper fills it in and waits; whoever runs the scripts acts on it
+ * and resumes. */
+struct helper_call {
+    enum { CALL_NONE, CALL_WANTED, CALL_RETURNED, CALL_FAILED, CALL_TOO_LATE } state;
+    struct span script;
+    struct span function;
+    const struct json_t *value; /* what is passed; once it has returned, what came back */
+};
+
+/* A function to run on the response; in the pool. */
+struct response_hook {
+    struct response_hook *next;
+    struct span script;
+    struct span function;
+    struct span input; /* JSON text */
+};
 
 /* What helpers know of the invocation: the `host` pointer of its run. */
 struct helper_state {
     struct exchange *ex;
     const char *script; /* name, for the log */
     const struct helper_shared *shared;
-    bool bad_target; /* the last URI a script set is malformed */
-    uint8_t *body;   /* in the pool, of body_capacity bytes: what zs_respond copied last */
+    uint8_t *body; /* in the pool, of body_capacity bytes: what zs_respond copied last */
     size_t body_capacity;
     struct helper_json *json; /* in the pool, or NULL: no JSON yet */
+    struct helper_call call;
+    struct helper_answer *response; /* in hooks: what is going to be sent; else NULL */
     size_t log_used;
     char log[LIM_LOG_LINE_BYTES]; /* zs_log's line so far */
 };
@@ -67,6 +97,12 @@ void helper_log_finish(struct helper_state *state);
 
 /* Frees the JSON values of the script that ends. */
 void helper_json_finish(struct helper_state *state);
+/* For whoever runs the scripts. The handle of a copy of `value`, or of what `text` is, among the
+ * values of `to`; 0: no memory, or malformed. */
+uint64_t helper_json_give(struct helper_state *to, const struct json_t *value);
+uint64_t helper_json_give_text(struct helper_state *to, struct span text);
+/* The value with that handle, or NULL. */
+const struct json_t *helper_json_value(const struct helper_state *of, uint64_t handle);
 
 /* Answers with a body of `bytes`, which the caller fills; faults when status or size cannot be. */
 uint8_t *helper_respond(struct vm_context *context, uint64_t status, size_t bytes);

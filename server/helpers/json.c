@@ -49,20 +49,64 @@ static void drop(struct json_handle *handle)
     *handle = (struct json_handle){0};
 }
 
-uint64_t json_new_document(struct vm_context *context, struct json_handle *handle, json_t *root)
+/* Opened. False: no root, or refused. Takes `root`. */
+static bool put_document(struct helper_json *json, struct json_handle *handle, json_t *root)
 {
-    struct helper_json *json = helper_state(context)->json;
     struct json_document *document = root == NULL ? NULL : json_allocate(sizeof *document);
 
-    if (document != NULL) {
-        *document = (struct json_document){.root = root, .handles = 1};
-        *handle = (struct json_handle){
-            .id = ++json->last_id, .document = document, .node = json_incref(root)};
-    } else {
+    if (document == NULL) {
         json_decref(root);
+        return false;
     }
+    *document = (struct json_document){.root = root, .handles = 1};
+    *handle = (struct json_handle){
+        .id = ++json->last_id, .document = document, .node = json_incref(root)};
+    return true;
+}
+
+uint64_t json_new_document(struct vm_context *context, struct json_handle *handle, json_t *root)
+{
+    bool made = put_document(helper_state(context)->json, handle, root);
+
     json_close(context);
-    return document == NULL ? ABSENT : handle->id;
+    return made ? handle->id : ABSENT;
+}
+
+/* ---- for whoever runs the scripts ---- */
+
+/* Its first value: the first handle is free. */
+static uint64_t give(struct helper_state *to, const json_t *value, const struct vm_arg *text)
+{
+    bool made;
+
+    if (!json_begin(to)) {
+        return 0;
+    }
+    made = put_document(to->json, &to->json->handles[0],
+                        value != NULL ? json_deep_copy(value) : json_read(text));
+    return json_end(to) && made ? to->json->handles[0].id : 0;
+}
+
+uint64_t helper_json_give(struct helper_state *to, const struct json_t *value)
+{
+    return give(to, value, NULL);
+}
+
+uint64_t helper_json_give_text(struct helper_state *to, struct span text)
+{
+    struct vm_arg arg = {.data = (uint8_t *)(uintptr_t)text.base, .length = text.len};
+
+    return give(to, NULL, &arg);
+}
+
+const struct json_t *helper_json_value(const struct helper_state *of, uint64_t handle)
+{
+    for (unsigned i = 0; of->json != NULL && handle != 0 && i < LIM_JSON_HANDLES; i++) {
+        if (of->json->handles[i].id == handle) {
+            return of->json->handles[i].node;
+        }
+    }
+    return NULL;
 }
 
 /* A handle on a member of `of`: `place` says which. */

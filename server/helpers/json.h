@@ -41,7 +41,11 @@ struct helper_json {
     struct json_handle handles[LIM_JSON_HANDLES];
 };
 
-/* From here to json_close, jansson allocates for this script; nothing may fault in between. */
+/* From here to json_end, jansson allocates for this script. False: no memory, and it is not. */
+bool json_begin(struct helper_state *state);
+/* False: an allocation was refused since json_begin. */
+bool json_end(struct helper_state *state);
+/* The same for helpers: from here to json_close nothing may fault. */
 struct helper_json *json_open(struct vm_context *context);
 /* Faults when an allocation was refused since json_open. */
 void json_close(struct vm_context *context);

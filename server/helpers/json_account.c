@@ -68,26 +68,45 @@ static void setup(void)
     json_object_seed(0);
 }
 
-struct helper_json *json_open(struct vm_context *context)
+bool json_begin(struct helper_state *state)
 {
-    struct helper_state *state = helper_state(context);
-
     pthread_once(&setup_once, setup);
     if (state->json == NULL) {
         state->json = pool_alloc(&state->ex->pool, sizeof *state->json);
-        helper_allocated(context, state->json != NULL);
+        if (state->json == NULL) {
+            return false;
+        }
         *state->json = (struct helper_json){0};
     }
     state->json->account.refused = false;
     state->json->account.bytes_max = state->shared->json_bytes_max;
     open_account = &state->json->account;
+    return true;
+}
+
+bool json_end(struct helper_state *state)
+{
+    open_account = NULL;
+    return !state->json->account.refused;
+}
+
+struct helper_json *json_open(struct vm_context *context)
+{
+    struct helper_state *state = helper_state(context);
+
+    if (state->json == NULL) {
+        bool done = json_begin(state);
+
+        open_account = NULL;
+        helper_allocated(context, done);
+    }
+    (void)json_begin(state);
     return state->json;
 }
 
 void json_close(struct vm_context *context)
 {
-    open_account = NULL;
-    if (helper_state(context)->json->account.refused) {
+    if (!json_end(helper_state(context))) {
         vm_helper_fault(context, "too much memory for JSON");
     }
 }

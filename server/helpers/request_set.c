@@ -33,8 +33,7 @@ static bool is_origin_form(struct span uri)
  * the script's: the request keeps its target and is answered 400 after the chain. */
 uint64_t host_zs_req_set_uri(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct helper_state *state = helper_state(context);
-    struct exchange *ex = state->ex;
+    struct exchange *ex = helper_exchange(context);
     struct span uri = helper_name(context, &arg[0]);
     struct span raw_path = ex->raw_path;
     struct span query = ex->query;
@@ -46,9 +45,9 @@ uint64_t host_zs_req_set_uri(struct vm_context *context, const struct vm_arg arg
     if (uri.len > LIM_REQUEST_LINE_BYTES) {
         vm_helper_fault(context, "URI is too long");
     }
-    state->bad_target = !exchange_set_target(ex, uri);
+    ex->bad_target = !exchange_set_target(ex, uri);
     helper_allocated(context, true);
-    if (state->bad_target) {
+    if (ex->bad_target) {
         ex->raw_path = raw_path;
         ex->query = query;
         ex->path = path;

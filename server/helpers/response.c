@@ -7,6 +7,29 @@
 
 #define STATUS_MAX 65535u /* beyond it is no status but a mistake of the script */
 
+struct helper_answer helper_answer_take(struct exchange *ex)
+{
+    struct helper_answer answer = {
+        .status = ex->status,
+        .fields = ex->response_fields,
+        .body = ex->body,
+        .proxy = ex->proxy,
+        .aborted = ex->aborted,
+    };
+
+    helper_answer_put(ex, &(struct helper_answer){0});
+    return answer;
+}
+
+void helper_answer_put(struct exchange *ex, const struct helper_answer *answer)
+{
+    ex->status = answer->status;
+    ex->response_fields = answer->fields;
+    ex->body = answer->body;
+    ex->proxy = answer->proxy;
+    ex->aborted = answer->aborted;
+}
+
 uint8_t *helper_respond(struct vm_context *context, uint64_t status, size_t bytes)
 {
     struct helper_state *state = helper_state(context);

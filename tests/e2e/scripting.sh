@@ -17,7 +17,7 @@ awk -v out="$work" '/^```c$/ { n++; next } /^```$/ { inside = 0; next }
 
 for piece in "$work"/*.txt; do
     name=$(basename "$piece" .txt)
-    if grep -q 'ZS_[A-Z]*ENTRY' "$piece"; then
+    if grep -q 'ZS_[A-Z_]*ENTRY' "$piece"; then
         { grep -q '#include' "$piece" || echo '#include <zeroserve.h>'; cat "$piece"; } >"$work/$name.c"
     else
         {

@@ -186,4 +186,16 @@ stop
 start --plugin-dir "$work/plugins" "$work/site.tar"
 is "--plugin-dir runs first" "$(get /)" plugin
 stop
+
+# ---- what a script does when the site is loaded ----
+mkdir -p "$work/init/.zeroserve/scripts"
+printf '#include <zeroserve.h>\nZS_INIT_ENTRY(setup)\n{\n    zs_log(ZS_STR("set up\\n"));\n    return 0;\n}\n' \
+    >"$work/init/.zeroserve/scripts/a.c"
+is "--check runs init entries" "$("$server" --check "$work/init" 2>&1 | grep -c '^\[user_log\] 0: a: set up$')" 1
+printf '#include <zeroserve.h>\nZS_INIT_ENTRY(setup)\n{\n    return zs_json_type(1);\n}\n' \
+    >"$work/init/.zeroserve/scripts/b.c"
+"$server" --addr 127.0.0.1:0 "$work/init" >"$work/said" 2>&1
+is "an init entry that faults stops the start" $? 2
+is "with one line" "$(grep -c '^zeroserve: ' "$work/said") $(wc -l <"$work/said")" "1 2"
+like "that names script, function and reason" "$(cat "$work/said")" "'b': zeroserve.init.setup: .*no such JSON handle"
 finish

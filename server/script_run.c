@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/script_run.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "server/log.h"
+
+#define FAULT_TEXT_BYTES   512u
+#define SECTION_NAME_BYTES 256u
+
+/* ---- frames ---- */
+
+static struct script_frame *top(const struct script_runs *runs)
+{
+    return runs->frames[runs->depth - 1];
+}
+
+struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
+                               const struct vm_entry *entry, bool own_answer)
+{
+    struct script_frame *frame;
+    struct helper_json *json;
+
+    assert(runs->depth <= LIM_CALL_DEPTH);
+    frame = runs->frames[runs->depth];
+    if (frame == NULL) {
+        frame = pool_alloc(&runs->ex->pool, sizeof *frame);
+        if (frame == NULL) {
+            return NULL;
+        }
+        frame->state.json = NULL;
+        frame->state.body = NULL;
+        frame->state.body_capacity = 0;
+        runs->frames[runs->depth] = frame;
+    }
+    json = frame->state.json;
+    frame->run = NULL;
+    frame->script = script;
+    frame->entry = entry;
+    frame->input = 0;
+    frame->own_answer = own_answer;
+    frame->state.ex = runs->ex;
+    frame->state.script = script->name;
+    frame->state.shared = &runs->set->shared;
+    frame->state.json = json;
+    frame->state.call = (struct helper_call){.state = CALL_NONE};
+    frame->state.response = runs->depth > 0 ? top(runs)->state.response : NULL;
+    frame->state.log_used = 0;
+    if (own_answer) {
+        frame->saved = helper_answer_take(runs->ex);
+    }
+    if (own_answer && runs->depth == 0) { /* the memory holds what a script before has answered */
+        frame->state.body = NULL;
+        frame->state.body_capacity = 0;
+    }
+    runs->depth++;
+    return frame;
+}
+
+/* The values of the frame that ended last are kept until the one below has copied the result. */
+static void drop_values_above(struct script_runs *runs)
+{
+    struct script_frame *ended = runs->depth <= LIM_CALL_DEPTH ? runs->frames[runs->depth] : NULL;
+
+    if (ended != NULL) {
+        helper_json_finish(&ended->state);
+    }
+}
+
+/* The topmost is over, its values apart. */
+static void pop(struct script_runs *runs)
+{
+    struct script_frame *frame = top(runs);
+
+    if (frame->run != NULL) {
+        helper_log_finish(&frame->state);
+        runs->budget_left_ns = vm_run_budget_left(frame->run);
+        vm_run_free(frame->run);
+        frame->run = NULL;
+        runs->host->live--;
+    }
+    if (frame->own_answer) {
+        helper_answer_put(runs->ex, &frame->saved);
+    }
+    runs->depth--;
+}
+
+void runs_drop(struct script_runs *runs)
+{
+    if (runs->stuck) {
+        runs->host->stuck -= runs->depth - 1;
+        runs->stuck = false;
+    }
+    drop_values_above(runs);
+    while (runs->depth > 0) {
+        pop(runs);
+        drop_values_above(runs);
+    }
+}
+
+/* ---- starting ---- */
+
+/* r1 of a called function points to its handle. */
+static bool pass_input(struct script_frame *frame)
+{
+    uint64_t args[5] = {0};
+    uint8_t *host;
+
+    if (frame->input == 0) {
+        return true;
+    }
+    args[0] = vm_run_heap_alloc(frame->run, sizeof frame->input, &host);
+    if (args[0] == 0) {
+        return false;
+    }
+    memcpy(host, &frame->input, sizeof frame->input);
+    vm_run_set_args(frame->run, args);
+    return true;
+}
+
+/* False: the arenas are all in use, or there is no memory for one. */
+static bool start(struct script_runs *runs)
+{
+    struct script_frame *frame = top(runs);
+    struct script_host *host = runs->host;
+
+    frame->run = vm_run_start(host->thread, frame->script->image, frame->entry, &frame->state);
+    if (frame->run == NULL) {
+        return false;
+    }
+    host->live++;
+    if (runs->has_run) {
+        vm_run_set_budget(frame->run, runs->budget_left_ns);
+    }
+    runs->has_run = true;
+    if (!pass_input(frame)) {
+        vm_run_free(frame->run);
+        frame->run = NULL;
+        host->live--;
+        return false;
+    }
+    if (host->watch != NULL && host->watch->started != NULL) {
+        host->watch->started(host->watch->context, frame->run);
+    }
+    return true;
+}
+
+/* Waiting for an arena is of use while somebody has one; when this request has some itself, while
+ * somebody has one who does not wait for another. */
+static bool may_wait(struct script_runs *runs)
+{
+    struct script_host *host = runs->host;
+
+    if (!runs->stuck) {
+        host->stuck += runs->depth - 1;
+        runs->stuck = true;
+    }
+    return host->live > (runs->depth == 1 ? 0 : host->stuck);
+}
+
+static void got_unstuck(struct script_runs *runs)
+{
+    if (runs->stuck) {
+        runs->host->stuck -= runs->depth - 1;
+        runs->stuck = false;
+    }
+}
+
+/* ---- calls ---- */
+
+static bool names_script(struct span text, const char *name)
+{
+    struct span own = span_of(name);
+
+    return span_equal(text, own) ||
+           (text.len == own.len + 2 && memcmp(text.base, own.base, own.len) == 0 &&
+            memcmp(text.base + own.len, ".o", 2) == 0);
+}
+
+const struct vm_entry *runs_find(const struct script_set *set, struct span script,
+                                 struct span function, const struct script **out)
+{
+    char section[SECTION_NAME_BYTES];
+    int length = snprintf(section, sizeof section, "zeroserve.call.%.*s", (int)function.len,
+                          function.base == NULL ? "" : function.base);
+
+    if (function.len >= sizeof section || length >= (int)sizeof section) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < set->count; i++) {
+        if (names_script(script, set->items[i].name)) {
+            const struct vm_program *program = set->items[i].program;
+
+            *out = &set->items[i];
+            for (uint32_t e = 0; e < vm_program_entry_count(program); e++) {
+                if (strcmp(vm_program_entry(program, e)->section, section) == 0) {
+                    return vm_program_entry(program, e);
+                }
+            }
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+/* The topmost waits for what it asked for: adds the frame of the called function, or tells it at
+ * once that there is none. */
+static void begin_call(struct script_runs *runs)
+{
+    struct script_frame *caller = top(runs);
+    struct helper_call *call = &caller->state.call;
+    uint64_t left = vm_run_budget_left(caller->run);
+    const struct script *script;
+    const struct vm_entry *entry = runs_find(runs->set, call->script, call->function, &script);
+    struct script_frame *frame;
+
+    if (left <= LIM_CALL_NS) {
+        call->state = CALL_TOO_LATE;
+        return;
+    }
+    runs->budget_left_ns = left - LIM_CALL_NS;
+    vm_run_set_budget(caller->run, runs->budget_left_ns);
+    call->state = CALL_FAILED;
+    if (entry == NULL || runs->depth > LIM_CALL_DEPTH) {
+        return;
+    }
+    frame = runs_push(runs, script, entry, true);
+    if (frame == NULL) {
+        return;
+    }
+    frame->input = helper_json_give(&frame->state, call->value);
+    if (frame->input == 0) {
+        pop(runs);
+        return;
+    }
+    call->state = CALL_WANTED;
+}
+
+/* The topmost, a called function, is over: the one below goes on. */
+static void end_call(struct script_runs *runs, bool returned)
+{
+    struct script_frame *frame = top(runs);
+    struct helper_call *call = &runs->frames[runs->depth - 2]->state.call;
+    int64_t result = returned ? (int64_t)vm_run_result(frame->run) : -1;
+    const struct json_t *value =
+        result > 0 ? helper_json_value(&frame->state, (uint64_t)result) : NULL;
+
+    pop(runs);
+    vm_run_set_budget(top(runs)->run, runs->budget_left_ns);
+    call->state = value == NULL ? CALL_FAILED : CALL_RETURNED;
+    call->value = value;
+}
+
+/* ---- running ---- */
+
+static void report_fault(const struct script_runs *runs)
+{
+    const struct script_frame *frame = top(runs);
+    char text[FAULT_TEXT_BYTES] = "out of memory";
+
+    if (frame->run != NULL) {
+        vm_fault_format(vm_run_fault(frame->run), text, sizeof text);
+    }
+    if (runs->error != NULL) {
+        snprintf(runs->error, runs->error_bytes, "script '%s': %s: %s", frame->script->name,
+                 frame->entry->section, text);
+    } else {
+        log_line("script '%s': %s (request %" PRIu64 ")", frame->script->name, text, runs->ex->id);
+    }
+}
+
+/* The topmost ended. True: it was the only one. */
+static bool finish(struct script_runs *runs, bool faulted, uint64_t *result)
+{
+    const struct script_watch *watch = runs->host->watch;
+    struct script_frame *frame = top(runs);
+
+    if (faulted) {
+        report_fault(runs);
+    }
+    if (watch != NULL && watch->ended != NULL && frame->run != NULL) {
+        watch->ended(watch->context, frame->run, faulted);
+    }
+    if (runs->depth > 1) {
+        end_call(runs, !faulted);
+        return false;
+    }
+    if (result != NULL && !faulted) {
+        *result = vm_run_result(frame->run);
+    }
+    pop(runs);
+    drop_values_above(runs);
+    return true;
+}
+
+enum runs_end runs_go(struct script_runs *runs, uint64_t *result)
+{
+    for (;;) {
+        bool faulted = false;
+
+        if (top(runs)->run == NULL && !start(runs)) {
+            if (may_wait(runs)) {
+                return RUNS_PENDING;
+            }
+            faulted = true;
+        }
+        got_unstuck(runs);
+        if (!faulted) {
+            enum vm_state state = vm_run_resume(top(runs)->run);
+
+            drop_values_above(runs);
+            if (state == VM_STATE_WAITING && top(runs)->state.call.state == CALL_WANTED) {
+                begin_call(runs);
+                continue;
+            }
+            if (state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) {
+                return RUNS_PENDING;
+            }
+            faulted = state == VM_STATE_FAULT;
+        }
+        if (finish(runs, faulted, result)) {
+            return faulted ? RUNS_FAULTED : RUNS_RETURNED;
+        }
+    }
+}

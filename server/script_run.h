@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs of one request: a script, and the scripts it calls by zs_call, one waiting for the next. For
+ * script_chain.c and script_init.c.
+ *
+ * Each has a frame: its run, its handles and its log. The topmost runs; when it ends, the one below
+ * gets what it returned and goes on. Together they have one budget.
+ */
+#ifndef SERVER_SCRIPT_RUN_H
+#define SERVER_SCRIPT_RUN_H
+
+#include "server/helpers/helpers.h"
+#include "server/script_set.h"
+
+struct script_host {
+    struct vm_thread *thread;
+    const struct script_watch *watch; /* or NULL */
+    unsigned live;                    /* runs */
+    unsigned stuck;                   /* of them, those that wait for one more */
+};
+
+struct script_frame {
+    struct vm_run *run; /* NULL: not started yet, the arenas were all in use; or it has ended */
+    const struct script *script;
+    const struct vm_entry *entry;
+    uint64_t input; /* handle, of a called function; 0: an entry without */
+    bool own_answer;
+    struct helper_answer saved; /* of own_answer: what is put back when this one has ended */
+    struct helper_state state;
+};
+
+struct script_runs {
+    struct script_host *host;
+    const struct script_set *set;
+    struct exchange *ex;
+    struct script_frame *frames[LIM_CALL_DEPTH + 1]; /* in the pool, made once */
+    unsigned depth;                                  /* frames in use */
+    uint64_t budget_left_ns;                         /* after the last run that ended */
+    bool has_run;
+    bool stuck;  /* its runs are counted in host->stuck */
+    char *error; /* where a fault is told instead of in the log; or NULL */
+    size_t error_bytes;
+};
+
+enum runs_end {
+    RUNS_RETURNED,
+    RUNS_FAULTED, /* the log says so */
+    RUNS_PENDING, /* preempted, waiting, or out of arenas: go on later */
+};
+
+/* Adds a frame for `entry`. own_answer: what it answers is its own and is dropped. NULL: out of
+ * memory. It runs by runs_go. */
+struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
+                               const struct vm_entry *entry, bool own_answer);
+/* Runs until the only frame has ended, which is then gone; *result (may be NULL) is its r0. */
+enum runs_end runs_go(struct script_runs *runs, uint64_t *result);
+/* Drops all frames, wherever they are. */
+void runs_drop(struct script_runs *runs);
+
+/* The function of a script, by the names that scripts use; *script is whose. NULL: there is none.
+ */
+const struct vm_entry *runs_find(const struct script_set *set, struct span script,
+                                 struct span function, const struct script **out);
+
+#endif
