@@ -60,6 +60,8 @@ struct conn {
     bool fresh;             /* nothing of it was looked at: it may turn out to be HTTP/2 */
     bool keep_alive;        /* may another request follow the one in hand */
     bool refused;           /* nothing received is looked at any more */
+    bool chunked;           /* the answer goes out in chunks */
+    bool shut;              /* TUNNEL: the client knows that the upstream has ended */
     bool answer_due;        /* scripts ended, the answer waits for `out` */
     bool expecting;         /* the client waits for a 100 before it sends the body */
     bool body_left;         /* the body of the last request is not all consumed */

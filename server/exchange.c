@@ -18,10 +18,8 @@ void exchange_reset(struct exchange *ex)
 {
     pool_reset(&ex->pool);
     buffer_release(&ex->request_body.bytes);
-    *ex = (struct exchange){.pool = ex->pool,
-                            .peer = ex->peer,
-                            .is_tls = ex->is_tls,
-                            .request_body.complete = true};
+    *ex = (struct exchange){
+        .pool = ex->pool, .peer = ex->peer, .is_tls = ex->is_tls, .request_body.complete = true};
 }
 
 void exchange_free(struct exchange *ex)
@@ -87,9 +85,15 @@ uint64_t body_length(const struct body *body)
             bytes += body->segments[i].bytes.len + body->segments[i].file_bytes;
         }
         break;
+    case BODY_STREAMED: return body->length;
     case BODY_NONE: break;
     }
     return bytes;
+}
+
+bool body_has_length(const struct body *body)
+{
+    return body->kind != BODY_STREAMED || body->has_length;
 }
 
 void response_start(struct exchange *ex, unsigned status)

@@ -28,7 +28,7 @@ struct field_list {
     unsigned capacity;
 };
 
-enum body_kind { BODY_NONE, BODY_BYTES, BODY_FILE, BODY_SEGMENTS };
+enum body_kind { BODY_NONE, BODY_BYTES, BODY_FILE, BODY_SEGMENTS, BODY_STREAMED };
 
 /* Bytes, and behind them a piece of the site's tar; either may be empty. */
 struct body_segment {
@@ -42,6 +42,9 @@ struct body {
     struct span bytes;    /* BODY_BYTES */
     uint64_t file_offset; /* BODY_FILE: in the site's tar */
     uint64_t file_bytes;
+    bool live;       /* BODY_STREAMED: more octets will come into the stream's chunk */
+    bool has_length; /* BODY_STREAMED: and it is known before: `length` */
+    uint64_t length;
     const struct body_segment *segments; /* BODY_SEGMENTS: sent in order */
     unsigned segment_count;
 };
@@ -149,7 +152,9 @@ void response_error(struct exchange *ex, unsigned status);
  * protected: content-length, transfer-encoding,
  * connection, keep-alive, upgrade, trailer, te), and removes a body where the status forbids it. */
 void response_finish(struct exchange *ex);
-/* The length of a body, as Content-Length tells it. */
+/* Whether the length of a body is known before its end; and the length, as Content-Length tells it.
+ */
+bool body_has_length(const struct body *body);
 uint64_t body_length(const struct body *body);
 /* "Not Found" for 404; "" when unknown. */
 const char *status_reason(unsigned status);

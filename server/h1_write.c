@@ -83,7 +83,11 @@ size_t h1_write_head(const struct exchange *ex, bool keep_alive, struct span dat
         at = put(at, date);
         at = put(at, SPAN("\r\n"));
     }
-    if (ex->status != 204 && ex->status != 304) {
+    if (!body_has_length(&ex->body)) {
+        if (ex->proto_minor > 0) {
+            at = put(at, SPAN("transfer-encoding: chunked\r\n"));
+        }
+    } else if (ex->status != 204 && ex->status != 304) {
         at = put(at, SPAN("content-length: "));
         at = put_number(at, body_length(&ex->body));
         at = put(at, SPAN("\r\n"));

@@ -173,7 +173,7 @@ bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct spa
     if (!list.is_dated) {
         put(&list, SPAN("date"), date);
     }
-    if (ex->status != 204 && ex->status != 304) {
+    if (ex->status != 204 && ex->status != 304 && body_has_length(&ex->body)) {
         put_length(&list, body_length(&ex->body));
     }
     nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = data_read};

@@ -113,10 +113,13 @@
 #define LIM_UPSTREAM_LIST_BYTES    4096u       /* text given to zs_reverse_proxy */
 #define LIM_UPSTREAM_TARGETS       16u         /* in it */
 #define LIM_UPSTREAM_KEY_BYTES     280u /* scheme, host of 253 bytes and port; or a socket's path */
-#define LIM_UPSTREAMS              1024u  /* a worker knows; scripts may make names up */
-#define LIM_UPSTREAM_IDLE          256u   /* connections a worker keeps for later */
-#define LIM_UPSTREAM_IDLE_EACH     32u    /* of them to one upstream */
-#define LIM_UPSTREAM_IDLE_MS       10000u /* below what upstreams usually allow */
+#define LIM_UPSTREAMS              1024u       /* a worker knows; scripts may make names up */
+#define LIM_LINKS                  4096u       /* connections of a worker to upstreams */
+#define LIM_LINK_BYTES             (64u << 10) /* in hand each way before reading stops */
+#define LIM_TUNNEL_MS              600000u /* of silence, both ways, after a change of protocol */
+#define LIM_UPSTREAM_IDLE          256u    /* connections a worker keeps for later */
+#define LIM_UPSTREAM_IDLE_EACH     32u     /* of them to one upstream */
+#define LIM_UPSTREAM_IDLE_MS       10000u  /* below what upstreams usually allow */
 #define LIM_UPSTREAM_CONNECT_MS    5000u
 #define LIM_UPSTREAM_ANSWER_MS     60000u /* from the request to the first byte of the answer */
 #define LIM_UPSTREAM_IO_MS         30000u /* between two reads or writes after that */

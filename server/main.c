@@ -124,15 +124,8 @@ static void tell_loaded(const struct snapshot *snapshot, const char *path)
     }
 }
 
-/* What becomes a snapshot once all of it is loaded. */
-struct loaded {
-    struct site *site;
-    struct script_set *scripts;
-    struct tls_context *tls;
-};
-
 /* Loads site and scripts. False: `error`; what was loaded is to be freed. */
-static bool load(const struct options *options, struct rate_table *rates, struct loaded *loaded,
+static bool load(const struct options *options, struct rate_table *rates, struct snapshot *loaded,
                  char *error)
 {
     struct script_options script_options = {
@@ -197,6 +190,16 @@ static bool load_tls(const struct options *options, struct tls_tickets *tickets,
     return *tls != NULL || !options_have_cert(options);
 }
 
+/* Reading the certificates of authorities takes a while: only where a script may need them. */
+static bool load_tls_client(struct snapshot *loaded, char *error)
+{
+    if (script_set_calls(loaded->scripts, "zs_reverse_proxy")) {
+        loaded->tls_client = tls_client_context_create(NULL, error, ERROR_BYTES);
+        return loaded->tls_client != NULL;
+    }
+    return true;
+}
+
 /* What loads again and again: the same options, and what outlives each load. */
 struct loader {
     const struct options *options;
@@ -209,12 +212,13 @@ static struct snapshot *load_all(void *context)
 {
     const struct loader *loader = context;
     char error[ERROR_BYTES];
-    struct loaded loaded = {0};
+    struct snapshot loaded = {0}; /* its parts */
     struct snapshot *snapshot = NULL;
     bool fine = load_tls(loader->options, loader->tickets, &loaded.tls, error) &&
-                load(loader->options, loader->rates, &loaded, error);
+                load(loader->options, loader->rates, &loaded, error) &&
+                load_tls_client(&loaded, error);
     if (fine) {
-        snapshot = snapshot_create(loaded.site, loaded.scripts, loaded.tls);
+        snapshot = snapshot_create(&loaded);
         snprintf(error, sizeof error, "out of memory");
     }
     if (snapshot == NULL) {
@@ -222,6 +226,7 @@ static struct snapshot *load_all(void *context)
         script_set_free(loaded.scripts);
         site_free(loaded.site);
         tls_context_free(loaded.tls);
+        tls_context_free(loaded.tls_client);
         return NULL;
     }
     tell_loaded(snapshot, loader->options->site);

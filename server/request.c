@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <time.h>
 
+#include "server/proxy.h"
 #include "server/script.h"
 #include "server/serve_int.h"
 #include "server/tls.h"
@@ -78,7 +79,7 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
     case SCRIPT_PASS:
         static_answer(&stream->exchange, stream->epoch->snapshot->site, &worker->static_options);
         break;
-    case SCRIPT_PROXY: response_error(&stream->exchange, 502); break;
+    case SCRIPT_PROXY: proxy_start(worker, stream); return;
     case SCRIPT_RESPONDED: break;
     }
     serve_answer(worker, stream);
@@ -130,6 +131,10 @@ static bool dribbles(const struct worker *worker, const struct stream *stream)
 
 void request_body_arrived(struct worker *worker, struct stream *stream)
 {
+    if (stream->relay != NULL) {
+        proxy_body_arrived(stream);
+        return;
+    }
     if (stream->wait != STREAM_AWAITING || stream->answered) {
         return;
     }
@@ -156,6 +161,7 @@ void request_body_expired(struct worker *worker, struct stream *stream)
 void request_refuse(struct worker *worker, struct stream *stream, unsigned status)
 {
     script_chain_cancel(&stream->exchange);
+    proxy_cancel(stream);
     stream_wait(&worker->streams, stream, STREAM_ACTIVE);
     stream->conn->keep_alive = false;
     response_error(&stream->exchange, status);
@@ -194,12 +200,14 @@ static void log_request(struct worker *worker, const struct stream *stream)
                                    .referer = sent_field(ex, SPAN("Referer")),
                                    .tls = conn->tls != NULL ? &tls : NULL,
                                    .decision = stream->decision,
+                                   .upstream = stream->upstream_name,
                                });
 }
 
 void request_end(struct worker *worker, struct stream *stream)
 {
     script_chain_cancel(&stream->exchange);
+    proxy_cancel(stream);
     log_request(worker, stream);
     struct epoch *epoch = stream->epoch;
     stream_close(&worker->streams, stream);

@@ -157,6 +157,14 @@ void ring_accept(struct ring *ring, int listener, struct ring_tag tag)
     submit(ring, tag, &sqe);
 }
 
+void ring_connect(struct ring *ring, int fd, const struct sockaddr *address, unsigned bytes,
+                  struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    io_uring_prep_connect(&sqe, fd, address, bytes);
+    submit(ring, tag, &sqe);
+}
+
 void ring_recv(struct ring *ring, int fd, struct ring_tag tag)
 {
     struct io_uring_sqe sqe = {0};

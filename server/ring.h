@@ -25,6 +25,11 @@ enum ring_op {
     RING_READ,
     RING_STREAM_READ,
     RING_CANCEL,
+    RING_LINK_CONNECT,
+    RING_LINK_RECV,
+    RING_LINK_SEND,
+    RING_LINK_CANCEL,
+    RING_RESOLVED,
     RING_WAKE
 };
 
@@ -49,6 +54,10 @@ struct ring *ring_create(char *error, size_t error_bytes);
 /* Nothing may be in flight whose memory is freed afterwards. NULL is fine. */
 void ring_free(struct ring *ring);
 
+struct sockaddr;
+/* The address is the kernel's until the event. */
+void ring_connect(struct ring *ring, int fd, const struct sockaddr *address, unsigned bytes,
+                  struct ring_tag tag);
 /* Accepts until an event comes without `more`. The result is a descriptor. */
 void ring_accept(struct ring *ring, int listener, struct ring_tag tag);
 /* Receives until an event comes without `more`: result 0 is the peer's end, -ENOBUFS asks for

@@ -209,3 +209,29 @@ size_t script_set_code_bytes(const struct script_set *set, unsigned index)
 {
     return set->items[index].code_bytes;
 }
+
+bool script_set_calls(const struct script_set *set, const char *helper)
+{
+    for (unsigned i = 0; i < set->count; i++) {
+        const struct vm_program *program = set->items[i].program;
+
+        for (uint32_t j = 0; j < vm_program_helper_count(program); j++) {
+            if (strcmp(vm_program_helper(program, j)->name, helper) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool script_set_trusts(const struct script_set *set, const struct sockaddr_storage *peer)
+{
+    struct address address;
+
+    for (unsigned i = 0; address_of(peer, &address) && i < set->shared.trusted_count; i++) {
+        if (cidr_contains(&set->shared.trusted[i], &address)) {
+            return true;
+        }
+    }
+    return false;
+}

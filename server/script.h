@@ -61,6 +61,11 @@ unsigned script_set_count(const struct script_set *set);
 const char *script_set_name(const struct script_set *set, unsigned index);
 size_t script_set_code_bytes(const struct script_set *set, unsigned index);
 
+/* Whether any of the scripts calls the helper of this name. */
+bool script_set_calls(const struct script_set *set, const char *helper);
+/* Whether the address is that of a trusted proxy. */
+bool script_set_trusts(const struct script_set *set, const struct sockaddr_storage *peer);
+
 struct script_host;
 /* On the worker's own thread. NULL: one line in `error`. */
 struct script_host *script_host_create(const struct script_options *options, char *error,

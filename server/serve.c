@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <linux/tcp.h>
 
+#include "server/forward.h"
+#include "server/proxy.h"
 #include "server/proxy_protocol.h"
 #include "server/request.h"
 #include "server/serve_int.h"
@@ -237,6 +239,7 @@ static bool step(struct worker *worker, struct conn *conn)
 
 void serve_answer(struct worker *worker, struct stream *stream)
 {
+    stream->answered = true;
     if (stream->conn->h2 != NULL) {
         serve_h2_answer(worker, stream);
     } else {
@@ -258,6 +261,50 @@ void serve_want_body(struct worker *worker, struct stream *stream)
     } else {
         serve_h1_want_body(worker, stream->conn);
     }
+}
+
+void serve_waiting(struct worker *worker, struct stream *stream)
+{
+    serve_suspended(worker, stream);
+}
+
+void serve_more(struct worker *worker, struct stream *stream)
+{
+    if (stream->conn->h2 != NULL) {
+        serve_h2_more(worker, stream);
+    }
+    worker_touch(worker, stream->conn);
+}
+
+void serve_broken(struct worker *worker, struct stream *stream)
+{
+    if (stream->conn->h2 != NULL) {
+        serve_h2_abort(worker, stream);
+    } else {
+        stream->conn->broken = true;
+        worker_touch(worker, stream->conn);
+    }
+}
+
+bool serve_interim(struct worker *worker, struct stream *stream, const struct h1_response *head)
+{
+    struct conn *conn = stream->conn;
+    if (conn->h2 != NULL) {
+        return serve_h2_interim(stream, head);
+    }
+    worker_touch(worker, conn);
+    return stream->exchange.proto_minor == 0 ||
+           forward_interim(head, &conn->out, LIM_UPSTREAM_HEAD_BYTES);
+}
+
+bool serve_takes_interim(const struct stream *stream)
+{
+    return stream->conn->h2 != NULL || !stream->conn->sending;
+}
+
+void serve_tunnel(struct worker *worker, struct stream *stream)
+{
+    serve_h1_tunnel(worker, stream->conn);
 }
 
 void serve_abort(struct worker *worker, struct stream *stream)
@@ -329,6 +376,9 @@ void serve_sent(struct worker *worker, struct conn *conn, int result)
     buffer_consume(conn->tls != NULL ? &conn->wire : &conn->out, (size_t)result);
     if (conn->state == CONN_IDLE) {
         serve_release_records(conn);
+    }
+    if (conn->state == CONN_RUN && conn->stream->relay != NULL) {
+        proxy_resume(conn->stream); /* an interim answer may have waited */
     }
     if (conn->state == CONN_SEND || conn->state == CONN_H2) {
         conn_restart_deadline(&worker->conns, conn);

@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "server/forward.h"
 #include "server/h2.h"
 #include "server/log.h"
+#include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
 #include "server/tls.h"
@@ -92,9 +94,12 @@ static void write_answer(struct worker *worker, struct conn *conn)
     if (!stream->head_only) {
         source_start(&stream->source, &stream->exchange.body);
     }
+    conn->chunked = !body_has_length(&stream->exchange.body) && stream->exchange.proto_minor > 0;
+    conn->keep_alive =
+        conn->keep_alive && (conn->chunked || body_has_length(&stream->exchange.body));
     if (!append_head(worker, conn) || !append_bytes(worker, conn)) {
         serve_close(worker, conn);
-    } else if (source_ended(&stream->source)) {
+    } else if (stream_answer_ended(stream)) {
         end_request(worker, conn);
     }
 }
@@ -153,7 +158,11 @@ static bool gather_more(struct worker *worker, struct conn *conn)
     if (!gather(conn)) {
         conn->refused = true;
         buffer_release(&conn->in);
-        request_refuse(worker, conn->stream, conn->body.status != 0 ? conn->body.status : 503);
+        if (conn->stream->answered) {
+            serve_close(worker, conn);
+        } else {
+            request_refuse(worker, conn->stream, conn->body.status != 0 ? conn->body.status : 503);
+        }
         return false;
     }
     if (body->complete || body->received > received) {
@@ -374,8 +383,52 @@ static bool step_answered(struct worker *worker, struct conn *conn)
     return enter_linger(worker, conn);
 }
 
+/* Moves octets of the chunk to `out`, framed. False: out of memory. */
+static bool append_chunk(struct conn *conn)
+{
+    struct stream *stream = conn->stream;
+    struct span bytes = buffer_span(&stream->chunk);
+    bool fine = true;
+    if (bytes.len > 0) {
+        fine = conn->chunked ? forward_chunk(&conn->out, bytes, SIZE_MAX / 2)
+                             : buffer_append(&conn->out, bytes, SIZE_MAX / 2);
+        buffer_consume(&stream->chunk, bytes.len);
+        stream->body_sent += bytes.len;
+        proxy_resume(stream);
+    }
+    if (fine && conn->chunked && stream_answer_ended(stream)) {
+        fine = forward_chunk_end(&conn->out, NULL, SIZE_MAX / 2);
+    }
+    return fine;
+}
+
+/* An upstream's answer goes out while it comes in, and while the request's body may still go in. */
+static bool step_streamed(struct worker *worker, struct conn *conn)
+{
+    if (buffer_bytes(&conn->wire) == 0 && buffer_bytes(&conn->out) < LIM_LINK_BYTES &&
+        !append_chunk(conn)) {
+        serve_close(worker, conn);
+        return false;
+    }
+    if (conn->broken) {
+        serve_close(worker, conn);
+        return false;
+    }
+    if (stream_answer_ended(conn->stream)) {
+        end_request(worker, conn);
+        return true;
+    }
+    if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
+        serve_flush(worker, conn);
+    }
+    return false;
+}
+
 static bool step_send(struct worker *worker, struct conn *conn)
 {
+    if (conn->stream != NULL && conn->stream->relay != NULL && !gather_more(worker, conn)) {
+        return false;
+    }
     if (conn->sending || conn->reading) {
         return false;
     }
@@ -386,6 +439,9 @@ static bool step_send(struct worker *worker, struct conn *conn)
     }
     if (conn->stream == NULL) {
         return step_answered(worker, conn);
+    }
+    if (conn->stream->source.streamed) {
+        return step_streamed(worker, conn);
     }
     if (buffer_bytes(&conn->wire) == 0 && buffer_bytes(&conn->out) < worker->options->chunk_bytes) {
         start_read(worker, conn);
@@ -424,6 +480,51 @@ static bool step_run(struct worker *worker, struct conn *conn)
     return false;
 }
 
+void serve_h1_tunnel(struct worker *worker, struct conn *conn)
+{
+    conn->keep_alive = false;
+    conn_set_state(&worker->conns, conn, CONN_TUNNEL);
+}
+
+/* The upstream has ended its half. */
+static void shut_half(struct conn *conn)
+{
+    conn->shut = true;
+    if (conn->tls != NULL) {
+        tls_close(conn->tls);
+    } else {
+        shutdown(conn->fd, SHUT_WR);
+    }
+}
+
+static bool step_tunnel(struct worker *worker, struct conn *conn)
+{
+    struct stream *stream = conn->stream;
+    if (!proxy_is_tunnel(stream)) {
+        serve_close(worker, conn);
+        return false;
+    }
+    proxy_tunnel_up(stream, &conn->in, conn->eof);
+    if (conn->sending) {
+        return false;
+    }
+    if (buffer_bytes(&stream->chunk) > 0 && buffer_bytes(&conn->out) < LIM_LINK_BYTES &&
+        !append_chunk(conn)) {
+        serve_close(worker, conn);
+        return false;
+    }
+    bool ended = proxy_is_tunnel(stream) && proxy_tunnel_ended(stream);
+    if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
+        serve_flush(worker, conn);
+    } else if (ended && conn->eof) {
+        serve_close(worker, conn);
+    } else if (ended && !conn->shut) {
+        shut_half(conn);
+        return true;
+    }
+    return false;
+}
+
 bool serve_h1_step(struct worker *worker, struct conn *conn)
 {
     switch (conn->state) {
@@ -432,6 +533,7 @@ bool serve_h1_step(struct worker *worker, struct conn *conn)
     case CONN_RUN: return step_run(worker, conn);
     case CONN_SEND: return step_send(worker, conn);
     case CONN_BODY: return step_body(worker, conn);
+    case CONN_TUNNEL: return step_tunnel(worker, conn);
     case CONN_PROXY:
     case CONN_TLS:
     case CONN_H2:

@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/forward.h"
 #include "server/h2.h"
 #include "server/log.h"
+#include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
 
@@ -106,7 +108,7 @@ static void give_back(struct stream *stream)
 static void respond(struct worker *worker, struct stream *stream)
 {
     struct conn *conn = stream->conn;
-    bool with_body = !source_ended(&stream->source);
+    bool with_body = !stream_answer_ended(stream);
     stream->held = false;
     conn->unsent += with_body;
     if (!h2_respond(conn->h2, stream->id, &stream->exchange, worker_date(worker), with_body)) {
@@ -122,22 +124,48 @@ static bool is_short(const struct request_body *body)
     return body->length <= LIM_H2_STREAM_WINDOW;
 }
 
+/* Nobody wants what else comes of the request. */
+static void drop_rest(struct worker *worker, struct stream *stream)
+{
+    push(&stream->conn->unread, stream);
+    stream->unread = true;
+    stream->exchange.request_body.gather_max = 0;
+    give_back(stream);
+    stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
+    stream_wait(&worker->streams, stream, STREAM_AWAITING);
+}
+
+void serve_h2_more(struct worker *worker, struct stream *stream)
+{
+    if (stream->relay == NULL && !stream->exchange.request_body.complete && !stream->unread) {
+        drop_rest(worker, stream);
+    }
+    h2_resume(stream->conn->h2, stream->id);
+}
+
+bool serve_h2_interim(struct stream *stream, const struct h1_response *head)
+{
+    struct exchange *ex = &stream->exchange;
+    struct field_list fields = {0};
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (forward_field_passes(head, i) &&
+            !field_add(ex, &fields, head->fields[i].name, head->fields[i].value)) {
+            return false;
+        }
+    }
+    return h2_inform(stream->conn->h2, stream->id, head->status, &fields);
+}
+
 void serve_h2_answer(struct worker *worker, struct stream *stream)
 {
-    struct conn *conn = stream->conn;
     struct exchange *ex = &stream->exchange;
     response_finish(ex);
     if (!stream->head_only) {
         source_start(&stream->source, &ex->body);
     }
-    stream->answered = true;
-    if (!ex->request_body.complete) {
+    if (!ex->request_body.complete && stream->relay == NULL) {
         stream->held = is_short(&ex->request_body) && !stream->expecting;
-        push(&conn->unread, stream);
-        ex->request_body.gather_max = 0;
-        give_back(stream);
-        stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
-        stream_wait(&worker->streams, stream, STREAM_AWAITING);
+        drop_rest(worker, stream);
     }
     if (!stream->held) {
         respond(worker, stream);
@@ -189,8 +217,12 @@ void serve_h2_want_body(struct worker *worker, struct stream *stream)
     worker_touch(worker, conn);
 }
 
-static bool is_last(const struct source *source, uint64_t bytes)
+static bool is_last(const struct stream *stream, uint64_t bytes)
 {
+    const struct source *source = &stream->source;
+    if (source->streamed) {
+        return !source->live && bytes == buffer_bytes(&stream->chunk);
+    }
     return bytes == source->bytes.len + source->file_left && source->segments_left == 0;
 }
 
@@ -222,7 +254,7 @@ static size_t on_ready(void *context, size_t max, bool *end)
         start_read(stream->conn->worker, stream);
     }
     ready = ready < max ? ready : max;
-    *end = is_last(source, ready);
+    *end = is_last(stream, ready);
     return ready;
 }
 
@@ -238,9 +270,14 @@ static void on_take(void *context, char *out, size_t bytes)
             buffer_release(&stream->chunk);
         }
     }
-    source_advance(&stream->source, bytes);
+    if (!stream->source.streamed) {
+        source_advance(&stream->source, bytes);
+    }
     stream->body_sent += bytes;
-    stream->conn->unsent -= source_ended(&stream->source);
+    stream->conn->unsent -= stream_answer_ended(stream);
+    if (stream->source.streamed) {
+        proxy_resume(stream);
+    }
 }
 
 void serve_h2_read_done(struct worker *worker, struct stream *stream, int result)
@@ -277,7 +314,7 @@ static bool end_unread(struct conn *conn)
     struct stream *next;
     for (struct stream *stream = conn->unread; stream != NULL; stream = next) {
         next = stream->next;
-        if (!stream->held && source_ended(&stream->source) &&
+        if (!stream->held && stream_answer_ended(stream) &&
             stream->dropped > LIM_BODY_DRAIN_BYTES) {
             h2_reset(conn->h2, stream->id, H2_NO_ERROR);
             any = true;
@@ -294,7 +331,7 @@ static void on_closed(void *context, uint32_t error)
     struct conn *conn = stream->conn;
     unlink_from(&conn->stream, stream);
     unlink_from(&conn->unread, stream);
-    conn->unsent -= stream->answered && !stream->held && !source_ended(&stream->source);
+    conn->unsent -= stream->answered && !stream->held && !stream_answer_ended(stream);
     stream->closed = true;
     if (!stream->reading) {
         request_end(conn->worker, stream);

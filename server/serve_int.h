@@ -4,6 +4,7 @@
 #ifndef SERVER_SERVE_INT_H
 #define SERVER_SERVE_INT_H
 
+#include "server/h1_response.h"
 #include "server/serve.h"
 #include "server/stream.h"
 #include "server/worker.h"
@@ -28,6 +29,8 @@ void serve_linger(struct worker *worker, struct conn *conn);
 bool serve_h1_step(struct worker *worker, struct conn *conn);
 /* The read of a file's bytes into `out` ended. */
 void serve_h1_read_done(struct worker *worker, struct conn *conn, int result);
+/* A 101 switched protocols. */
+void serve_h1_tunnel(struct worker *worker, struct conn *conn);
 /* The head of the request took too long. */
 void serve_h1_head_expired(struct worker *worker, struct conn *conn);
 void serve_h1_answer(struct worker *worker, struct conn *conn);
@@ -48,6 +51,10 @@ bool serve_h2_step(struct worker *worker, struct conn *conn);
 void serve_h2_read_done(struct worker *worker, struct stream *stream, int result);
 void serve_h2_answer(struct worker *worker, struct stream *stream);
 void serve_h2_abort(struct worker *worker, struct stream *stream);
+/* As serve_more. */
+void serve_h2_more(struct worker *worker, struct stream *stream);
+/* As serve_interim. */
+bool serve_h2_interim(struct stream *stream, const struct h1_response *head);
 void serve_h2_want_body(struct worker *worker, struct stream *stream);
 
 /* ---- what request.c tells the protocol ---- */
@@ -58,6 +65,18 @@ void serve_answer(struct worker *worker, struct stream *stream);
 void serve_suspended(struct worker *worker, struct stream *stream);
 /* Octets of the request's body are wanted: gathers what is here, and has the rest sent. */
 void serve_want_body(struct worker *worker, struct stream *stream);
+/* An upstream has the request; the answer will come. */
+void serve_waiting(struct worker *worker, struct stream *stream);
+/* Octets were added to the chunk of an answered stream, or its end is known. */
+void serve_more(struct worker *worker, struct stream *stream);
+/* The answer cannot be completed, and must not look as if it was. */
+void serve_broken(struct worker *worker, struct stream *stream);
+/* Gives the client a 1xx head. Only if serve_takes_interim. False: out of memory. */
+bool serve_interim(struct worker *worker, struct stream *stream, const struct h1_response *head);
+/* The output may be added to now. */
+bool serve_takes_interim(const struct stream *stream);
+/* The answer was a 101, which is on its way: what follows is not HTTP. */
+void serve_tunnel(struct worker *worker, struct stream *stream);
 /* No answer. */
 void serve_abort(struct worker *worker, struct stream *stream);
 

@@ -25,6 +25,7 @@
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/notify.h"
+#include "server/resolve.h"
 #include "server/worker.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1 };
@@ -41,6 +42,7 @@ struct server {
     char status[STATUS_BYTES];   /* for the service manager */
     struct timespec reload_mark; /* of --reload-signal-file when last looked at */
     struct endpoint endpoints[LISTENERS];
+    struct resolver *resolver;
     struct worker *workers;
     unsigned count;
     unsigned started;
@@ -83,6 +85,7 @@ static bool start_worker(struct server *server)
     struct worker *worker = &server->workers[server->started];
     *worker = (struct worker){
         .options = server->options,
+        .resolver = server->resolver,
         .snapshot = server->snapshot,
         .index = server->started,
         .count = server->count,
@@ -305,10 +308,12 @@ static bool prepare(struct server *server)
     if (server->options->reload_signal_file != NULL) {
         server->reload_mark = mark_of(server->options->reload_signal_file);
     }
+    server->resolver = resolver_create(NULL);
     server->workers = calloc(server->count, sizeof(*server->workers));
     server->done_fd = eventfd(0, EFD_CLOEXEC);
     server->signal_fd = open_signals();
-    if (server->workers == NULL || server->done_fd < 0 || server->signal_fd < 0) {
+    if (server->resolver == NULL || server->workers == NULL || server->done_fd < 0 ||
+        server->signal_fd < 0) {
         log_line("zeroserve: %s", strerror(errno));
         return false;
     }
@@ -329,6 +334,9 @@ static void release(struct server *server)
     }
     snapshot_release(server->snapshot);
     log_stop();
+    if (server->resolver != NULL) {
+        resolver_free(server->resolver);
+    }
     free(server->workers);
     if (server->done_fd >= 0) {
         close(server->done_fd);

@@ -9,12 +9,14 @@
 #include "server/site.h"
 #include "server/tls.h"
 
-struct snapshot *snapshot_create(struct site *site, struct script_set *scripts,
-                                 struct tls_context *tls)
+struct snapshot *snapshot_create(const struct snapshot *parts)
 {
     struct snapshot *snapshot = malloc(sizeof(*snapshot));
     if (snapshot != NULL) {
-        *snapshot = (struct snapshot){.site = site, .scripts = scripts, .tls = tls};
+        *snapshot = (struct snapshot){.site = parts->site,
+                                      .scripts = parts->scripts,
+                                      .tls = parts->tls,
+                                      .tls_client = parts->tls_client};
         atomic_init(&snapshot->holders, 1);
     }
     return snapshot;
@@ -36,5 +38,6 @@ void snapshot_release(struct snapshot *snapshot)
     script_set_free(snapshot->scripts);
     site_free(snapshot->site);
     tls_context_free(snapshot->tls);
+    tls_context_free(snapshot->tls_client);
     free(snapshot);
 }

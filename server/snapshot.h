@@ -15,12 +15,12 @@ struct snapshot {
     atomic_uint holders;
     struct site *site;
     struct script_set *scripts;
-    struct tls_context *tls; /* NULL: no TLS */
+    struct tls_context *tls;        /* NULL: no TLS */
+    struct tls_context *tls_client; /* for upstreams; NULL: no script asks for any */
 };
 
-/* Takes what it is given, for one holder. NULL: out of memory, and nothing was taken. */
-struct snapshot *snapshot_create(struct site *site, struct script_set *scripts,
-                                 struct tls_context *tls);
+/* Takes what `parts` has, for one holder. NULL: out of memory, and nothing was taken. */
+struct snapshot *snapshot_create(const struct snapshot *parts);
 /* Any thread may. */
 void snapshot_hold(struct snapshot *snapshot);
 /* The last one frees it. NULL is fine. */

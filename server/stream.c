@@ -23,6 +23,10 @@ void source_start(struct source *source, const struct body *body)
     *source = (struct source){0};
     switch (body->kind) {
     case BODY_NONE: break;
+    case BODY_STREAMED:
+        source->streamed = true;
+        source->live = body->live;
+        break;
     case BODY_BYTES: source->bytes = body->bytes; break;
     case BODY_FILE:
         source->file_offset = body->file_offset;
@@ -130,7 +134,7 @@ struct stream *stream_at(struct stream_table *table, uint32_t slot)
 
 void stream_close(struct stream_table *table, struct stream *stream)
 {
-    assert(stream->exchange.chain == NULL && !stream->reading);
+    assert(stream->exchange.chain == NULL && stream->relay == NULL && !stream->reading);
     buffer_release(&stream->chunk);
     stream_wait(table, stream, STREAM_ACTIVE);
     exchange_reset(&stream->exchange);

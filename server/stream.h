@@ -14,22 +14,26 @@
 #include "server/limits.h"
 
 struct conn;  /* server/conn.h */
+struct relay; /* server/proxy.h */
 struct epoch; /* server/epoch.h */
 
 /* What is left of an answer's body. First `bytes`; when there are none, a range of the tar; when
- * that is empty too, nothing. Segments behind move up by themselves. */
+ * that is empty too, nothing. Segments behind move up by themselves. Or octets come from elsewhere
+ * into the stream's chunk. */
 struct source {
     struct span bytes;
     uint64_t file_offset;
     uint64_t file_left;
     const struct body_segment *segments;
     unsigned segments_left;
+    bool streamed; /* by way of the chunk */
+    bool live;     /* and more of them will come */
 };
 
 void source_start(struct source *source, const struct body *body);
 static inline bool source_ended(const struct source *source)
 {
-    return source->bytes.len == 0 && source->file_left == 0;
+    return source->bytes.len == 0 && source->file_left == 0 && !source->live;
 }
 /* `count` of the bytes, or of the range, are done. */
 void source_advance(struct source *source, uint64_t count);
@@ -57,19 +61,29 @@ struct stream {
     uint64_t started_us;
     enum access_decision decision;
     struct source source;
+    struct buffer chunk; /* of the answer's body: what an upstream sent; HTTP/2: of the file */
+    struct relay *relay; /* an upstream is answering; or NULL */
+    struct span upstream_name; /* the last one that was asked; for the log */
+    bool answered;             /* the answer is made */
     /* HTTP/2 */
     int32_t id;
-    unsigned refusal;    /* the status to answer without further ado; 0: none */
-    size_t unconsumed;   /* octets of the request's body that the client's window still lacks */
-    struct buffer chunk; /* of the file, read and not yet framed */
-    size_t dropped;      /* octets of it that came after the answer and were not kept */
-    bool expecting;      /* the client waits for a 100 before it sends the body */
-    bool reading;        /* the chunk belongs to the kernel */
-    bool answered;       /* the answer is made; what else comes of the request is dropped */
-    bool held;           /* and is not sent before the rest of the request came */
-    bool closed;         /* nothing more is sent; it only waits for the read to end */
-    uint64_t body_sent;  /* bytes of the answer's body handed to the connection */
+    unsigned refusal;   /* the status to answer without further ado; 0: none */
+    size_t unconsumed;  /* octets of the request's body that the client's window still lacks */
+    size_t dropped;     /* octets of it that came after the answer and were not kept */
+    bool unread;        /* answered before the request was complete: is in the connection's list */
+    bool expecting;     /* the client waits for a 100 before it sends the body */
+    bool reading;       /* the chunk belongs to the kernel */
+    bool held;          /* the answer is not sent before the rest of the request came */
+    bool closed;        /* nothing more is sent; it only waits for the read to end */
+    uint64_t body_sent; /* bytes of the answer's body handed to the connection */
 };
+
+/* Of the answer's body nothing is left to be handed to the connection. */
+static inline bool stream_answer_ended(const struct stream *stream)
+{
+    const struct source *source = &stream->source;
+    return source_ended(source) && !(source->streamed && buffer_bytes(&stream->chunk) > 0);
+}
 
 struct stream_list {
     struct stream *first;

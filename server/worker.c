@@ -7,10 +7,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "server/log.h"
+#include "server/proxy.h"
 #include "server/request.h"
+#include "server/resolve.h"
 #include "server/script.h"
 #include "server/serve.h"
 
@@ -193,6 +196,7 @@ static void start_drain(struct worker *worker)
     close_all(worker, CONN_IDLE);
     touch_all(worker, CONN_H2_IDLE);
     touch_all(worker, CONN_H2);
+    link_close_idle(worker);
 }
 
 /* Draining took too long. What is in flight comes back soon after closing; if not, the process ends
@@ -213,7 +217,8 @@ static bool is_done(const struct worker *worker)
     for (unsigned i = 0; i < LISTENERS; i++) {
         accepting = accepting || worker->listeners[i].accepting;
     }
-    return worker->abandoned || (worker->draining && !accepting && worker->conns.live == 0);
+    return worker->abandoned ||
+           (worker->draining && !accepting && worker->conns.live == 0 && worker->links.live == 0);
 }
 
 /* ---- what the creator wants ---- */
@@ -234,6 +239,12 @@ static void adopt(struct worker *worker, struct snapshot *snapshot)
     }
     epoch_leave(worker->epoch);
     worker->epoch = epoch;
+}
+
+static void await_resolved(struct worker *worker)
+{
+    ring_read(worker->ring, worker->resolved_fd, &worker->resolved_value,
+              sizeof(worker->resolved_value), 0, (struct ring_tag){.op = RING_RESOLVED});
 }
 
 static void woken(struct worker *worker)
@@ -265,6 +276,15 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
     if (event->tag.op == RING_NONE) {
         return;
     }
+    if (event->tag.op >= RING_LINK_CONNECT && event->tag.op <= RING_LINK_CANCEL) {
+        link_event(worker, event);
+        return;
+    }
+    if (event->tag.op == RING_RESOLVED) {
+        await_resolved(worker);
+        proxy_resolved(worker);
+        return;
+    }
     if (event->tag.op == RING_STREAM_READ) {
         struct stream *stream = stream_at(&worker->streams, event->tag.slot);
         worker_touch(worker, stream->conn);
@@ -280,12 +300,24 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
     case RING_SEND: serve_sent(worker, conn, event->result); break;
     case RING_READ: serve_read(worker, conn, event->result); break;
     case RING_CANCEL: serve_cancelled(conn); break;
+    default: break;
     case RING_NONE:
     case RING_ACCEPT:
     case RING_STREAM_READ:
     case RING_WAKE: break;
     }
     worker_touch(worker, conn);
+}
+
+/* Of two waits, of which -1 means for ever. */
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static int64_t until(uint64_t time_ms, uint64_t now_ms)
+{
+    return time_ms > now_ms ? (int64_t)(time_ms - now_ms) : 0;
 }
 
 /* -1: no limit. */
@@ -295,20 +327,22 @@ static int64_t wait_ms(const struct worker *worker)
         return 0;
     }
     const struct stream *awaiting = worker->streams.waiting[STREAM_AWAITING].first;
+    uint64_t now = worker->conns.now_ms;
     int64_t wait = conn_wait_ms(&worker->conns);
-    uint64_t other = worker->draining ? worker->drain_end_ms : 0;
-    if (awaiting != NULL && (other == 0 || awaiting->deadline_ms < other)) {
-        other = awaiting->deadline_ms;
+    wait = least(wait, link_wait_ms(worker));
+    wait = least(wait, resolve_wait_ms(worker->resolve, now));
+    if (awaiting != NULL) {
+        wait = least(wait, until(awaiting->deadline_ms, now));
+    }
+    if (worker->draining) {
+        wait = least(wait, until(worker->drain_end_ms, now));
     }
     for (unsigned i = 0; i < LISTENERS; i++) {
-        uint64_t retry = worker->listeners[i].retry_ms;
-        other = retry != 0 && (other == 0 || retry < other) ? retry : other;
+        if (worker->listeners[i].retry_ms != 0) {
+            wait = least(wait, until(worker->listeners[i].retry_ms, now));
+        }
     }
-    if (other == 0) {
-        return wait;
-    }
-    int64_t until = other > worker->conns.now_ms ? (int64_t)(other - worker->conns.now_ms) : 0;
-    return wait < 0 || until < wait ? until : wait;
+    return wait;
 }
 
 static void expire(struct worker *worker)
@@ -318,6 +352,8 @@ static void expire(struct worker *worker)
     while ((conn = conn_expired(&worker->conns)) != NULL) {
         serve_expire(worker, conn);
     }
+    link_expire(worker);
+    proxy_resolved(worker); /* some waited too long */
     struct stream *stream;
     while ((stream = worker->streams.waiting[STREAM_AWAITING].first) != NULL &&
            stream->deadline_ms <= now) {
@@ -405,6 +441,13 @@ static bool init(struct worker *worker)
         log_line("zeroserve: %s", error);
         return false;
     }
+    worker->upstreams = upstreams_create();
+    worker->resolved_fd = eventfd(0, EFD_CLOEXEC);
+    worker->resolve = resolve_client_create(worker->resolver, worker->resolved_fd);
+    if (worker->upstreams == NULL || worker->resolved_fd < 0 || worker->resolve == NULL) {
+        log_line("zeroserve: no memory or descriptor for upstreams");
+        return false;
+    }
     worker->epoch = epoch_begin(worker->snapshot, worker->host);
     if (worker->epoch == NULL) {
         log_line("zeroserve: out of memory");
@@ -417,6 +460,7 @@ static bool init(struct worker *worker)
         }
     }
     await_wake(worker);
+    await_resolved(worker);
     return true;
 }
 
@@ -434,6 +478,16 @@ static void finish(struct worker *worker)
     script_host_free(worker->host);
     conn_table_free(&worker->conns);
     stream_table_free(&worker->streams);
+    link_table_free(&worker->links);
+    if (worker->resolve != NULL) {
+        resolve_client_free(worker->resolve);
+    }
+    if (worker->upstreams != NULL) {
+        upstreams_free(worker->upstreams);
+    }
+    if (worker->resolved_fd >= 0) {
+        close(worker->resolved_fd);
+    }
     free(worker->access);
     for (unsigned i = 0; i < LISTENERS; i++) {
         close_listener(&worker->listeners[i]);
@@ -455,6 +509,7 @@ void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     worker->spare_fd = -1;
+    worker->resolved_fd = -1;
     bool fine = init(worker);
     worker->failed = !fine;
     tell_creator(worker);
@@ -463,7 +518,7 @@ void *worker_main(void *argument)
     }
     worker->failed = !fine;
     /* Otherwise memory and descriptors are still the kernel's; the process is about to end. */
-    if (worker->conns.live == 0) {
+    if (worker->conns.live == 0 && worker->links.live == 0) {
         finish(worker);
     }
     tell_creator(worker);

@@ -15,6 +15,8 @@
 #include "server/conn.h"
 #include "server/date.h"
 #include "server/epoch.h"
+#include "server/h1_response.h"
+#include "server/link.h"
 #include "server/options.h"
 #include "server/ring.h"
 #include "server/server.h"
@@ -32,6 +34,7 @@ struct listener {
 struct worker {
     /* set by the creator */
     const struct options *options;
+    struct resolver *resolver;
     struct snapshot *snapshot; /* to begin with; the creator holds it until the worker is ready */
     unsigned index;
     unsigned count; /* of workers */
@@ -52,6 +55,13 @@ struct worker {
     struct script_host *host;
     struct conn_table conns;
     struct stream_table streams;
+    struct link_table links;
+    uint64_t links_scanned_ms;
+    struct upstreams *upstreams;
+    struct resolve_client *resolve;
+    int resolved_fd; /* eventfd: names were looked up */
+    uint64_t resolved_value;
+    struct h1_response response; /* scratch: head of an upstream's answer */
     struct conn *touched_first;
     struct conn *touched_last;
     struct access_log *access; /* NULL: requests are not logged */

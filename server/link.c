@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Octets to and from upstreams. */
+#include "server/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/proxy.h"
+#include "server/tls.h"
+#include "server/worker.h"
+
+/* What can arrive after the order to stop, and what TLS needs to say how much it has. */
+#define IN_BYTES_MAX (LIM_LINK_BYTES + LIM_RECV_BUFFERS * LIM_RECV_BUFFER_BYTES + (32u << 10))
+
+enum { SCAN_MS = 250 }; /* deadlines are looked at so often, so that no list has to be sorted */
+
+static struct ring_tag tag_of(const struct link *link, enum ring_op op)
+{
+    return (struct ring_tag){op, link->generation, link->slot};
+}
+
+/* ---- slots ---- */
+
+static bool grow(struct link_table *table)
+{
+    if (table->block_count == LINK_BLOCKS) {
+        return false;
+    }
+    struct link *block = calloc(LINK_BLOCK_SLOTS, sizeof(*block));
+    if (block == NULL) {
+        return false;
+    }
+    for (unsigned i = 0; i < LINK_BLOCK_SLOTS; i++) {
+        block[i].slot = table->block_count * LINK_BLOCK_SLOTS + i;
+        block[i].next = table->free;
+        table->free = &block[i];
+    }
+    table->blocks[table->block_count++] = block;
+    return true;
+}
+
+static struct link *link_at(struct link_table *table, uint32_t slot)
+{
+    assert(slot / LINK_BLOCK_SLOTS < table->block_count);
+    return &table->blocks[slot / LINK_BLOCK_SLOTS][slot % LINK_BLOCK_SLOTS];
+}
+
+static void release(struct worker *worker, struct link *link)
+{
+    struct link_table *table = &worker->links;
+    ring_close(worker->ring, link->fd);
+    buffer_release(&link->in);
+    buffer_release(&link->out);
+    buffer_release(&link->wire);
+    tls_free(link->tls);
+    struct link blank = {
+        .slot = link->slot,
+        .generation = (link->generation + 1) & RING_GENERATION_MASK,
+        .next = table->free,
+    };
+    *link = blank;
+    table->free = link;
+    table->live--;
+}
+
+void link_table_free(struct link_table *table)
+{
+    assert(table->live == 0);
+    for (unsigned i = 0; i < table->block_count; i++) {
+        free(table->blocks[i]);
+    }
+}
+
+/* ---- octets ---- */
+
+static void fail(struct link *link, const char *reason)
+{
+    if (!link->broken) {
+        link->broken = true;
+        link->reason = reason;
+    }
+}
+
+static void send_buffer(struct worker *worker, struct link *link, struct buffer *buffer)
+{
+    link->sending = true;
+    link->inflight++;
+    ring_send(worker->ring, link->fd, buffer_span(buffer), tag_of(link, RING_LINK_SEND));
+}
+
+/* Makes records of `out`, once the handshake is over. */
+static void seal(struct worker *worker, struct link *link)
+{
+    struct span plain = buffer_span(&link->out);
+    tls_at(link->tls, worker->conns.now_ms);
+    if (plain.len > 0 && tls_established(link->tls)) {
+        if (!tls_send(link->tls, plain)) {
+            fail(link, "out of memory");
+        }
+        buffer_consume(&link->out, plain.len);
+    }
+}
+
+void link_flush(struct worker *worker, struct link *link)
+{
+    if (link->sending || link->broken || link->state == LINK_CLOSING) {
+        return;
+    }
+    if (link->tls == NULL) {
+        if (buffer_bytes(&link->out) > 0) {
+            send_buffer(worker, link, &link->out);
+        }
+        return;
+    }
+    seal(worker, link);
+    struct buffer *records = tls_output(link->tls);
+    if (buffer_bytes(&link->wire) == 0) {
+        struct buffer sent = link->wire;
+        link->wire = *records;
+        *records = sent;
+    }
+    if (buffer_bytes(&link->wire) > 0) {
+        send_buffer(worker, link, &link->wire);
+    }
+}
+
+void link_update_receive(struct worker *worker, struct link *link)
+{
+    bool open = link->state == LINK_USED || link->state == LINK_IDLE || link->tls != NULL;
+    bool wanted = open && !link->eof && !link->broken && link->state != LINK_CLOSING &&
+                  buffer_bytes(&link->in) < LIM_LINK_BYTES;
+    if (wanted && !link->receiving) {
+        link->receiving = true;
+        link->inflight++;
+        ring_recv(worker->ring, link->fd, tag_of(link, RING_LINK_RECV));
+    } else if (!wanted && link->receiving && !link->cancelling) {
+        link->cancelling = true;
+        link->inflight++;
+        ring_cancel(worker->ring, tag_of(link, RING_LINK_RECV), tag_of(link, RING_LINK_CANCEL));
+    }
+}
+
+void link_shutdown(struct link *link)
+{
+    shutdown(link->fd, SHUT_WR);
+}
+
+/* ---- life ---- */
+
+static int open_socket(const union link_address *address)
+{
+    int on = 1;
+    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && address->any.sa_family != AF_UNIX) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+    return fd;
+}
+
+static socklen_t address_bytes(const union link_address *address)
+{
+    switch (address->any.sa_family) {
+    case AF_INET: return sizeof(address->v4);
+    case AF_INET6: return sizeof(address->v6);
+    default: return sizeof(address->path);
+    }
+}
+
+struct link *link_connect(struct worker *worker, struct relay *relay, struct upstream *upstream,
+                          const union link_address *address, const char *tls_host)
+{
+    struct link_table *table = &worker->links;
+    int fd = table->free != NULL || grow(table) ? open_socket(address) : -1;
+    if (fd < 0) {
+        return NULL;
+    }
+    struct link *link = table->free;
+    table->free = link->next;
+    table->live++;
+    link->next = NULL;
+    link->fd = fd;
+    link->relay = relay;
+    link->upstream = upstream;
+    link->address = *address;
+    link->state = LINK_CONNECTING;
+    link_within(link, worker->conns.now_ms, LIM_UPSTREAM_CONNECT_MS);
+    if (tls_host != NULL) {
+        link->tls = tls_client_open(relay_client_context(relay), tls_host);
+        if (link->tls == NULL) {
+            fail(link, "no TLS with that host");
+        }
+    }
+    link->inflight++;
+    ring_connect(worker->ring, fd, &link->address.any, address_bytes(&link->address),
+                 tag_of(link, RING_LINK_CONNECT));
+    return link;
+}
+
+void link_close(struct worker *worker, struct link *link)
+{
+    if (link->state == LINK_CLOSING) {
+        return;
+    }
+    link->state = LINK_CLOSING;
+    link->relay = NULL;
+    if (link->inflight > 0) {
+        link->inflight++;
+        ring_cancel_fd(worker->ring, link->fd, tag_of(link, RING_LINK_CANCEL));
+    } else {
+        release(worker, link);
+    }
+}
+
+void link_keep(struct worker *worker, struct link *link, bool reusable)
+{
+    link->relay = NULL;
+    bool clean = reusable && !link->broken && !link->eof && !link->sending && !worker->draining &&
+                 buffer_bytes(&link->in) + buffer_bytes(&link->out) == 0;
+    if (!clean) {
+        link_close(worker, link);
+        return;
+    }
+    buffer_release(&link->in);
+    buffer_release(&link->out);
+    buffer_release(&link->wire);
+    if (link->tls != NULL) {
+        tls_idle(link->tls);
+    }
+    link->state = LINK_IDLE;
+    link_update_receive(worker, link);
+    struct upstream_idle *displaced =
+        upstream_idle_put(worker->upstreams, link->upstream, &link->idle, worker->conns.now_ms);
+    if (displaced != NULL) {
+        link_close(worker, (struct link *)((char *)displaced - offsetof(struct link, idle)));
+    }
+}
+
+struct link *link_take(struct worker *worker, struct relay *relay, struct upstream *upstream)
+{
+    struct upstream_idle *idle =
+        upstream_idle_take(worker->upstreams, upstream, worker->conns.now_ms);
+    if (idle == NULL) {
+        return NULL;
+    }
+    struct link *link = (struct link *)((char *)idle - offsetof(struct link, idle));
+    link->relay = relay;
+    link->state = LINK_USED;
+    link->answer_due_ms = 0;
+    link_within(link, worker->conns.now_ms, LIM_UPSTREAM_IO_MS);
+    return link;
+}
+
+/* ---- events ---- */
+
+static void connected(struct link *link, int result)
+{
+    if (result < 0 && result != -ECANCELED) {
+        fail(link, strerror(-result));
+    } else if (result == 0 && link->tls == NULL) {
+        link->state = LINK_USED;
+    }
+}
+
+static void receive_records(struct worker *worker, struct link *link, struct span data)
+{
+    tls_at(link->tls, worker->conns.now_ms);
+    if (!tls_receive(link->tls, data, &link->in, IN_BYTES_MAX)) {
+        fail(link, "TLS failed");
+    } else if (tls_ended(link->tls)) {
+        link->eof = true;
+    }
+    if (link->state == LINK_CONNECTING && tls_established(link->tls)) {
+        link->state = LINK_USED;
+    }
+}
+
+static void received(struct worker *worker, struct link *link, const struct ring_event *event)
+{
+    if (!event->more) {
+        link->receiving = false;
+        link->inflight--;
+    }
+    if (event->result == 0) {
+        if (link->tls != NULL && !link->eof) {
+            fail(link, "closed without the end of TLS");
+        }
+        link->eof = true;
+    } else if (event->result < 0) {
+        bool again = event->result == -ENOBUFS || event->result == -ECANCELED ||
+                     event->result == -EINTR || event->result == -EAGAIN;
+        if (!again) {
+            fail(link, strerror(-event->result));
+        }
+    } else if (link->tls != NULL) {
+        receive_records(worker, link, event->data);
+    } else if (!buffer_append(&link->in, event->data, IN_BYTES_MAX)) {
+        fail(link, "out of memory");
+    }
+}
+
+static void sent(struct link *link, int result)
+{
+    link->sending = false;
+    link->inflight--;
+    if (result > 0) {
+        buffer_consume(link->tls != NULL ? &link->wire : &link->out, (size_t)result);
+    } else if (result != -EINTR && result != -EAGAIN) {
+        fail(link, result == 0 ? "closed" : strerror(-result));
+    }
+}
+
+/* One that is kept has nothing to say; it is of no more use. */
+static void drop_idle(struct worker *worker, struct link *link)
+{
+    upstream_idle_remove(worker->upstreams, &link->idle);
+    link_close(worker, link);
+}
+
+void link_event(struct worker *worker, const struct ring_event *event)
+{
+    struct link *link = link_at(&worker->links, event->tag.slot);
+    if (link->state == LINK_FREE || link->generation != event->tag.generation) {
+        return;
+    }
+    switch (event->tag.op) {
+    case RING_LINK_CONNECT:
+        link->inflight--;
+        connected(link, event->result);
+        break;
+    case RING_LINK_RECV: received(worker, link, event); break;
+    case RING_LINK_SEND: sent(link, event->result); break;
+    default:
+        link->cancelling = false;
+        link->inflight--;
+        break;
+    }
+    if (link->state == LINK_CLOSING) {
+        if (link->inflight == 0) {
+            release(worker, link);
+        }
+    } else if (link->state == LINK_IDLE) {
+        if (link->eof || link->broken || buffer_bytes(&link->in) > 0) {
+            drop_idle(worker, link);
+        } else {
+            link_update_receive(worker, link);
+        }
+    } else {
+        relay_event(worker, link->relay);
+    }
+}
+
+void link_expire(struct worker *worker)
+{
+    struct upstream_idle *idle;
+    uint64_t now = worker->conns.now_ms;
+    while ((idle = upstream_idle_expired(worker->upstreams, now)) != NULL) {
+        link_close(worker, (struct link *)((char *)idle - offsetof(struct link, idle)));
+    }
+    if (worker->links_scanned_ms + SCAN_MS > now) {
+        return;
+    }
+    worker->links_scanned_ms = now;
+    for (uint32_t i = 0; i < worker->links.block_count * LINK_BLOCK_SLOTS; i++) {
+        struct link *link = link_at(&worker->links, i);
+        bool busy = link->state == LINK_CONNECTING || link->state == LINK_USED;
+        if (busy && link->deadline_ms <= now) {
+            relay_expired(worker, link->relay);
+        }
+    }
+}
+
+int64_t link_wait_ms(const struct worker *worker)
+{
+    int64_t idle = upstream_idle_wait_ms(worker->upstreams, worker->conns.now_ms);
+    if (worker->links.live == 0) {
+        return -1;
+    }
+    return idle >= 0 && idle < SCAN_MS ? idle : SCAN_MS;
+}
+
+void link_close_idle(struct worker *worker)
+{
+    struct upstream_idle *idle;
+    while ((idle = upstream_idle_expired(worker->upstreams, UINT64_MAX)) != NULL) {
+        link_close(worker, (struct link *)((char *)idle - offsetof(struct link, idle)));
+    }
+}

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Relays: requests that upstreams answer.
+ *
+ * A relay lives in the pool of its exchange from the decision to the end of the answer. It tries
+ * targets until one takes the request; what was sent once is repeated only if that cannot do harm.
+ * Octets of the answer collect in the stream's chunk and stop being read from the upstream while
+ * that is full; octets of the request's body are asked from the client only as the upstream takes
+ * them.
+ */
+#include "server/proxy.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/answer.h"
+#include "server/forward.h"
+#include "server/log.h"
+#include "server/request.h"
+#include "server/resolve.h"
+#include "server/script.h"
+#include "server/serve_int.h"
+
+struct relay {
+    struct worker *worker;
+    struct stream *stream;
+    struct link *link; /* NULL: none now */
+    struct upstream *upstream;
+    const struct upstream_url *target;
+    uint32_t tried; /* a bit for each target */
+    unsigned retries;
+    unsigned address;        /* of those the name has */
+    bool resolving;          /* the query is pending */
+    bool reused;             /* the link had served before */
+    bool begun;              /* the head of the request is in `out` */
+    bool body_ended;         /* so is the end of its body */
+    bool body_gone;          /* some of its body was sent and is kept nowhere */
+    bool answered;           /* the answer's head is the stream's */
+    bool tunnel;             /* 101 */
+    bool client_ended;       /* tunnel: nothing more comes from the client */
+    enum h1_framing framing; /* of the request's body */
+    struct answer answer;
+    struct resolve_query query;
+};
+
+static void try_next(struct relay *relay);
+static void relay_step(struct worker *worker, struct relay *relay);
+static bool next_address(struct relay *relay);
+
+/* ---- ends ---- */
+
+static void leave_link(struct relay *relay, bool reusable)
+{
+    if (relay->link != NULL) {
+        link_keep(relay->worker, relay->link, reusable);
+        relay->link = NULL;
+    }
+    if (relay->upstream != NULL) {
+        upstream_end(relay->upstream);
+        relay->upstream = NULL;
+    }
+}
+
+void proxy_cancel(struct stream *stream)
+{
+    struct relay *relay = stream->relay;
+    if (relay == NULL) {
+        return;
+    }
+    if (relay->resolving) {
+        resolve_cancel(&relay->query);
+    }
+    leave_link(relay, false);
+    stream->relay = NULL;
+}
+
+static void log_failure(const struct relay *relay, const char *reason)
+{
+    struct span name = relay->stream->upstream_name;
+    log_line("upstream %.*s: %s (request %llu)", (int)name.len, name.base, reason,
+             (unsigned long long)relay->stream->exchange.id);
+}
+
+/* No upstream answers: an error does. */
+static void give_up(struct relay *relay, unsigned status)
+{
+    struct worker *worker = relay->worker;
+    struct stream *stream = relay->stream;
+    proxy_cancel(stream);
+    stream_wait(&worker->streams, stream, STREAM_ACTIVE);
+    response_error(&stream->exchange, status);
+    serve_answer(worker, stream);
+}
+
+/* The attempt came to nothing. Tries again if that is safe; else the client is told, or cut off
+ * when a part of the answer is on its way. */
+static void attempt_failed(struct relay *relay, const char *reason, unsigned status)
+{
+    struct stream *stream = relay->stream;
+    const struct proxy_request *request = stream->exchange.proxy;
+    uint32_t all = (uint32_t)((1ull << request->target_count) - 1);
+    bool stale = relay->reused && !relay->answered;
+    struct upstream_attempt attempt = {
+        .method = stream->exchange.method,
+        .sent = relay->begun,
+        .answered = relay->answered || (relay->link != NULL && buffer_bytes(&relay->link->in) > 0),
+        .body_gone = relay->body_gone,
+        .retries = relay->retries,
+        .targets_left = relay->tried != all,
+    };
+    if (next_address(relay)) {
+        return;
+    }
+    log_failure(relay, reason);
+    if (!stale && relay->upstream != NULL) {
+        upstream_failed(relay->upstream, relay->worker->conns.now_ms);
+    }
+    leave_link(relay, false);
+    if (relay->answered) {
+        struct worker *worker = relay->worker;
+        stream->relay = NULL;
+        serve_broken(worker, stream);
+    } else if (upstream_may_retry(&attempt)) {
+        relay->retries += attempt.sent;
+        if (attempt.sent && relay->target != NULL) {
+            relay->tried &= ~(1u << (unsigned)(relay->target - request->targets));
+        }
+        try_next(relay);
+    } else {
+        give_up(relay, status);
+    }
+}
+
+/* ---- finding somebody ---- */
+
+static void begin(struct relay *relay)
+{
+    relay->begun = false;
+    relay->body_ended = false;
+    answer_start(&relay->answer, relay->stream->exchange.method);
+}
+
+static void connect_to(struct relay *relay, const union link_address *address)
+{
+    char host[LIM_UPSTREAM_KEY_BYTES];
+    const struct upstream_url *target = relay->target;
+    bool tls = target->scheme == UPSTREAM_HTTPS;
+    snprintf(host, sizeof(host), "%.*s", (int)target->host.len, target->host.base);
+    relay->link = link_connect(relay->worker, relay, relay->upstream, address, tls ? host : NULL);
+    if (relay->link == NULL) {
+        attempt_failed(relay, "no descriptors or memory for a connection", 503);
+    }
+}
+
+static void connect_to_found(struct relay *relay)
+{
+    union link_address address;
+    const union resolve_address *found = &relay->query.addresses[relay->address];
+    memcpy(&address, found, sizeof(*found));
+    connect_to(relay, &address);
+}
+
+/* A name may have several addresses, and not all of them may work. */
+static bool next_address(struct relay *relay)
+{
+    struct link *link = relay->link;
+    bool connecting = link != NULL && link->state == LINK_CONNECTING;
+    if (!connecting || relay->target->scheme == UPSTREAM_UNIX ||
+        relay->address + 1 >= relay->query.count) {
+        return false;
+    }
+    link_close(relay->worker, link);
+    relay->link = NULL;
+    relay->address++;
+    connect_to_found(relay);
+    return true;
+}
+
+static void connect_to_path(struct relay *relay)
+{
+    union link_address address = {.path.sun_family = AF_UNIX};
+    memcpy(address.path.sun_path, relay->target->path.base, relay->target->path.len);
+    connect_to(relay, &address);
+}
+
+static void name_found(struct relay *relay, enum resolve_status status)
+{
+    relay->resolving = status == RESOLVE_PENDING;
+    switch (status) {
+    case RESOLVE_PENDING: return;
+    case RESOLVE_FOUND: connect_to_found(relay); return;
+    case RESOLVE_FAILED: attempt_failed(relay, "no address for this name", 502); return;
+    case RESOLVE_TIMED_OUT: attempt_failed(relay, "name look-up took too long", 504); return;
+    }
+}
+
+static void try_next(struct relay *relay)
+{
+    struct worker *worker = relay->worker;
+    const struct proxy_request *request = relay->stream->exchange.proxy;
+    uint64_t now = worker->conns.now_ms;
+    unsigned index;
+    relay->upstream = upstream_choose(worker->upstreams, request, relay->tried, now, &index);
+    if (relay->upstream == NULL) {
+        give_up(relay, 502);
+        return;
+    }
+    relay->tried |= 1u << index;
+    relay->target = &request->targets[index];
+    relay->stream->upstream_name =
+        relay->target->scheme == UPSTREAM_UNIX ? relay->target->path : relay->target->authority;
+    relay->address = 0;
+    begin(relay);
+    /* The second attempt gets a connection of its own: the others may be as stale as the first. */
+    relay->link = relay->retries == 0 ? link_take(worker, relay, relay->upstream) : NULL;
+    relay->reused = relay->link != NULL;
+    if (relay->reused) {
+        relay_step(worker, relay);
+    } else if (relay->target->scheme == UPSTREAM_UNIX) {
+        connect_to_path(relay);
+    } else {
+        name_found(relay, resolve_ask(worker->resolve, &relay->query, relay->target->host,
+                                      relay->target->port, now));
+    }
+}
+
+void proxy_resolved(struct worker *worker)
+{
+    struct resolve_query *query;
+    while ((query = resolve_next(worker->resolve, worker->conns.now_ms)) != NULL) {
+        struct relay *relay = (struct relay *)((char *)query - offsetof(struct relay, query));
+        worker_touch(worker, relay->stream->conn);
+        name_found(relay, query->status);
+    }
+}
+
+void proxy_start(struct worker *worker, struct stream *stream)
+{
+    struct relay *relay = pool_alloc(&stream->exchange.pool, sizeof(*relay));
+    if (relay == NULL) {
+        request_refuse(worker, stream, 503);
+        return;
+    }
+    *relay = (struct relay){.worker = worker, .stream = stream};
+    stream->relay = relay;
+    serve_waiting(worker, stream);
+    try_next(relay);
+}
+
+/* ---- the request on its way ---- */
+
+static bool send_head(struct relay *relay)
+{
+    const struct exchange *ex = &relay->stream->exchange;
+    uint64_t length;
+    struct forward_options options = {
+        .target = relay->target,
+        .peer_trusted = script_set_trusts(relay->stream->epoch->snapshot->scripts, &ex->peer),
+        .upgrade = ex->proto_major == 1 && forward_upgrade_wanted(ex),
+    };
+    relay->framing = forward_request_framing(ex, &length);
+    relay->begun = true;
+    return forward_request_head(ex, &options, &relay->link->out);
+}
+
+/* Moves what is here of the body to the upstream, and asks for more. False: out of memory. */
+static bool send_body(struct relay *relay)
+{
+    struct stream *stream = relay->stream;
+    struct request_body *body = &stream->exchange.request_body;
+    struct buffer *out = &relay->link->out;
+    struct span bytes = buffer_span(&body->bytes);
+    if (relay->link->sending || relay->body_ended || buffer_bytes(out) >= LIM_LINK_BYTES) {
+        return true;
+    }
+    if (bytes.len > 0) {
+        bool fine = relay->framing == H1_BODY_CHUNKED ? forward_chunk(out, bytes, SIZE_MAX / 2)
+                                                      : buffer_append(out, bytes, SIZE_MAX / 2);
+        if (!fine) {
+            return false;
+        }
+        relay->body_gone = true;
+        buffer_consume(&body->bytes, bytes.len);
+    }
+    if (body->complete) {
+        relay->body_ended = true;
+        stream_wait(&relay->worker->streams, stream, STREAM_ACTIVE);
+        return relay->framing != H1_BODY_CHUNKED || forward_chunk_end(out, NULL, SIZE_MAX / 2);
+    }
+    body->gather_max = LIM_LINK_BYTES;
+    stream->deadline_ms = relay->worker->conns.now_ms + LIM_BODY_MS;
+    stream_wait(&relay->worker->streams, stream, STREAM_AWAITING);
+    serve_want_body(relay->worker, stream);
+    return true;
+}
+
+void proxy_body_arrived(struct stream *stream)
+{
+    struct relay *relay = stream->relay;
+    if (relay->link != NULL && relay->link->state == LINK_USED) {
+        relay_step(relay->worker, relay);
+    }
+}
+
+/* ---- the answer on its way back ---- */
+
+static bool has_room(const struct stream *stream)
+{
+    return buffer_bytes(&stream->chunk) < LIM_LINK_BYTES;
+}
+
+/* Nothing is left for the relay to do. */
+static void end_relay(struct relay *relay)
+{
+    struct stream *stream = relay->stream;
+    bool reusable = relay->answer.reusable && relay->body_ended;
+    leave_link(relay, reusable);
+    stream->source.live = false;
+    stream->exchange.body.live = false;
+    stream->relay = NULL;
+}
+
+static bool take_head(struct relay *relay, const struct h1_response *head)
+{
+    struct exchange *ex = &relay->stream->exchange;
+    if (!forward_response(ex, head)) {
+        return false;
+    }
+    ex->body = (struct body){.kind = BODY_STREAMED,
+                             .live = true,
+                             .has_length = head->has_length,
+                             .length = head->content_length};
+    return true;
+}
+
+static bool take_switch(struct relay *relay, const struct h1_response *head)
+{
+    struct stream *stream = relay->stream;
+    if (!forward_upgrade_matches(&stream->exchange, head) ||
+        !serve_interim(relay->worker, stream, head)) {
+        return false;
+    }
+    relay->tunnel = true;
+    relay->answered = true;
+    stream->exchange.status = 101;
+    serve_tunnel(relay->worker, stream);
+    return true;
+}
+
+/* Reads one event of the answer. True: there may be another. */
+static bool read_event(struct relay *relay, bool *head_came)
+{
+    struct link *link = relay->link;
+    struct h1_response *head = &relay->worker->response;
+    size_t consumed;
+    struct span content;
+    enum answer_event event =
+        answer_next(&relay->answer, buffer_span(&link->in), link->eof, head, &consumed, &content);
+    bool fine = true;
+    switch (event) {
+    case ANSWER_MORE: break;
+    case ANSWER_INTERIM: fine = serve_interim(relay->worker, relay->stream, head); break;
+    case ANSWER_SWITCH: fine = take_switch(relay, head); break;
+    case ANSWER_HEAD:
+        fine = take_head(relay, head);
+        *head_came = fine;
+        break;
+    case ANSWER_CONTENT: fine = buffer_append(&relay->stream->chunk, content, SIZE_MAX / 2); break;
+    case ANSWER_DONE:
+    case ANSWER_BAD: break;
+    }
+    buffer_consume(&link->in, consumed);
+    if (event == ANSWER_BAD || !fine) {
+        attempt_failed(relay, fine ? relay->answer.reason : "the answer is not usable", 502);
+        return false;
+    }
+    if (event == ANSWER_DONE) {
+        end_relay(relay);
+    }
+    return event == ANSWER_INTERIM || event == ANSWER_HEAD || event == ANSWER_CONTENT;
+}
+
+/* Reads what is here of the answer, as far as the client has room for it. The relay may be over
+ * then. */
+static void read_answer(struct relay *relay)
+{
+    struct worker *worker = relay->worker;
+    struct stream *stream = relay->stream;
+    bool head_came = false;
+    bool was_answered = relay->answered;
+    size_t held = buffer_bytes(&stream->chunk);
+    if (!was_answered && !serve_takes_interim(stream)) {
+        return;
+    }
+    while (has_room(stream) && read_event(relay, &head_came)) {
+    }
+    if (head_came) {
+        if (stream->relay != NULL) {
+            relay->answered = true;
+        }
+        serve_answer(worker, stream);
+    } else if (was_answered && (stream->relay == NULL || buffer_bytes(&stream->chunk) != held)) {
+        serve_more(worker, stream);
+    }
+}
+
+void proxy_resume(struct stream *stream)
+{
+    struct relay *relay = stream->relay;
+    if (relay != NULL && relay->link != NULL && has_room(stream)) {
+        relay_step(relay->worker, relay);
+    }
+}
+
+/* ---- tunnels ---- */
+
+bool proxy_is_tunnel(const struct stream *stream)
+{
+    return stream->relay != NULL && stream->relay->tunnel;
+}
+
+void proxy_tunnel_up(struct stream *stream, struct buffer *in, bool eof)
+{
+    struct relay *relay = stream->relay;
+    struct link *link = relay->link;
+    struct span bytes = buffer_span(in);
+    if (!link->sending && bytes.len > 0 && buffer_bytes(&link->out) < LIM_LINK_BYTES) {
+        if (!buffer_append(&link->out, bytes, SIZE_MAX / 2)) {
+            link->broken = true;
+            link->reason = "out of memory";
+        }
+        buffer_consume(in, bytes.len);
+        link_within(link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
+    }
+    relay->client_ended = eof && buffer_bytes(in) == 0;
+    link_flush(relay->worker, link);
+    if (relay->client_ended && !link->sending && buffer_bytes(&link->out) == 0) {
+        link_shutdown(link);
+    }
+}
+
+bool proxy_tunnel_ended(const struct stream *stream)
+{
+    const struct link *link = stream->relay->link;
+    return link->eof && buffer_bytes(&link->in) + buffer_bytes(&stream->chunk) == 0;
+}
+
+static void step_tunnel(struct relay *relay)
+{
+    struct link *link = relay->link;
+    struct stream *stream = relay->stream;
+    struct span bytes = buffer_span(&link->in);
+    if (bytes.len > 0 && has_room(stream)) {
+        serve_more(relay->worker, stream);
+        if (!buffer_append(&stream->chunk, bytes, SIZE_MAX / 2)) {
+            attempt_failed(relay, "out of memory", 502);
+            return;
+        }
+        buffer_consume(&link->in, bytes.len);
+        link_within(link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
+    }
+    link_flush(relay->worker, link);
+    if (relay->client_ended && !link->sending && buffer_bytes(&link->out) == 0) {
+        link_shutdown(link);
+    }
+}
+
+/* ---- steps ---- */
+
+static void set_deadline(struct relay *relay)
+{
+    struct link *link = relay->link;
+    uint64_t now = relay->worker->conns.now_ms;
+    if (relay->tunnel) {
+        return;
+    }
+    if (!relay->answered && relay->body_ended && !link->sending) {
+        if (link->answer_due_ms == 0) {
+            link->answer_due_ms = now + LIM_UPSTREAM_ANSWER_MS;
+        }
+        link->deadline_ms = link->answer_due_ms;
+    } else {
+        link_within(link, now, LIM_UPSTREAM_IO_MS);
+    }
+}
+
+static void relay_step(struct worker *worker, struct relay *relay)
+{
+    struct link *link = relay->link;
+    struct stream *stream = relay->stream;
+    if (link->broken && buffer_bytes(&link->in) == 0) {
+        /* What came before it broke still counts: upstreams may answer and close early. */
+        attempt_failed(relay, link->reason, 502);
+        return;
+    }
+    if (link->state == LINK_CONNECTING) {
+        link_flush(worker, link); /* the handshake */
+        link_update_receive(worker, link);
+        return;
+    }
+    if (relay->tunnel) {
+        step_tunnel(relay);
+    } else {
+        if ((!relay->begun && !send_head(relay)) || !send_body(relay)) {
+            attempt_failed(relay, "the request does not fit", 503);
+            return;
+        }
+        link_flush(worker, link);
+        set_deadline(relay);
+        link->eof = link->eof || link->broken;
+        read_answer(relay);
+    }
+    if (stream->relay == relay && relay->link == link) {
+        link_update_receive(worker, link);
+    }
+}
+
+void relay_event(struct worker *worker, struct relay *relay)
+{
+    worker_touch(worker, relay->stream->conn);
+    relay_step(worker, relay);
+}
+
+void relay_expired(struct worker *worker, struct relay *relay)
+{
+    struct link *link = relay->link;
+    const struct stream *stream = relay->stream;
+    bool connecting = link->state == LINK_CONNECTING;
+    /* A client that takes or sends nothing has deadlines of its own. */
+    bool ours = !connecting && !relay->tunnel &&
+                (!has_room(stream) || stream->wait == STREAM_AWAITING) && !link->sending;
+    if (ours) {
+        link_within(link, worker->conns.now_ms, LIM_UPSTREAM_IO_MS);
+        return;
+    }
+    worker_touch(worker, stream->conn);
+    attempt_failed(relay, connecting ? "connecting took too long" : "it says nothing", 504);
+}
+
+struct tls_context *relay_client_context(const struct relay *relay)
+{
+    return relay->stream->epoch->snapshot->tls_client;
+}

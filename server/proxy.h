@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Has a request answered by an upstream: connects, sends the request as its body arrives, gives the
+ * answer to the stream as fast as the client takes it, and decides what becomes of failures. */
+#ifndef SERVER_PROXY_H
+#define SERVER_PROXY_H
+
+#include "server/link.h"
+#include "server/stream.h"
+#include "server/worker.h"
+
+struct relay;
+
+/* exchange.proxy says who is to answer. The answer, or the error instead, comes by serve_answer and
+ * serve_more. */
+void proxy_start(struct worker *worker, struct stream *stream);
+/* More of the request's body was gathered, or its end came. */
+void proxy_body_arrived(struct stream *stream);
+/* The stream has room again: octets of its chunk were taken, or the client's output is free. */
+void proxy_resume(struct stream *stream);
+/* The client left, or the request is over. Fine when there is no relay. */
+void proxy_cancel(struct stream *stream);
+/* Names were looked up. */
+void proxy_resolved(struct worker *worker);
+
+/* After a 101: octets both ways, HTTP no more. What the client sent is moved from `in`. */
+bool proxy_is_tunnel(const struct stream *stream);
+void proxy_tunnel_up(struct stream *stream, struct buffer *in, bool eof);
+/* Whether the upstream has ended its half and all of it was taken. */
+bool proxy_tunnel_ended(const struct stream *stream);
+
+/* ---- for link.c ---- */
+
+/* Something happened to the relay's link. May end the relay. */
+void relay_event(struct worker *worker, struct relay *relay);
+void relay_expired(struct worker *worker, struct relay *relay);
+struct tls_context *relay_client_context(const struct relay *relay);
+
+#endif
