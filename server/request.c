@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <time.h>
 
+#include "server/forward.h"
 #include "server/proxy.h"
 #include "server/script.h"
 #include "server/serve_int.h"
@@ -107,6 +108,10 @@ void request_start(struct worker *worker, struct stream *stream)
     }
     if (is_misdirected(stream)) {
         request_refuse(worker, stream, 421);
+        return;
+    }
+    if (stream->epoch->snapshot->tls_client != NULL && !forward_receive(&stream->exchange)) {
+        request_refuse(worker, stream, 400);
         return;
     }
     conclude(worker, stream,
