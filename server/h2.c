@@ -34,7 +34,7 @@ static struct h2_stream *find_any(const struct h2 *h2, int32_t id)
 struct h2_stream *h2_stream_find(const struct h2 *h2, int32_t id)
 {
     struct h2_stream *stream = h2->broken ? NULL : find_any(h2, id);
-    return stream == NULL || stream->muted ? NULL : stream;
+    return stream == NULL || stream->muted || stream->is_over ? NULL : stream;
 }
 
 int h2_fail(struct h2 *h2, uint32_t error)
@@ -56,7 +56,6 @@ static struct h2_stream *stream_new(struct h2 *h2, int32_t id)
         h2->streams->previous = stream;
     }
     h2->streams = stream;
-    h2->stream_count++;
     return stream;
 }
 
@@ -71,16 +70,23 @@ static void stream_free(struct h2_stream *stream)
     if (stream->next != NULL) {
         stream->next->previous = stream->previous;
     }
-    h2->stream_count--;
     free(stream);
 }
 
-/* The owner hears `closed` unless it never took the stream. */
-static void stream_close(struct h2_stream *stream, uint32_t error)
+/* The owner hears `closed`, unless it never took the stream or heard it before. */
+static void release(struct h2_stream *stream, uint32_t error)
 {
     if (stream->owner != NULL) {
+        stream->is_over = true;
+        stream->h2->stream_count--;
         stream->h2->handler->closed(stream->owner, error);
+        stream->owner = NULL;
     }
+}
+
+static void stream_close(struct h2_stream *stream, uint32_t error)
+{
+    release(stream, error);
     stream_free(stream);
 }
 
@@ -100,7 +106,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     }
     /* What its owner did not give back is lost to the stream, not to the connection. */
     int failed = nghttp2_session_consume_connection(session, stream->unconsumed);
-    stream->muted = true;
     stream_close(stream, error);
     return failed == 0 ? 0 : h2_fail(h2, H2_INTERNAL_ERROR);
 }
@@ -167,7 +172,9 @@ static int on_request(struct h2 *h2, const nghttp2_frame *frame)
     h2_block_finish(h2->block);
     h2->guard.payload += h2->block->list_bytes;
     stream->owner = h2->handler->request(h2->owner, id, head);
-    if (stream->owner == NULL && !stream->muted && mute(h2, stream, H2_REFUSED_STREAM) != 0) {
+    if (stream->owner != NULL) {
+        h2->stream_count++;
+    } else if (!stream->muted && mute(h2, stream, H2_REFUSED_STREAM) != 0) {
         return h2_fail(h2, H2_INTERNAL_ERROR);
     }
     return 0;
@@ -235,16 +242,28 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     return glitch(user);
 }
 
+/* Body bytes for nobody. RFC 9113 8.1 would allow to reset the stream as soon as it is answered,
+ * but there are clients that then overlook the answer, so some of the body is awaited. */
+static int drop_data(struct h2 *h2, int32_t id, size_t bytes)
+{
+    struct h2_stream *stream = find_any(h2, id);
+    int failed = nghttp2_session_consume(h2->session, id, bytes);
+    if (failed != 0 || stream == NULL || stream->muted) {
+        return failed;
+    }
+    stream->dropped += (uint32_t)bytes; /* the limit and a window at most */
+    return stream->dropped > LIM_BODY_DRAIN_BYTES ? mute(h2, stream, H2_NO_ERROR) : 0;
+}
+
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                          size_t bytes, void *user)
 {
-    (void)flags;
+    (void)session, (void)flags;
     struct h2 *h2 = user;
     struct h2_stream *stream = h2_stream_find(h2, id);
     h2->guard.payload += bytes;
-    if (stream == NULL) { /* reset, and the client does not know yet */
-        return nghttp2_session_consume(session, id, bytes) == 0 ? 0
-                                                                : h2_fail(h2, H2_INTERNAL_ERROR);
+    if (stream == NULL) { /* reset or answered, and the client does not know yet */
+        return drop_data(h2, id, bytes) == 0 ? 0 : h2_fail(h2, H2_INTERNAL_ERROR);
     }
     stream->unconsumed += (uint32_t)bytes; /* a window at most */
     h2->handler->body(stream->owner, (struct span){(const char *)data, bytes});
@@ -253,14 +272,17 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 
 /* ---- what is sent */
 
-/* A complete answer to a request that is still coming in: the rest is not wanted (RFC 9113 8.1). */
+/* A complete answer to a request that is still coming in: its owner is done with it. */
 static int on_answered(struct h2 *h2, int32_t id)
 {
     struct h2_stream *stream = h2_stream_find(h2, id);
     if (stream == NULL || nghttp2_session_get_stream_remote_close(h2->session, id) != 0) {
         return 0;
     }
-    return mute(h2, stream, H2_NO_ERROR) == 0 ? 0 : h2_fail(h2, H2_INTERNAL_ERROR);
+    size_t bytes = stream->unconsumed;
+    stream->unconsumed = 0;
+    release(stream, H2_NO_ERROR);
+    return drop_data(h2, id, bytes) == 0 ? 0 : h2_fail(h2, H2_INTERNAL_ERROR);
 }
 
 static int on_reset_sent(struct h2 *h2, const nghttp2_frame *frame)
@@ -317,6 +339,12 @@ static uint8_t *put_u32(uint8_t *at, uint32_t value)
 
 static void say_goodbye(struct h2 *h2, struct buffer *out)
 {
+    /* RFC 9113 3.4: the first frame is SETTINGS, here without entries. */
+    static const char settings[H2_FRAME_HEAD_BYTES] = {0, 0, 0, NGHTTP2_SETTINGS};
+    if (!h2->has_sent) {
+        (void)buffer_append(out, (struct span){settings, sizeof settings},
+                            buffer_bytes(out) + sizeof settings);
+    }
     uint8_t frame[H2_FRAME_HEAD_BYTES + 8] = {0, 0, 8, NGHTTP2_GOAWAY};
     uint32_t last = (uint32_t)nghttp2_session_get_last_proc_stream_id(h2->session);
     put_u32(put_u32(frame + H2_FRAME_HEAD_BYTES, last), h2->error);
@@ -344,6 +372,7 @@ static bool send_all(struct h2 *h2)
                                         h2_out_limit(h2))) {
             return false;
         }
+        h2->has_sent = true;
     }
     return true;
 }

@@ -78,7 +78,7 @@ struct h2_handler {
     /* Copies exactly the bytes that `ready` has just promised. */
     void (*take)(void *stream, char *out, size_t bytes);
     /* The stream is over: answered (H2_NO_ERROR), reset by either side, or h2_free. The last call
-     * about it; its id means nothing any more. */
+     * about it; its id means nothing any more. What is still coming of its body is dropped. */
     void (*closed)(void *stream, uint32_t error);
 };
 

@@ -72,7 +72,9 @@ struct h2_stream {
     uint32_t unconsumed; /* body bytes given to the owner and not given back */
     bool responded;
     bool has_trailers;
-    bool muted; /* only `closed` is still to be called */
+    uint32_t dropped; /* body bytes that came for nobody */
+    bool muted;   /* reset by us; of its owner's functions only `closed` is still to be called */
+    bool is_over; /* `closed` was called */
 };
 
 struct h2 {
@@ -86,6 +88,7 @@ struct h2 {
     struct h2_guard guard;
     uint32_t error; /* what a callback wants the connection to end with, or 0 */
     bool broken;    /* the session is not to be used any more */
+    bool has_sent;  /* anything, so SETTINGS */
     bool said_goodbye;
     bool notified;             /* GOAWAY 2^31-1 is on its way */
     bool draining;             /* GOAWAY with the last stream is on its way */
