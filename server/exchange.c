@@ -18,8 +18,11 @@ void exchange_reset(struct exchange *ex)
 {
     pool_reset(&ex->pool);
     buffer_release(&ex->request_body.bytes);
-    *ex = (struct exchange){
-        .pool = ex->pool, .peer = ex->peer, .is_tls = ex->is_tls, .request_body.complete = true};
+    *ex = (struct exchange){.pool = ex->pool,
+                            .peer = ex->peer,
+                            .is_tls = ex->is_tls,
+                            .connection = ex->connection,
+                            .request_body.complete = true};
 }
 
 void exchange_free(struct exchange *ex)

@@ -66,6 +66,16 @@ static inline bool request_body_settled(const struct request_body *body)
     return body->complete || buffer_bytes(&body->bytes) >= body->gather_max;
 }
 
+/* The TLS connection a request came by. What is not known is empty. Spans live as long as it. */
+struct connection_info {
+    bool handshake_complete;
+    struct span sni;  /* the host the client named */
+    struct span alpn; /* the protocol agreed on */
+    struct span version;
+    struct span cipher;
+    struct span ja4; /* fingerprint of the client */
+};
+
 struct script_chain;  /* server/script.h */
 struct response_hook; /* server/helpers/helpers.h */
 struct proxy_request; /* server/upstream_url.h */
@@ -93,6 +103,7 @@ struct exchange {
     bool body_limited;   /* a script set body_limit */
     uint64_t body_limit; /* bytes of the request's body that may be read */
     struct sockaddr_storage peer;
+    struct connection_info connection;
 
     /* shared by the scripts of a chain */
     struct field_list meta; /* one value a key */
@@ -115,8 +126,8 @@ struct exchange {
     bool faulted;                /* a script was killed; status is the 500 for that */
 };
 
-/* Makes the exchange ready for its first request / the next one, which has the same peer and
- * is_tls. */
+/* Makes the exchange ready for its first request / the next one, which has the same peer, is_tls
+ * and connection. */
 void exchange_init(struct exchange *ex);
 void exchange_reset(struct exchange *ex);
 void exchange_free(struct exchange *ex);

@@ -31,6 +31,17 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     ex->is_tls = conn->tls != NULL;
     ex->scheme = ex->is_tls ? SPAN("https") : SPAN("http");
     memcpy(&ex->peer, &conn->peer, sizeof(conn->peer));
+    if (ex->is_tls) {
+        struct tls_info tls = tls_info(conn->tls);
+        ex->connection = (struct connection_info){
+            .handshake_complete = true, /* requests are read after it */
+            .sni = tls.sni,
+            .alpn = tls.alpn,
+            .version = span_of(tls.version),
+            .cipher = span_of(tls.cipher),
+            .ja4 = span_of(tls.ja4),
+        };
+    }
     return stream;
 }
 
