@@ -113,6 +113,76 @@ static void trips(struct bench_costs *out, struct vm_thread *thread, unsigned ro
     }
 }
 
+/* ---- helper calls ---- */
+
+#define CALL_COUNT 1000
+
+static uint64_t scalar_helper(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                              struct vm_context *context)
+{
+    (void)context;
+    return a + b + c + d + e;
+}
+
+static uint64_t gated_helper(struct vm_context *context, const struct vm_arg arg[5])
+{
+    (void)context;
+    return arg[0].value + arg[1].length;
+}
+
+/* Calls `helper` with r1 = r10 - 16 and r2 = 16 in a loop. */
+static struct vm_program *calling(const struct vm_helper *helper)
+{
+    static const struct vm_insn insns[] = {INSN(0xb7, 6, 0, 0, CALL_COUNT), /* mov r6, count */
+                                           INSN(0xbf, 1, 10, 0, 0),         /* mov r1, r10 */
+                                           INSN(0x07, 1, 0, 0, -16),        /* add r1, -16 */
+                                           INSN(0xb7, 2, 0, 0, 16),         /* mov r2, 16 */
+                                           INSN(0x85, 0, 0, 0, 0),          /* call 0 */
+                                           INSN(0x07, 6, 0, 0, -1),         /* add r6, -1 */
+                                           INSN(0x55, 6, 0, -6, 0),         /* jne r6, 0, -6 */
+                                           EXIT};
+    struct vm_program_desc desc = {
+        .name = "calls", .insns = insns, .insn_count = 8, .helpers = &helper, .helper_count = 1};
+    struct vm_diag diag = {.text = ""};
+    struct vm_program *program = vm_program_create(&desc, &diag);
+
+    if (program == NULL) {
+        bench_die("%s", diag.text);
+    }
+    return program;
+}
+
+static void helper_calls(struct bench_costs *out, struct vm_thread *thread, unsigned rounds)
+{
+    static const struct vm_helper helpers[] = {
+        {.name = "scalar",
+         .fn = gated_helper,
+         .kind = {VM_ARG_SCALAR, VM_ARG_SCALAR},
+         .scalar = scalar_helper},
+        {.name = "numbers", .fn = gated_helper, .kind = {VM_ARG_SCALAR, VM_ARG_SCALAR}},
+        {.name = "span", .fn = gated_helper, .kind = {VM_ARG_READ, VM_ARG_LENGTH}},
+    };
+    static const char *const names[] = {"a helper call, called directly",
+                                        "a helper call through the gate, numbers",
+                                        "a helper call through the gate, a span"};
+
+    for (size_t i = 0; i < sizeof helpers / sizeof helpers[0]; i++) {
+        struct vm_program *program = calling(&helpers[i]);
+        struct vm_image *image = bench_image(&jit_x86_64, program);
+        double best = 0;
+        double ns;
+
+        for (unsigned round = 0; round < rounds * 10; round++) {
+            (void)bench_run(thread, image, 0, &ns);
+            bench_keep_min(&best, ns);
+        }
+        bench_cost_add(out, names[i], best / CALL_COUNT, "ns", 0);
+        vm_thread_forget(thread, image);
+        vm_image_free(image);
+        vm_program_free(program);
+    }
+}
+
 /* ---- ticks ---- */
 
 #define SPIN_COUNT     10000000 /* some 3 ms */
@@ -359,6 +429,7 @@ static void compiles(struct bench_costs *out, unsigned rounds)
 void bench_costs(struct bench_costs *out, struct vm_thread *thread, unsigned rounds)
 {
     trips(out, thread, rounds);
+    helper_calls(out, thread, rounds);
     sent_tick(out, thread, rounds);
     timer_ticks(out, thread, rounds);
     compiles(out, rounds);

@@ -64,15 +64,12 @@ static void parse(struct options *o, int argc, char **argv)
     }
 }
 
-static void helper_costs(struct bench_costs *out, const struct bench_programs *programs)
+static void native_call_cost(struct bench_costs *out, const struct bench_programs *programs)
 {
     for (unsigned i = 0; i < programs->count; i++) {
         const struct bench_program *p = &programs->at[i];
 
         if (strcmp(p->name, "helper_loop") == 0) {
-            bench_cost_add(out, "a helper call", p->ns[BENCH_JIT] / HELPER_CALLS, "ns", 0);
-            bench_cost_add(out, "the same, interpreted", p->ns[BENCH_INTERP] / HELPER_CALLS, "ns",
-                           0);
             bench_cost_add(out, "a direct call in C", p->native_ns / HELPER_CALLS, "ns", 0);
         }
     }
@@ -121,7 +118,7 @@ int main(int argc, char **argv)
     if (!o.no_costs) {
         bench_costs(&costs, thread, o.rounds);
     }
-    helper_costs(&costs, &programs);
+    native_call_cost(&costs, &programs);
     if (o.library != NULL) {
         library_size(&costs, o.library);
     }

@@ -18,17 +18,32 @@ void bench_die(const char *format, ...)
     exit(1);
 }
 
-static uint64_t helper(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
-                       struct vm_context *context)
+static uint64_t rotate(uint64_t sum)
 {
-    uint64_t sum = r1 + r2;
-
-    (void)r3, (void)r4, (void)r5, (void)context;
     return sum << 9 | sum >> 55;
 }
 
+static uint64_t scalar_helper(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                              struct vm_context *context)
+{
+    (void)c;
+    (void)d;
+    (void)e;
+    (void)context;
+    return rotate(a + b);
+}
+
+static uint64_t helper(struct vm_context *context, const struct vm_arg arg[5])
+{
+    (void)context;
+    return rotate(arg[0].value + arg[1].value);
+}
+
 static const struct vm_helper helpers[] = {
-    {.name = "bench_helper", .kind = {VM_ARG_SCALAR, VM_ARG_SCALAR}, .scalar = helper},
+    {.name = "bench_helper",
+     .fn = helper,
+     .kind = {VM_ARG_SCALAR, VM_ARG_SCALAR},
+     .scalar = scalar_helper},
 };
 
 struct vm_program *bench_load(const char *path)

@@ -30,14 +30,19 @@ static void refuse(struct vm_context *context, const struct vm_helper *helper, u
     vm_run_leave_faulted(run);
 }
 
+static bool is_one_of(uint8_t kind, uint32_t kinds)
+{
+    return (kinds >> kind & 1) != 0;
+}
+
 static bool is_span(uint8_t kind)
 {
-    return kind != VM_ARG_NONE && kind != VM_ARG_SCALAR && kind != VM_ARG_LENGTH;
+    return !is_one_of(kind, 1u << VM_ARG_NONE | 1u << VM_ARG_SCALAR | 1u << VM_ARG_LENGTH);
 }
 
 static bool is_written(uint8_t kind)
 {
-    return kind == VM_ARG_WRITE || kind == VM_ARG_UPDATE || kind == VM_ARG_WRITE8;
+    return is_one_of(kind, 1u << VM_ARG_WRITE | 1u << VM_ARG_UPDATE | 1u << VM_ARG_WRITE8);
 }
 
 /* Finds the NUL of a string that must end inside its region. */
@@ -111,29 +116,58 @@ static uint64_t after_helper(struct vm_context *context, uint64_t result)
     return result;
 }
 
+static void check_args(struct vm_context *context, const struct vm_helper *helper,
+                       struct vm_arg arg[5])
+{
+    uint32_t span_count = 0;
+    bool writes = false;
+    uint32_t argument;
+
+    for (uint32_t i = 0; i < 5; i++) {
+        uint8_t kind = helper->kind[i];
+
+        if (!is_span(kind)) {
+            continue;
+        }
+        span_count++;
+        writes = writes || is_written(kind);
+        if (kind == VM_ARG_CSTR) {
+            check_string(context, helper, i, arg);
+        } else {
+            check_span(context, helper, i, arg);
+        }
+    }
+    argument = writes && span_count > 1 ? overlapping(helper, arg) : 0;
+    if (argument != 0) {
+        refuse(context, helper, argument, arg[argument - 1].length, "overlaps another argument");
+    }
+}
+
+/* An initializer would have it done by an instruction that takes longer than the
+ * whole gate. */
+static inline void set_arg(struct vm_arg *arg, uint64_t value)
+{
+    arg->value = value;
+    arg->data = NULL;
+    arg->length = 0;
+}
+
 uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                         struct vm_context *context, uint32_t index)
 {
     const struct vm_helper *helper = context->program->helpers[index];
-    struct vm_arg arg[5] = {
-        {.value = r1}, {.value = r2}, {.value = r3}, {.value = r4}, {.value = r5}};
-    uint32_t argument;
+    struct vm_arg arg[5];
 
     if (helper->scalar != NULL) {
         return after_helper(context, helper->scalar(r1, r2, r3, r4, r5, context));
     }
+    set_arg(&arg[0], r1);
+    set_arg(&arg[1], r2);
+    set_arg(&arg[2], r3);
+    set_arg(&arg[3], r4);
+    set_arg(&arg[4], r5);
     context->helper_args = arg;
-    for (uint32_t i = 0; i < 5; i++) {
-        if (helper->kind[i] == VM_ARG_CSTR) {
-            check_string(context, helper, i, arg);
-        } else if (is_span(helper->kind[i])) {
-            check_span(context, helper, i, arg);
-        }
-    }
-    argument = overlapping(helper, arg);
-    if (argument != 0) {
-        refuse(context, helper, argument, arg[argument - 1].length, "overlaps another argument");
-    }
+    check_args(context, helper, arg);
     return after_helper(context, helper->fn(context, arg));
 }
 
