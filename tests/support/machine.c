@@ -192,9 +192,13 @@ static uint64_t hash_writable(const struct vm_arena *arena)
 
 void t_run(const struct vm_image *image, const struct t_input *input, struct t_outcome *out)
 {
+    t_run_started(vm_run_start(t_thread(), image, NULL, NULL), input, out);
+}
+
+void t_run_started(struct vm_run *run, const struct t_input *input, struct t_outcome *out)
+{
     uint64_t arg[5];
     uint8_t *memory = NULL;
-    struct vm_run *run = vm_run_start(t_thread(), image, NULL, NULL);
     assert(run && input->memory_bytes <= T_MEMORY_BYTES_MAX);
     memcpy(arg, input->arg, sizeof arg);
     if (input->memory_bytes) {

@@ -47,6 +47,8 @@ struct vm_program *t_program(const struct vm_insn *insns, uint32_t count, struct
 
 /* One run from start to end, resumed however often it is preempted. */
 void t_run(const struct vm_image *image, const struct t_input *input, struct t_outcome *out);
+/* The same with a run that was just started; frees it. */
+void t_run_started(struct vm_run *run, const struct t_input *input, struct t_outcome *out);
 /* Image, run, clean up. False with *diag when the engine cannot prepare the program. */
 bool t_run_program(const struct vm_engine *engine, const struct vm_program *program,
                    const struct t_input *input, struct t_outcome *out, struct vm_diag *diag);
