@@ -89,7 +89,7 @@ static void give_up(struct relay *relay, unsigned status)
     proxy_cancel(stream);
     stream_wait(&worker->streams, stream, STREAM_ACTIVE);
     response_error(&stream->exchange, status);
-    serve_answer(worker, stream);
+    request_answer(worker, stream);
 }
 
 /* The attempt came to nothing. Tries again if that is safe; else the client is told, or cut off
@@ -398,7 +398,7 @@ static void read_answer(struct relay *relay)
         if (stream->relay != NULL) {
             relay->answered = true;
         }
-        serve_answer(worker, stream);
+        request_answer(worker, stream);
     } else if (was_answered && (stream->relay == NULL || buffer_bytes(&stream->chunk) != held)) {
         serve_more(worker, stream);
     }

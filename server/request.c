@@ -74,6 +74,22 @@ static void suspend(struct worker *worker, struct stream *stream)
     serve_want_body(worker, stream);
 }
 
+static void deliver(struct worker *worker, struct stream *stream, enum script_verdict verdict)
+{
+    if (verdict == SCRIPT_PENDING) {
+        serve_suspended(worker, stream);
+        suspend(worker, stream);
+    } else {
+        serve_answer(worker, stream);
+    }
+}
+
+void request_answer(struct worker *worker, struct stream *stream)
+{
+    stream->delivering = true;
+    deliver(worker, stream, script_hooks_start(&stream->exchange));
+}
+
 static void conclude(struct worker *worker, struct stream *stream, enum script_verdict verdict)
 {
     static const enum access_decision decisions[] = {
@@ -94,7 +110,7 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
     case SCRIPT_PROXY: proxy_start(worker, stream); return;
     case SCRIPT_RESPONDED: break;
     }
-    serve_answer(worker, stream);
+    request_answer(worker, stream);
 }
 
 /* The host that the client named in TLS chose the certificate; a request for another one is not
@@ -132,7 +148,12 @@ void request_start(struct worker *worker, struct stream *stream)
 void request_resume(struct worker *worker, struct stream *stream)
 {
     stream_wait(&worker->streams, stream, STREAM_ACTIVE);
-    conclude(worker, stream, script_chain_resume(&stream->exchange));
+    enum script_verdict verdict = script_chain_resume(&stream->exchange);
+    if (stream->delivering) {
+        deliver(worker, stream, verdict);
+    } else {
+        conclude(worker, stream, verdict);
+    }
 }
 
 /* Does the client send less than the slowest honest one? */
@@ -181,7 +202,7 @@ void request_refuse(struct worker *worker, struct stream *stream, unsigned statu
     stream_wait(&worker->streams, stream, STREAM_ACTIVE);
     stream->conn->keep_alive = false;
     response_error(&stream->exchange, status);
-    serve_answer(worker, stream);
+    request_answer(worker, stream);
 }
 
 static struct span sent_field(const struct exchange *ex, struct span name)

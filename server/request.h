@@ -17,6 +17,8 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
 void request_start(struct worker *worker, struct stream *stream);
 /* Lets pending scripts go on. */
 void request_resume(struct worker *worker, struct stream *stream);
+/* The exchange has its response, whoever made it: runs what scripts left for it, then sends it. */
+void request_answer(struct worker *worker, struct stream *stream);
 /* More of the request's body was gathered, or its end came. */
 void request_body_arrived(struct worker *worker, struct stream *stream);
 /* It did not come in time. */

@@ -92,7 +92,7 @@ static void write_answer(struct worker *worker, struct conn *conn)
     response_finish(&stream->exchange);
     conn->keep_alive = conn->keep_alive && !worker->draining && may_drop_body(conn);
     if (!stream->head_only) {
-        source_start(&stream->source, &stream->exchange.body);
+        stream_start_body(stream);
     }
     conn->chunked = !body_has_length(&stream->exchange.body) && stream->exchange.proto_minor > 0;
     conn->keep_alive =

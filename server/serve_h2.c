@@ -161,7 +161,7 @@ void serve_h2_answer(struct worker *worker, struct stream *stream)
     struct exchange *ex = &stream->exchange;
     response_finish(ex);
     if (!stream->head_only) {
-        source_start(&stream->source, &ex->body);
+        stream_start_body(stream);
     }
     if (!ex->request_body.complete && stream->relay == NULL) {
         stream->held = is_short(&ex->request_body) && !stream->expecting;

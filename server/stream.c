@@ -18,7 +18,7 @@ static void move_up(struct source *source)
     }
 }
 
-void source_start(struct source *source, const struct body *body)
+static void source_start(struct source *source, const struct body *body)
 {
     *source = (struct source){0};
     switch (body->kind) {
@@ -52,6 +52,13 @@ void source_advance(struct source *source, uint64_t count)
         source->file_left -= count;
     }
     move_up(source);
+}
+
+void stream_start_body(struct stream *stream)
+{
+    source_start(&stream->source, &stream->exchange.body);
+    /* The upstream may have ended while the response was being made. */
+    stream->source.live = stream->source.live && stream->relay != NULL;
 }
 
 /* ---- waiting ---- */

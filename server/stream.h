@@ -30,7 +30,6 @@ struct source {
     bool live;     /* and more of them will come */
 };
 
-void source_start(struct source *source, const struct body *body);
 static inline bool source_ended(const struct source *source)
 {
     return source->bytes.len == 0 && source->file_left == 0 && !source->live;
@@ -64,6 +63,7 @@ struct stream {
     struct buffer chunk; /* of the answer's body: what an upstream sent; HTTP/2: of the file */
     struct relay *relay; /* an upstream is answering; or NULL */
     struct span upstream_name; /* the last one that was asked; for the log */
+    bool delivering;           /* the response is made; scripts may still look at it */
     bool answered;             /* the answer is made */
     /* HTTP/2 */
     int32_t id;
@@ -78,6 +78,8 @@ struct stream {
     uint64_t body_sent; /* bytes of the answer's body handed to the connection */
 };
 
+/* From now on the body of the response is taken from the source. */
+void stream_start_body(struct stream *stream);
 /* Of the answer's body nothing is left to be handed to the connection. */
 static inline bool stream_answer_ended(const struct stream *stream)
 {
