@@ -10,10 +10,14 @@
 struct epoch *epoch_begin(struct snapshot *snapshot, struct script_host *host)
 {
     struct epoch *epoch = malloc(sizeof(*epoch));
-    if (epoch != NULL) {
-        snapshot_hold(snapshot);
-        *epoch = (struct epoch){.snapshot = snapshot, .host = host, .users = 1};
+    struct hot_cache *hot = hot_create();
+    if (epoch == NULL || hot == NULL) {
+        free(epoch);
+        hot_free(hot);
+        return NULL;
     }
+    snapshot_hold(snapshot);
+    *epoch = (struct epoch){.snapshot = snapshot, .host = host, .hot = hot, .users = 1};
     return epoch;
 }
 
@@ -30,6 +34,7 @@ void epoch_leave(struct epoch *epoch)
         return;
     }
     script_host_forget(epoch->host, epoch->snapshot->scripts);
+    hot_free(epoch->hot);
     snapshot_release(epoch->snapshot);
     free(epoch);
 }

@@ -5,6 +5,7 @@
 #ifndef SERVER_EPOCH_H
 #define SERVER_EPOCH_H
 
+#include "server/hot.h"
 #include "server/snapshot.h"
 
 struct script_host; /* server/script.h */
@@ -12,6 +13,7 @@ struct script_host; /* server/script.h */
 struct epoch {
     struct snapshot *snapshot; /* held */
     struct script_host *host;  /* that runs its scripts */
+    struct hot_cache *hot;     /* of its site */
     unsigned users;            /* streams, connections with TLS, and being the current one */
 };
 

@@ -106,6 +106,7 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
     case SCRIPT_ABORTED: serve_abort(worker, stream); return;
     case SCRIPT_PASS:
         static_answer(&stream->exchange, stream->epoch->snapshot->site, &worker->static_options);
+        stream_warm(stream);
         break;
     case SCRIPT_PROXY: proxy_start(worker, stream); return;
     case SCRIPT_RESPONDED: break;

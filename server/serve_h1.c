@@ -558,6 +558,7 @@ void serve_h1_read_done(struct worker *worker, struct conn *conn, int result)
         conn->broken = true;
         return;
     }
+    stream_was_read(stream, (struct span){conn->out.base + conn->out.end, (size_t)result});
     conn->out.end += (size_t)result;
     source_advance(&stream->source, (unsigned)result);
     stream->body_sent += (unsigned)result;

@@ -290,6 +290,7 @@ void serve_h2_read_done(struct worker *worker, struct stream *stream, int result
         return;
     }
     if (result > 0) {
+        stream_was_read(stream, (struct span){stream->chunk.base, (size_t)result});
         stream->chunk.end += (size_t)result;
     } else if (result != -EINTR && result != -EAGAIN) {
         log_line("request %llu: %s", (unsigned long long)stream->exchange.id,

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "server/epoch.h"
+
 /* ---- bodies ---- */
 
 static void move_up(struct source *source)
@@ -52,6 +54,29 @@ void source_advance(struct source *source, uint64_t count)
         source->file_left -= count;
     }
     move_up(source);
+}
+
+void stream_warm(struct stream *stream)
+{
+    struct body *body = &stream->exchange.body;
+    if (body->kind != BODY_FILE || !hot_fits(body->file_bytes)) {
+        return;
+    }
+    stream->hot = hot_get(stream->epoch->hot, body->file_offset, body->file_bytes);
+    stream->hot_due = stream->hot == NULL;
+    if (stream->hot != NULL) {
+        body->kind = BODY_BYTES;
+        body->bytes = (struct span){stream->hot->data, stream->hot->bytes};
+    }
+}
+
+void stream_was_read(struct stream *stream, struct span data)
+{
+    const struct body *body = &stream->exchange.body;
+    if (stream->hot_due && data.len == body->file_bytes) {
+        hot_put(stream->epoch->hot, body->file_offset, data);
+    }
+    stream->hot_due = false;
 }
 
 void stream_start_body(struct stream *stream)
@@ -143,6 +168,7 @@ void stream_close(struct stream_table *table, struct stream *stream)
 {
     assert(stream->exchange.chain == NULL && stream->relay == NULL && !stream->reading);
     buffer_release(&stream->chunk);
+    hot_release(stream->hot);
     stream_wait(table, stream, STREAM_ACTIVE);
     exchange_reset(&stream->exchange);
     struct stream blank = {

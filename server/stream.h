@@ -60,8 +60,10 @@ struct stream {
     uint64_t started_us;
     enum access_decision decision;
     struct source source;
-    struct buffer chunk; /* of the answer's body: what an upstream sent; HTTP/2: of the file */
-    struct relay *relay; /* an upstream is answering; or NULL */
+    struct hot_piece *hot; /* held: what the body is taken from; or NULL */
+    bool hot_due;          /* the body is a file that is to be remembered once read */
+    struct buffer chunk;   /* of the answer's body: what an upstream sent; HTTP/2: of the file */
+    struct relay *relay;   /* an upstream is answering; or NULL */
     struct span upstream_name; /* the last one that was asked; for the log */
     bool delivering;           /* the response is made; scripts may still look at it */
     bool answered;             /* the answer is made */
@@ -78,6 +80,10 @@ struct stream {
     uint64_t body_sent; /* bytes of the answer's body handed to the connection */
 };
 
+/* Takes the body from memory if it is there, or has it remembered when it is read. */
+void stream_warm(struct stream *stream);
+/* The whole body was read. */
+void stream_was_read(struct stream *stream, struct span data);
 /* From now on the body of the response is taken from the source. */
 void stream_start_body(struct stream *stream);
 /* Of the answer's body nothing is left to be handed to the connection. */

@@ -138,7 +138,7 @@ run_all() { # run_all NAME ARGUMENT...: every case, with these server flags
         is "$engine: $loop: gets a 500" "$(cut -d' ' -f1 "$work/$loop")" 500
         logged_count "$engine: $loop: one log line names script and place" "^script '[^ ]*-$loop.*entry" 1
     done
-    seq 8 | xargs -P 8 -I{} curl -sS -m 20 -o /dev/null -w '%{http_code}\n' "$url/loop" >"$work/eight"
+    seq 8 | xargs -P 8 -I{} curl -sS -m 100 -o /dev/null -w '%{http_code}\n' "$url/loop" >"$work/eight"
     is "$engine: eight loops at once all end" "$(sort "$work/eight" | uniq -c | xargs)" "8 500"
     logged_count "$engine: each has its line" "^script '[^ ]*-loop.*entry" 10
 
