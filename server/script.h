@@ -28,6 +28,7 @@ struct script_watch {
     void (*started)(void *context, struct vm_run *run); /* before the first instruction */
     bool (*paused)(void *context); /* a slice is over, but not the run; false: give up */
     void (*ended)(void *context, struct vm_run *run, bool faulted);
+    void (*finished)(void *context); /* after the last, while the program is still there */
 };
 
 struct script_options {

@@ -179,6 +179,9 @@ static enum script_offline run(const struct script_set *set, const struct script
     if (done) {
         print(ex, verdict, out);
     }
+    if (options->watch != NULL && options->watch->finished != NULL) {
+        options->watch->finished(options->watch->context);
+    }
     script_host_forget(host, set);
     script_host_free(host);
     return ex->faulted ? SCRIPT_OFFLINE_FAULTED : SCRIPT_OFFLINE_ENDED;

@@ -10,7 +10,7 @@
 #include "tools/report.h"
 #include "tools/tool.h"
 
-enum { OP_CALL = 0x85, OP_CALLX = 0x8d, OP_EXIT = 0x95, SRC_LOCAL = 1 };
+enum { OP_CALL = 0x85, OP_CALLX = 0x8d, OP_EXIT = 0x95, SRC_LOCAL = 1, REGS_ALL = 0x7ff };
 
 static volatile sig_atomic_t interrupted;
 
@@ -23,18 +23,18 @@ static void on_interrupt(int signo)
 /* ---- while the program runs ------------------------------------------------------------------ */
 
 /* What the instruction that ran last did to the chain of calls. */
-static void follow(struct tool_debug *d)
+static void follow(struct debug_run *r)
 {
-    if (d->insn == VM_NO_INSN) {
+    if (r->insn == VM_NO_INSN) {
         return;
     }
-    const struct vm_insn *last = &d->insns[d->insn];
+    const struct vm_insn *last = &r->debug->insns[r->insn];
     if (last->code == OP_CALLX || (last->code == OP_CALL && last->src == SRC_LOCAL)) {
-        assert(d->depth < VM_CALL_DEPTH_MAX);
-        d->calls[d->depth++] = d->insn;
+        assert(r->depth < VM_CALL_DEPTH_MAX);
+        r->calls[r->depth++] = r->insn;
     } else if (last->code == OP_EXIT) {
-        assert(d->depth > 0);
-        d->depth--;
+        assert(r->depth > 0);
+        r->depth--;
     }
 }
 
@@ -43,11 +43,11 @@ static bool same_line(const struct vm_line *a, const struct vm_line *b)
     return a && b && a->line == b->line && a->file == b->file;
 }
 
-static bool goal_reached(const struct tool_debug *d)
+static bool goal_reached(const struct tool_debug *d, const struct debug_run *r)
 {
-    const struct vm_line *line = vm_program_line_at(d->program, d->insn);
-    bool here = d->depth == d->goal_depth;
-    bool outside = d->depth < d->goal_depth;
+    const struct vm_line *line = vm_program_line_at(d->program, r->insn);
+    bool here = r->base + r->depth == d->goal_depth;
+    bool outside = r->base + r->depth < d->goal_depth;
     bool elsewhere = !d->goal_line || (line && !(here && same_line(line, d->goal_line)));
 
     switch (d->goal) {
@@ -63,14 +63,15 @@ static bool goal_reached(const struct tool_debug *d)
 
 static void on_insn(void *context, uint32_t insn, const uint64_t regs[11])
 {
-    struct tool_debug *d = context;
+    struct debug_run *r = context;
+    struct tool_debug *d = r->debug;
 
-    follow(d);
-    d->insn = insn;
-    memcpy(d->regs, regs, sizeof d->regs);
-    if (d->refused || interrupted || d->at[insn] || goal_reached(d)) {
+    follow(r);
+    r->insn = insn;
+    memcpy(r->regs, regs, sizeof r->regs);
+    if (d->refused || interrupted || d->at[insn] || goal_reached(d, r)) {
         d->stopped = true;
-        vm_run_pause(d->run);
+        vm_run_pause(r->run);
     }
 }
 
@@ -79,19 +80,19 @@ static void on_insn(void *context, uint32_t insn, const uint64_t regs[11])
 
 static void show_line(const struct tool_debug *d)
 {
-    const struct vm_line *line = vm_program_line_at(d->program, d->insn);
+    const struct vm_line *line = vm_program_line_at(d->program, d->current->insn);
     size_t length;
 
     if (line && tool_source_line(d->sources, line->file, line->line, &length)) {
         fprintf(stderr, "%5u  ", line->line);
         tool_source_print(d->sources, line->file, line->line, stderr);
     }
-    tool_print_around(d->program, d->insn, 0, 0);
+    tool_print_around(d->program, d->current->insn, 0, 0);
 }
 
 static void show_stop(struct tool_debug *d)
 {
-    uint32_t number = d->at[d->insn];
+    uint32_t number = d->at[d->current->insn];
 
     if (interrupted) {
         fprintf(stderr, "\ninterrupted in ");
@@ -103,7 +104,7 @@ static void show_stop(struct tool_debug *d)
         fprintf(stderr, "returned 0x%llx to ", (unsigned long long)d->regs[0]);
     }
     interrupted = 0;
-    tool_print_place(d->program, d->insn);
+    tool_print_place(d->program, d->current->insn);
     fputc('\n', stderr);
     if (!d->was_shown) {
         memcpy(d->regs_shown, d->regs, sizeof d->regs_shown);
@@ -122,26 +123,43 @@ bool tool_debug_pause(struct tool_debug *d)
     if (d->refused) {
         return false;
     }
+    memcpy(d->regs, d->current->regs, sizeof d->regs);
     show_stop(d);
     bool goes_on = debug_prompt(d);
     memcpy(d->regs_shown, d->regs, sizeof d->regs_shown);
-    d->goal_depth = d->depth;
-    d->goal_line = vm_program_line_at(d->program, d->insn);
+    d->goal_depth = d->current->base + d->current->depth;
+    d->goal_line = vm_program_line_at(d->program, d->current->insn);
     return goes_on;
 }
 
-void tool_debug_end(struct tool_debug *d, bool faulted)
+static void drop_run(struct tool_debug *d)
 {
-    if (d->refused) {
-        return;
+    struct debug_run *r = d->current;
+
+    d->current = r->caller;
+    free(r);
+}
+
+void tool_debug_end(struct tool_debug *d, struct vm_run *run, bool faulted)
+{
+    if (!d->current || d->current->run != run) {
+        return; /* not one that was attached to */
     }
-    if (faulted) {
-        const struct vm_fault *fault = vm_run_fault(d->run);
+    if (faulted && !d->refused) {
+        const struct vm_fault *fault = vm_run_fault(run);
         d->over = true;
         d->regs_known = fault->regs_known;
         memcpy(d->regs, fault->regs, sizeof d->regs);
         (void)debug_prompt(d);
-    } else if (!d->was_hit) {
+        d->over = false;
+        d->regs_known = REGS_ALL;
+    }
+    drop_run(d);
+}
+
+void tool_debug_finish(const struct tool_debug *d)
+{
+    if (!d->was_hit && !d->refused) {
         fprintf(stderr, "zs-vm: no breakpoint was reached\n");
     }
 }
@@ -165,6 +183,9 @@ struct tool_debug *tool_debug_create(struct tool_sources *sources, const char *c
 void tool_debug_free(struct tool_debug *d)
 {
     if (d) {
+        while (d->current) {
+            drop_run(d);
+        }
         free(d->at);
         free(d);
     }
@@ -194,14 +215,26 @@ static bool learn_program(struct tool_debug *d, const struct vm_program *program
 
 bool tool_debug_attach(struct tool_debug *d, struct vm_run *run)
 {
-    d->run = run;
-    d->insn = VM_NO_INSN;
-    d->regs_known = 0x7ff;
-    d->depth = 0;
-    d->goal = DEBUG_BREAKPOINT;
+    struct debug_run *r;
+
     if (!d->program) {
+        d->regs_known = REGS_ALL;
         d->refused = !learn_program(d, vm_run_program(run));
     }
-    vm_run_set_trace(run, on_insn, d);
+    if (vm_run_program(run) != d->program) {
+        return true;
+    }
+    r = calloc(1, sizeof *r);
+    if (!r) {
+        tool_refuse("out of memory");
+        return false;
+    }
+    if (!d->current) {
+        d->goal = DEBUG_BREAKPOINT;
+    }
+    *r = (struct debug_run){.caller = d->current, .debug = d, .run = run, .insn = VM_NO_INSN};
+    r->base = d->current ? d->current->base + d->current->depth + 1 : 0;
+    d->current = r;
+    vm_run_set_trace(run, on_insn, r);
     return !d->refused;
 }

@@ -26,6 +26,9 @@ bool tool_debug_attach(struct tool_debug *debug, struct vm_run *run);
 bool tool_debug_pause(struct tool_debug *debug);
 
 /* The run is over, but not freed. A faulted one can be looked at. */
-void tool_debug_end(struct tool_debug *debug, bool faulted);
+void tool_debug_end(struct tool_debug *debug, struct vm_run *run, bool faulted);
+
+/* After the last run. */
+void tool_debug_finish(const struct tool_debug *debug);
 
 #endif

@@ -88,7 +88,7 @@ static uint8_t free_number(const struct tool_debug *d)
 /* The file a line without one means: where the program stands, or else the first there is. */
 static const char *current_file(const struct tool_debug *d)
 {
-    uint32_t insn = d->insn != VM_NO_INSN ? d->insn : 0;
+    uint32_t insn = d->current && d->current->insn != VM_NO_INSN ? d->current->insn : 0;
     const struct vm_line *line = vm_program_line_at(d->program, insn);
 
     for (uint32_t i = 0; !line && i < d->insn_count; i++) {

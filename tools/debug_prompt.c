@@ -105,7 +105,7 @@ static enum verdict do_nexti(struct tool_debug *d, const struct words *w)
 static enum verdict do_finish(struct tool_debug *d, const struct words *w)
 {
     (void)w;
-    if (d->depth == 0 && !d->over) {
+    if (d->current->base + d->current->depth == 0 && !d->over) {
         fprintf(stderr, "this function was not called by another; continue runs it to its end\n");
         return STAY;
     }
@@ -174,7 +174,7 @@ static enum verdict do_mem(struct tool_debug *d, const struct words *w)
     address = (uint32_t)address;
     for (uint64_t at = 0; at < length; at += MEMORY_A_LINE) {
         uint32_t count = (uint32_t)(length - at < MEMORY_A_LINE ? length - at : MEMORY_A_LINE);
-        const uint8_t *bytes = vm_run_memory(d->run, address + at, count);
+        const uint8_t *bytes = vm_run_memory(d->current->run, address + at, count);
         if (!bytes) {
             fprintf(stderr, "0x%" PRIx64 "..0x%" PRIx64 " is not readable\n", address + at,
                     address + at + count);
@@ -187,11 +187,15 @@ static enum verdict do_mem(struct tool_debug *d, const struct words *w)
 
 static enum verdict do_backtrace(struct tool_debug *d, const struct words *w)
 {
+    unsigned number = 0;
+
     (void)w;
-    for (uint32_t i = 0; i <= d->depth; i++) {
-        fprintf(stderr, "#%u  ", i);
-        tool_print_place(d->program, i == 0 ? d->insn : d->calls[d->depth - i]);
-        fputc('\n', stderr);
+    for (const struct debug_run *r = d->current; r; r = r->caller) {
+        for (uint32_t i = 0; i <= r->depth; i++) {
+            fprintf(stderr, "#%u  ", number++);
+            tool_print_place(d->program, i == 0 ? r->insn : r->calls[r->depth - i]);
+            fputc('\n', stderr);
+        }
     }
     return STAY;
 }
@@ -199,13 +203,13 @@ static enum verdict do_backtrace(struct tool_debug *d, const struct words *w)
 static enum verdict do_dis(struct tool_debug *d, const struct words *w)
 {
     (void)w;
-    tool_print_around(d->program, d->insn, LIST_INSNS, LIST_INSNS);
+    tool_print_around(d->program, d->current->insn, LIST_INSNS, LIST_INSNS);
     return STAY;
 }
 
 static enum verdict do_list(struct tool_debug *d, const struct words *w)
 {
-    const struct vm_line *line = vm_program_line_at(d->program, d->insn);
+    const struct vm_line *line = vm_program_line_at(d->program, d->current->insn);
     uint64_t from = d->list_line;
 
     if (!line || tool_source_line_count(d->sources, line->file) == 0) {

@@ -25,6 +25,18 @@ struct debug_break {
     char what[96]; /* "auth.c:42" */
 };
 
+/* A run under way. One may wait for another that it called: see zs_call of zeroserve.h. */
+struct debug_run {
+    struct debug_run *caller; /* or NULL */
+    struct tool_debug *debug;
+    struct vm_run *run;
+    uint32_t insn; /* about to run; VM_NO_INSN before the first */
+    uint64_t regs[11];
+    uint32_t calls[VM_CALL_DEPTH_MAX + 1]; /* instructions that called, outermost first */
+    uint32_t depth;
+    uint32_t base; /* calls below this run */
+};
+
 struct tool_debug {
     struct tool_sources *sources;
     const char *const *wanted; /* of the command line */
@@ -32,19 +44,16 @@ struct tool_debug {
     const struct vm_program *program;
     const struct vm_insn *insns;
     uint32_t insn_count;
-    struct vm_run *run;
+    struct debug_run *current;                       /* innermost run, or NULL */
     struct debug_break breaks[DEBUG_BREAKS_MAX + 1]; /* number 0 is none */
     uint8_t *at; /* [insn_count] number of the breakpoint there */
 
-    uint32_t insn; /* about to run; VM_NO_INSN before the first */
-    uint64_t regs[11];
-    uint64_t regs_shown[11];               /* at the stop before */
-    uint32_t regs_known;                   /* of a fault, not all may be */
-    uint32_t calls[VM_CALL_DEPTH_MAX + 1]; /* instructions that called, outermost first */
-    uint32_t depth;
+    uint64_t regs[11];       /* of the stop, or of a fault */
+    uint64_t regs_shown[11]; /* at the stop before */
+    uint32_t regs_known;     /* of a fault, not all may be */
 
     enum debug_goal goal;
-    uint32_t goal_depth; /* where it was set */
+    uint32_t goal_depth; /* where it was set, all runs counted */
     const struct vm_line *goal_line;
 
     bool stopped; /* the run has paused for a conversation */

@@ -121,8 +121,11 @@ static const char *explain(const struct vm_program *program, const struct vm_fau
     case VM_FAULT_CALLX: return "the called pointer is not the address of a function";
     case VM_FAULT_BUDGET:
         return "an endless loop? --profile shows which lines ran most, --budget-ms allows more";
-    case VM_FAULT_NONE:
     case VM_FAULT_HELPER:
+        return fault->text && strcmp(fault->text, "there is no request") == 0
+                   ? "this is a script: run it on a request with --request FILE"
+                   : NULL;
+    case VM_FAULT_NONE:
     case VM_FAULT_CANCELLED:
     case VM_FAULT_COUNT: break;
     }

@@ -22,9 +22,10 @@ struct session {
     const struct vm_image *image;
     const struct vm_entry *entry;
     struct vm_thread *thread;
-    struct tool_trace *trace;   /* or NULL */
-    struct tool_counts *counts; /* or NULL */
-    struct tool_debug *debug;   /* or NULL */
+    struct tool_trace *trace; /* or NULL */
+    bool counting;
+    struct tool_counts counts; /* program is NULL before the first run */
+    struct tool_debug *debug;  /* or NULL */
     struct tool_sources sources;
     bool gave_up; /* the debugger's user has, or could not begin */
     bool refused;
@@ -65,12 +66,20 @@ static bool give_memory(const struct session *s, struct vm_run *run)
 static void begin_run(struct session *s, struct vm_run *run)
 {
     if (s->trace) {
-        if (!s->trace->program) {
+        if (s->trace->program) {
+            tool_trace_end(s->trace); /* of the run that called this one */
+        } else {
             tool_trace_begin(s->trace, vm_run_program(run), &s->sources);
         }
         vm_run_set_trace(run, tool_trace_step, s->trace);
-    } else if (s->counts) {
-        vm_run_set_trace(run, tool_counts_step, s->counts);
+    } else if (s->counting) {
+        if (!s->counts.program && !tool_counts_begin(&s->counts, vm_run_program(run))) {
+            tool_refuse("out of memory");
+            s->counting = false;
+            s->refused = true;
+            return;
+        }
+        vm_run_set_trace(run, tool_counts_step, &s->counts);
     } else if (s->debug) {
         s->refused = !tool_debug_attach(s->debug, run);
     }
@@ -93,8 +102,40 @@ static void end_run(struct session *s, struct vm_run *run, bool faulted)
         tool_report_fault(vm_run_program(run), vm_run_fault(run), &s->sources);
     }
     if (s->debug) {
-        tool_debug_end(s->debug, faulted);
+        tool_debug_end(s->debug, run, faulted);
     }
+}
+
+/* Sources of a .c are named from its folder. */
+static bool write_coverage(const struct session *s)
+{
+    const char *file = s->options->file;
+    const char *slash = strrchr(file, '/');
+    size_t length = strlen(file);
+    bool compiled = length > 2 && strcmp(file + length - 2, ".c") == 0;
+    size_t folder = compiled && slash ? (size_t)(slash - file) + 1 : 0;
+
+    if (!tool_counts_coverage(&s->counts, s->options->coverage, file, folder)) {
+        tool_refuse("%s: %s", s->options->coverage, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* After the last run, also when it faulted; while the program is there. */
+static void tell_counts(struct session *s)
+{
+    bool fine = s->counts.program != NULL;
+
+    if (fine && s->options->profile && !tool_counts_profile(&s->counts)) {
+        tool_refuse("out of memory");
+        fine = false;
+    }
+    if (fine && s->options->coverage) {
+        fine = write_coverage(s);
+    }
+    s->refused = s->refused || !fine;
+    tool_counts_free(&s->counts);
 }
 
 static void print_fault(const struct session *s, const struct vm_run *run)
@@ -177,42 +218,6 @@ static int run_all(struct session *s)
     return status;
 }
 
-/* Sources of a .c are named from its folder. */
-static int write_coverage(const struct session *s)
-{
-    const char *file = s->options->file;
-    const char *slash = strrchr(file, '/');
-    size_t length = strlen(file);
-    bool compiled = length > 2 && strcmp(file + length - 2, ".c") == 0;
-    size_t folder = compiled && slash ? (size_t)(slash - file) + 1 : 0;
-
-    if (!tool_counts_coverage(s->counts, s->options->coverage, file, folder)) {
-        return tool_refuse("%s: %s", s->options->coverage, strerror(errno));
-    }
-    return TOOL_OK;
-}
-
-/* Runs, and tells what was counted even when the program faulted. */
-static int run_counted(struct session *s)
-{
-    struct tool_counts counts;
-    int told = TOOL_OK;
-
-    if (!tool_counts_begin(&counts, vm_image_program(s->image))) {
-        return tool_refuse("out of memory");
-    }
-    s->counts = &counts;
-    int status = run_all(s);
-    if (status != TOOL_REFUSED && s->options->profile && !tool_counts_profile(&counts)) {
-        told = tool_refuse("out of memory");
-    }
-    if (status != TOOL_REFUSED && told == TOOL_OK && s->options->coverage) {
-        told = write_coverage(s);
-    }
-    tool_counts_free(&counts);
-    return told == TOOL_OK ? status : told;
-}
-
 static bool make_thread(struct session *s)
 {
     struct vm_diag diag;
@@ -237,8 +242,10 @@ static int run_image(struct session *s)
     if (!make_thread(s)) {
         return TOOL_REFUSED;
     }
-    bool counted = s->options->profile || s->options->coverage;
-    int status = counted ? run_counted(s) : run_all(s);
+    int status = run_all(s);
+    if (s->counting && status != TOOL_REFUSED) {
+        tell_counts(s);
+    }
     vm_thread_forget(s->thread, s->image);
     vm_thread_free(s->thread);
     return status;
@@ -311,16 +318,42 @@ static void script_ended(void *context, struct vm_run *run, bool faulted)
     end_run(context, run, faulted);
 }
 
+/* What the server would call the script in `path`: "10-auth" of "site/10-auth.c". False: too long.
+ */
+static bool script_name(const char *path, char *name, size_t name_bytes)
+{
+    const char *slash = strrchr(path, '/');
+    const char *last = slash ? slash + 1 : path;
+    size_t length = strlen(last);
+
+    if (length > 2 &&
+        (strcmp(last + length - 2, ".c") == 0 || strcmp(last + length - 2, ".o") == 0)) {
+        length -= 2;
+    }
+    return (size_t)snprintf(name, name_bytes, "%.*s", (int)length, last) < name_bytes;
+}
+
+static void script_finished(void *context)
+{
+    struct session *s = context;
+
+    if (s->counting) {
+        tell_counts(s);
+    }
+}
+
 static int run_script(struct session *s, const char *request, size_t request_bytes,
                       const uint8_t *object, size_t object_bytes)
 {
     const struct tool_options *options = s->options;
-    const struct script_source source = {.name = options->file,
-                                         .object = object,
-                                         .object_bytes = object_bytes,
-                                         .origin = options->file};
-    const struct script_watch watch = {
-        .context = s, .started = script_started, .paused = script_paused, .ended = script_ended};
+    char name[256];
+    const struct script_source source = {
+        .name = name, .object = object, .object_bytes = object_bytes, .origin = options->file};
+    const struct script_watch watch = {.context = s,
+                                       .started = script_started,
+                                       .paused = script_paused,
+                                       .ended = script_ended,
+                                       .finished = script_finished};
     const struct script_options how = {.interpret = options->interpret,
                                        .perf_map = options->perf_map,
                                        .gdb = true,
@@ -328,10 +361,13 @@ static int run_script(struct session *s, const char *request, size_t request_byt
                                        .watch = &watch};
     char error[512];
 
+    if (!script_name(options->file, name, sizeof name)) {
+        return tool_refuse("%s: %s", options->file, strerror(ENAMETOOLONG));
+    }
     switch (
         script_run_offline(&source, &how, request, request_bytes, stdout, error, sizeof error)) {
     case SCRIPT_OFFLINE_ENDED: return s->refused ? TOOL_REFUSED : TOOL_OK;
-    case SCRIPT_OFFLINE_FAULTED: return TOOL_FAULT;
+    case SCRIPT_OFFLINE_FAULTED: return s->refused ? TOOL_REFUSED : TOOL_FAULT;
     case SCRIPT_OFFLINE_REFUSED: break;
     }
     return tool_refuse("%s", error);
@@ -362,7 +398,8 @@ int tool_run(const struct tool_options *options)
     struct tool_trace trace = {.program = NULL};
     struct session s = {.options = options,
                         .sources = {.object = options->file},
-                        .trace = options->trace ? &trace : NULL};
+                        .trace = options->trace ? &trace : NULL,
+                        .counting = options->profile || options->coverage};
 
     if (options->break_count) {
         s.debug = tool_debug_create(&s.sources, options->breaks, options->break_count);
@@ -371,7 +408,10 @@ int tool_run(const struct tool_options *options)
         }
     }
     int status = options->request ? run_request(&s) : run_file(&s);
+    if (s.debug && status != TOOL_REFUSED && !s.gave_up) {
+        tool_debug_finish(s.debug);
+    }
     tool_debug_free(s.debug);
     tool_sources_free(&s.sources);
-    return status;
+    return s.refused ? TOOL_REFUSED : status;
 }

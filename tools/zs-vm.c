@@ -164,9 +164,8 @@ static bool combine(struct tool_options *options, const char *engine)
     bool counts = options->profile || options->coverage;
     const char *why = interpreter_option(options);
 
-    if (options->request && (options->memory || options->repeat || options->entry || counts)) {
-        tool_refuse(
-            "--request does not go with --mem, --repeat, --entry, --profile and --coverage");
+    if (options->request && (options->memory || options->repeat || options->entry)) {
+        tool_refuse("--request does not go with --mem, --repeat and --entry");
         return false;
     }
     if ((options->trace || options->break_count) && counts) {

@@ -153,6 +153,34 @@ commands=''
 told 'a trace on a request' 1 run --trace --request get.http script.c
 like 'a trace on a request: shows' "$said" 'call zs_log$'
 
+cat >calls.c <<'SOURCE'
+#include <zeroserve.h>
+
+ZS_CALL_ENTRY(twice, input)
+{
+    zs_log(ZS_STR("twice\n"));
+    return input;
+}
+
+ZS_ENTRY zs_u64 entry(void)
+{
+    zs_s64 got = zs_call(ZS_STR("calls"), ZS_STR("twice"), zs_json_new_object());
+
+    zs_json_respond(200, got);
+    return 0;
+}
+SOURCE
+commands='bt\nfinish\nbt\nc\n'
+told 'a call of another entry' 0 run --break calls.c:5 --request get.http calls.c
+like 'a call of another entry: backtrace' "$said" '^#0  zs_call_entry_twice_ \(calls\.c:5\)'
+like 'a call of another entry: its caller' "$said" '^#1  entry \(calls\.c:11\)'
+like 'a call of another entry: returns' "$said" '^returned 0x[0-9a-f]+ to entry \(calls\.c:13\)'
+commands=''
+told 'profile of a request' 0 run --profile --coverage info --request get.http calls.c
+like 'profile of a request: called lines' "$said" 'calls\.c:5 in zs_call_entry_twice_'
+like 'profile of a request: coverage' "$(cat info)" '^DA:11,1$'
+told 'coverage to nowhere' 2 run --coverage no-such-folder/info --request get.http calls.c
+
 told 'never reached' 0 run --break crash --mem memory --entry sum sum.c
 like 'never reached: says so' "$said" 'no breakpoint was reached'
 told 'nowhere' 2 run --break nowhere --mem memory sum.c

@@ -207,7 +207,7 @@ for engine in jit interp; do
 done
 expect 2 '' 'zs-vm: the request would be answered 400' run --request malformed.http script.c
 expect 2 '' '--request does not go with' run --request open.http --repeat 2 script.c
-expect 1 '' 'zs_req_path' run script.c
+expect 1 '' 'run it on a request with --request FILE' run script.c
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
