@@ -95,7 +95,7 @@
 #define LIM_META_BYTES          (64u << 10)
 #define LIM_RESPONSE_FIELDS     256u         /* an upstream's, and what scripts add */
 #define LIM_RESPONSE_BODY_BYTES (256u << 10) /* zs_respond */
-#define LIM_SCRIPT_BODY_BYTES   (256u << 10) /* of a request, that scripts may read */
+#define LIM_SCRIPT_BODY_BYTES   (256u << 10) /* of a request, that scripts may read; by default */
 #define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script; by default */
 #define LIM_JSON_HANDLES        32u
 #define LIM_JSON_DEPTH          64u    /* containers in each other: recursion on a small stack */

@@ -139,6 +139,7 @@ static bool load(const struct options *options, struct rate_table *rates, struct
         .trusted = options->trusted_proxies,
         .trusted_count = options->trusted_proxy_count,
         .json_bytes_max = options->json_bytes,
+        .body_bytes_max = options->body_bytes,
         .rates = rates,
     };
     struct sources *sources = calloc(1, sizeof *sources);

@@ -53,6 +53,7 @@ struct options {
     const char *trusted_proxies[OPTIONS_LIST_MAX]; /* each fit for cidr_parse */
     unsigned trusted_proxy_count;
     uint32_t json_bytes;
+    uint32_t body_bytes;
     uint32_t rate_keys;
 };
 

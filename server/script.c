@@ -122,6 +122,8 @@ static bool load_rates(struct script_set *set, const struct script_options *opti
 static bool load_shared(struct helper_shared *shared, const struct script_options *options)
 {
     shared->site = options->site;
+    shared->body_bytes_max =
+        options->body_bytes_max > 0 ? options->body_bytes_max : LIM_SCRIPT_BODY_BYTES;
     shared->json_bytes_max = options->json_bytes_max > 0 ? options->json_bytes_max : LIM_JSON_BYTES;
     shared->trusted = calloc(options->trusted_count + 1, sizeof *shared->trusted);
     if (shared->trusted == NULL) {

@@ -45,6 +45,7 @@ struct script_options {
     const struct script_watch *watch; /* or NULL */
     struct rate_table *rates;         /* outlives the set; NULL: it has one of its own */
     size_t json_bytes_max;            /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
+    size_t body_bytes_max; /* of a request, that scripts may read; 0: LIM_SCRIPT_BODY_BYTES */
 };
 
 struct script_set;

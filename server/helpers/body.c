@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Helpers that read the request's body. They suspend the script while it arrives. */
 #include "server/helpers/helpers.h"
+#include "server/helpers/shared.h"
 
 /* Octets of the body that scripts may have. */
-static size_t allowed(const struct exchange *ex)
+static size_t allowed(const struct helper_state *state)
 {
-    bool less = ex->body_limited && ex->body_limit < LIM_SCRIPT_BODY_BYTES;
-    return less ? (size_t)ex->body_limit : LIM_SCRIPT_BODY_BYTES;
+    const struct exchange *ex = state->ex;
+    size_t max = state->shared->body_bytes_max;
+    return ex->body_limited && ex->body_limit < max ? (size_t)ex->body_limit : max;
 }
 
 /* Waits until all of the body is here. False: it is longer than scripts may have it. */
@@ -14,7 +16,7 @@ static bool await_body(struct vm_context *context)
 {
     struct exchange *ex = helper_exchange(context);
     struct request_body *body = &ex->request_body;
-    size_t max = allowed(ex);
+    size_t max = allowed(helper_state(context));
 
     if (body->length != REQUEST_BODY_UNKNOWN && body->length > max) {
         return false;

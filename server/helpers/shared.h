@@ -16,6 +16,7 @@ struct helper_shared {
     unsigned trusted_count;
     struct rate_table *rates;
     size_t json_bytes_max; /* memory of the JSON values of a script */
+    size_t body_bytes_max; /* of a request, that scripts may read */
 };
 
 #endif

@@ -148,3 +148,26 @@ Test(helpers_address, lowest_body_limit_holds)
     cr_expect(!b.ex.body_limited);
     bench_end(&b);
 }
+
+static void with_body(struct exchange *ex)
+{
+    struct request_body *body = &ex->request_body;
+
+    cr_assert(buffer_append(&body->bytes, SPAN("0123456789"), 100));
+    body->length = 10;
+    body->received = 10;
+    body->complete = true;
+}
+
+/* The operator's bound on what scripts read, and the script's own below it. */
+Test(helpers_address, body_is_bounded_by_the_operator)
+{
+    static const struct bench_how nine = {.options = {.body_bytes_max = 9}, .prepare = with_body};
+    static const struct bench_how ten = {.options = {.body_bytes_max = 10}, .prepare = with_body};
+
+    bench_expect_ok_how(SCRIPT("CHECK(zs_req_body(t, 64) == -1);\n"), "/", &nine);
+    bench_expect_ok_how(SCRIPT("CHECK(zs_req_body(t, 64) == 10);\n"
+                               "zs_req_body_limit(9);\n"
+                               "CHECK(zs_req_body(t, 64) == -1);\n"),
+                        "/", &ten);
+}
