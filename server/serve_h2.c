@@ -17,24 +17,24 @@
 #include "server/request.h"
 #include "server/serve_int.h"
 
-/* ---- lists of streams of one connection, linked by `next` ---- */
+/* ---- lists of streams of one connection, linked by `sibling` ---- */
 
 static void push(struct stream **list, struct stream *stream)
 {
     while (*list != NULL) {
-        list = &(*list)->next;
+        list = &(*list)->sibling;
     }
-    stream->next = NULL;
+    stream->sibling = NULL;
     *list = stream;
 }
 
 static void unlink_from(struct stream **list, struct stream *stream)
 {
     while (*list != NULL && *list != stream) {
-        list = &(*list)->next;
+        list = &(*list)->sibling;
     }
     if (*list != NULL) {
-        *list = stream->next;
+        *list = stream->sibling;
     }
 }
 
@@ -82,8 +82,8 @@ static void start_requests(struct worker *worker, struct conn *conn)
 {
     while (conn->stream != NULL) {
         struct stream *stream = conn->stream;
-        conn->stream = stream->next;
-        stream->next = NULL;
+        conn->stream = stream->sibling;
+        stream->sibling = NULL;
         if (stream->refusal != 0) {
             request_refuse(worker, stream, stream->refusal);
         } else {
@@ -314,7 +314,7 @@ static bool end_unread(struct conn *conn)
     bool any = false;
     struct stream *next;
     for (struct stream *stream = conn->unread; stream != NULL; stream = next) {
-        next = stream->next;
+        next = stream->sibling;
         if (!stream->held && stream_answer_ended(stream) &&
             stream->dropped > LIM_BODY_DRAIN_BYTES) {
             h2_reset(conn->h2, stream->id, H2_NO_ERROR);

@@ -51,6 +51,7 @@ struct stream {
     uint64_t deadline_ms; /* when awaiting octets */
     struct stream *next;  /* in the list of those that wait for the same, or of free ones */
     struct stream *previous;
+    struct stream *sibling; /* HTTP/2: in a list of the connection */
 
     struct epoch *epoch; /* what it is served from, whatever is loaded meanwhile */
     struct exchange exchange;
