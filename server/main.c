@@ -24,6 +24,7 @@
 
 enum { EXIT_FINE = 0, EXIT_RUNTIME = 1, EXIT_INPUT = 2 };
 enum { ERROR_BYTES = 1024 };
+enum { MEMORY_KEPT_BYTES = 8 << 20 };
 
 /* Descriptors 0 to 2 must be taken, or a site might be opened as standard error and logged into. */
 static bool standard_descriptors_open(void)
@@ -256,9 +257,18 @@ static int serve(const struct options *options)
     return status;
 }
 
+/* A busy connection fills and releases its buffers many times a second. By default such sizes are
+ * given back to the system, and taken from it again page by page, each time. */
+static void keep_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, MEMORY_KEPT_BYTES);
+    mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT_BYTES);
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
+    keep_memory();
     if (!standard_descriptors_open()) {
         return EXIT_RUNTIME;
     }
