@@ -51,16 +51,23 @@ static void tell(const char *line)
     log_line("%s", line);
 }
 
-bool log_start(const char *access_path, char *error, size_t error_bytes)
+bool log_open(const char *access_path, char *error, size_t error_bytes)
 {
     struct log_target messages = {.name = "log", .fd = STDERR_FILENO};
     struct log_target access = {.name = "access log", .path = access_path, .tell = tell};
-    writers[LOG_MESSAGES] = log_writer_start(&messages, error, error_bytes);
+    writers[LOG_MESSAGES] = log_writer_open(&messages, error, error_bytes);
     if (writers[LOG_MESSAGES] != NULL) {
         writers[LOG_ACCESS] = access_path == NULL ? writers[LOG_MESSAGES]
-                                                  : log_writer_start(&access, error, error_bytes);
+                                                  : log_writer_open(&access, error, error_bytes);
     }
     return writers[LOG_ACCESS] != NULL;
+}
+
+bool log_start(void)
+{
+    bool same = writers[LOG_ACCESS] == writers[LOG_MESSAGES];
+    return log_writer_start(writers[LOG_MESSAGES]) &&
+           (same || log_writer_start(writers[LOG_ACCESS]));
 }
 
 void log_reopen(void)

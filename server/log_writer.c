@@ -35,6 +35,7 @@ struct log_writer {
     int fd;
     int wake_fd;
     int ended_fd;
+    bool started;
     pthread_t thread;
     pthread_key_t source; /* of this thread */
     _Atomic(struct source *) sources;
@@ -316,24 +317,10 @@ static void *writer_main(void *argument)
 
 /* ---- life ---- */
 
-static bool start_thread(struct log_writer *writer, char *error, size_t error_bytes)
-{
-    int failed = pthread_key_create(&writer->source, release_source);
-    if (failed == 0) {
-        failed = pthread_create(&writer->thread, NULL, writer_main, writer);
-        if (failed != 0) {
-            pthread_key_delete(writer->source);
-        }
-    }
-    if (failed != 0) {
-        snprintf(error, error_bytes, "%s: %s", writer->target.name, strerror(failed));
-    }
-    return failed == 0;
-}
-
 static void free_writer(struct log_writer *writer)
 {
     struct source *next;
+    pthread_key_delete(writer->source);
     for (struct source *s = atomic_load(&writer->sources); s != NULL; s = next) {
         next = s->next;
         free(s);
@@ -350,12 +337,12 @@ static void free_writer(struct log_writer *writer)
     free(writer);
 }
 
-struct log_writer *log_writer_start(const struct log_target *target, char *error,
-                                    size_t error_bytes)
+struct log_writer *log_writer_open(const struct log_target *target, char *error, size_t error_bytes)
 {
     struct log_writer *writer = calloc(1, sizeof(*writer));
-    if (writer == NULL) {
+    if (writer == NULL || pthread_key_create(&writer->source, release_source) != 0) {
         snprintf(error, error_bytes, "out of memory");
+        free(writer);
         return NULL;
     }
     writer->target = *target;
@@ -368,11 +355,13 @@ struct log_writer *log_writer_start(const struct log_target *target, char *error
         free_writer(writer);
         return NULL;
     }
-    if (!start_thread(writer, error, error_bytes)) {
-        free_writer(writer);
-        return NULL;
-    }
     return writer;
+}
+
+bool log_writer_start(struct log_writer *writer)
+{
+    writer->started = pthread_create(&writer->thread, NULL, writer_main, writer) == 0;
+    return writer->started;
 }
 
 /* Waits until the thread ended, as the header says. */
@@ -396,10 +385,9 @@ bool log_writer_stop(struct log_writer *writer)
 {
     atomic_store(&writer->stopping, true);
     wake(writer);
-    if (!await_end(writer)) {
+    if (writer->started && !await_end(writer)) {
         return false;
     }
-    pthread_key_delete(writer->source);
     free_writer(writer);
     return true;
 }

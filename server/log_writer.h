@@ -24,9 +24,11 @@ struct log_target {
     void (*tell)(const char *line);
 };
 
-/* Strings are borrowed. NULL: `error`. */
-struct log_writer *log_writer_start(const struct log_target *target, char *error,
-                                    size_t error_bytes);
+/* Opens the target; lines may be put, and wait. Strings are borrowed. NULL: `error`. */
+struct log_writer *log_writer_open(const struct log_target *target, char *error,
+                                   size_t error_bytes);
+/* Starts the thread. False: it does not, and the writer is of no use. */
+bool log_writer_start(struct log_writer *writer);
 /* Whole lines, with their newlines. Never waits. From any thread. */
 void log_writer_put(struct log_writer *writer, struct span text, unsigned lines);
 /* Opens `path` again: somebody moved the file away. Until then, and when that fails, lines go to

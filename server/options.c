@@ -12,6 +12,7 @@
 
 #include "server/access.h"
 #include "server/cidr.h"
+#include "server/harden.h"
 #include "server/limits.h"
 #include "server/log.h"
 
@@ -281,6 +282,14 @@ static bool check_log(const struct options *options)
     return true;
 }
 
+static bool check_sandbox(const struct options *options)
+{
+    if (harden_level_find(options->sandbox) == HARDEN_LEVELS) {
+        return mistake("--sandbox %s: want off, basic or strict", options->sandbox);
+    }
+    return true;
+}
+
 /* What no single flag can tell. */
 static bool check_together(const struct options *options)
 {
@@ -297,7 +306,8 @@ static bool check_together(const struct options *options)
     if (options->mode == MODE_DUMP_SDK && options->site != NULL) {
         return mistake("--dump-sdk takes no site");
     }
-    return check_proxies(options) && check_log(options) && check_tls(options);
+    return check_proxies(options) && check_log(options) && check_sandbox(options) &&
+           check_tls(options);
 }
 
 bool options_parse(struct options *options, int argc, char **argv)
@@ -319,6 +329,9 @@ bool options_parse(struct options *options, int argc, char **argv)
     }
     options->proxy_plain = options->proxy_plain || options->proxy_both;
     options->proxy_tls = options->proxy_tls || options->proxy_both;
+    if (options->no_isolation) {
+        options->sandbox = "off";
+    }
     return check_together(options);
 }
 

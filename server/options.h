@@ -35,6 +35,9 @@ struct options {
     bool proxy_both;               /* sets the two that follow */
     bool proxy_plain;              /* a header of the PROXY protocol is required on --addr */
     bool proxy_tls;                /* and on --tls-addr, ahead of TLS */
+    const char *user;              /* NULL: stay who it is */
+    const char *sandbox;           /* fit for harden_level_find */
+    bool no_isolation;             /* sandbox is "off" */
     const char *access_log;        /* file; NULL: standard error */
     const char *access_log_format; /* fit for access_format_find */
     uint32_t threads;              /* 0: one a core */

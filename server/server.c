@@ -22,10 +22,12 @@
 #include <unistd.h>
 
 #include "server/access.h"
+#include "server/harden.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/resolve.h"
+#include "server/sources.h"
 #include "server/worker.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1 };
@@ -68,14 +70,16 @@ static void plan_descriptors(struct server *server)
     server->connections_max = per_worker < LIM_CONNECTIONS ? (unsigned)per_worker : LIM_CONNECTIONS;
 }
 
-/* False: told. */
-static bool open_listeners(struct server *server, struct worker *worker)
+/* Those of all workers, before the server gives up the right to. False: told. */
+static bool open_listeners(struct server *server)
 {
     bool fine = true;
-    for (unsigned i = 0; i < LISTENERS; i++) {
-        bool used = fine && server->endpoints[i].text != NULL;
-        worker->listeners[i].fd = used ? listen_open(&server->endpoints[i]) : -1;
-        fine = fine && (!used || worker->listeners[i].fd >= 0);
+    for (unsigned i = 0; i < server->count * LISTENERS; i++) {
+        struct endpoint *endpoint = &server->endpoints[i % LISTENERS];
+        struct listener *listener = &server->workers[i / LISTENERS].listeners[i % LISTENERS];
+        bool used = fine && endpoint->text != NULL;
+        listener->fd = used ? listen_open(endpoint) : -1;
+        fine = fine && (!used || listener->fd >= 0);
     }
     return fine;
 }
@@ -83,19 +87,14 @@ static bool open_listeners(struct server *server, struct worker *worker)
 static bool start_worker(struct server *server)
 {
     struct worker *worker = &server->workers[server->started];
-    *worker = (struct worker){
-        .options = server->options,
-        .resolver = server->resolver,
-        .snapshot = server->snapshot,
-        .index = server->started,
-        .count = server->count,
-        .connections_max = server->connections_max,
-        .done_fd = server->done_fd,
-        .wake_fd = eventfd(0, EFD_CLOEXEC),
-    };
-    if (!open_listeners(server, worker)) {
-        return false;
-    }
+    worker->options = server->options;
+    worker->resolver = server->resolver;
+    worker->snapshot = server->snapshot;
+    worker->index = server->started;
+    worker->count = server->count;
+    worker->connections_max = server->connections_max;
+    worker->done_fd = server->done_fd;
+    worker->wake_fd = eventfd(0, EFD_CLOEXEC);
     int error = pthread_create(&worker->thread, NULL, worker_main, worker);
     if (worker->wake_fd < 0 || error != 0) {
         log_line("zeroserve: worker thread: %s", strerror(error));
@@ -294,11 +293,67 @@ static bool check_tls(const struct server *server)
     return true;
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void add_read(struct harden_options *harden, const char *path)
+{
+    if (path != NULL && harden->read_count < HARDEN_READ_MAX) {
+        harden->reads[harden->read_count++] = path;
+    }
+}
+
+/* What a reload reads, and whether it may have to compile: a folder may have a script tomorrow. */
+static void add_reload_reads(struct harden_options *harden, const struct options *options)
+{
+    add_read(harden, options->site);
+    add_read(harden, options->cert_dir);
+    add_read(harden, options->reload_signal_file);
+    harden->compiles = is_directory(options->site) || sources_is_source(options->site) ||
+                       options->plugin_dir_count > 0;
+    for (unsigned i = 0; i < OPTIONS_LIST_MAX; i++) {
+        add_read(harden, options->certs[i]);
+        add_read(harden, options->keys[i]);
+        add_read(harden, options->plugins[i]);
+        add_read(harden, options->plugin_dirs[i]);
+        harden->compiles = harden->compiles ||
+                           (options->plugins[i] != NULL && sources_is_source(options->plugins[i]));
+    }
+}
+
+/* The logs are opened with the rights the server was started with; their threads begin without.
+ * False: told. */
+static bool open_logs(struct server *server)
+{
+    const struct options *options = server->options;
+    struct harden_options harden = {
+        .level = harden_level_find(options->sandbox),
+        .user = options->user,
+        .log = options->access_log,
+    };
+    char error[ERROR_BYTES];
+    add_reload_reads(&harden, options);
+    access_set_format(access_format_find(options->access_log_format));
+    bool fine = log_open(options->access_log, error, sizeof(error));
+    fine = fine && harden_process(&harden, error, sizeof(error));
+    if (fine && !log_start()) {
+        snprintf(error, sizeof(error), "%s", strerror(errno));
+        fine = false;
+    }
+    if (!fine) {
+        log_stop(); /* so that the line is written */
+        log_line("zeroserve: %s", error);
+    }
+    return fine;
+}
+
 static bool prepare(struct server *server)
 {
     struct endpoint *plain = &server->endpoints[LISTENER_PLAIN];
     struct endpoint *tls = &server->endpoints[LISTENER_TLS];
-    char error[ERROR_BYTES];
     if (!listen_choose(plain, tls) || !check_tls(server) || !listen_prepare(plain) ||
         !listen_prepare(tls)) {
         return false;
@@ -308,21 +363,21 @@ static bool prepare(struct server *server)
     if (server->options->reload_signal_file != NULL) {
         server->reload_mark = mark_of(server->options->reload_signal_file);
     }
-    server->resolver = resolver_create(NULL);
     server->workers = calloc(server->count, sizeof(*server->workers));
     server->done_fd = eventfd(0, EFD_CLOEXEC);
     server->signal_fd = open_signals();
-    if (server->resolver == NULL || server->workers == NULL || server->done_fd < 0 ||
-        server->signal_fd < 0) {
+    if (server->workers == NULL || server->done_fd < 0 || server->signal_fd < 0) {
         log_line("zeroserve: %s", strerror(errno));
         return false;
     }
-    access_set_format(access_format_find(server->options->access_log_format));
-    if (!log_start(server->options->access_log, error, sizeof(error))) {
-        log_line("zeroserve: %s", error);
+    if (!open_listeners(server) || !open_logs(server)) {
         return false;
     }
-    return true;
+    server->resolver = resolver_create(NULL); /* has threads, which are hardened from the start */
+    if (server->resolver == NULL) {
+        log_line("zeroserve: %s", strerror(errno));
+    }
+    return server->resolver != NULL;
 }
 
 static void release(struct server *server)
@@ -333,10 +388,10 @@ static void release(struct server *server)
         close(server->workers[i].wake_fd);
     }
     snapshot_release(server->snapshot);
-    log_stop();
     if (server->resolver != NULL) {
         resolver_free(server->resolver);
     }
+    log_stop();
     free(server->workers);
     if (server->done_fd >= 0) {
         close(server->done_fd);

@@ -25,6 +25,11 @@ bool sources_is_script(const char *path)
     return ends_with(path, ".c") || ends_with(path, ".o");
 }
 
+bool sources_is_source(const char *path)
+{
+    return ends_with(path, ".c");
+}
+
 /* Refuses a name twice and too many. */
 static bool check_name(const struct sources *s, const char *name, const char *origin, char *error,
                        size_t error_bytes)

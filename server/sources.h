@@ -31,5 +31,7 @@ void sources_free(struct sources *sources);
 
 /* Does the path end in .c or .o? */
 bool sources_is_script(const char *path);
+/* In .c? */
+bool sources_is_source(const char *path);
 
 #endif

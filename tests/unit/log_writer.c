@@ -22,8 +22,9 @@ static struct log_writer *start(const struct log_target *target)
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    struct log_writer *writer = log_writer_start(target, error, sizeof error);
+    struct log_writer *writer = log_writer_open(target, error, sizeof error);
     cr_assert_not_null(writer, "%s", error);
+    cr_assert(log_writer_start(writer));
     return writer;
 }
 
@@ -296,6 +297,6 @@ Test(log_writer, needs_its_file)
 {
     char error[256] = "";
     struct log_target target = {.name = "access log", .path = "/nowhere/log"};
-    cr_assert_null(log_writer_start(&target, error, sizeof error));
+    cr_assert_null(log_writer_open(&target, error, sizeof error));
     cr_expect_str_eq(error, "/nowhere/log: No such file or directory");
 }

@@ -95,6 +95,18 @@ Test(options, check_the_log, .init = cr_redirect_stderr)
     cr_assert_not(parse("--access-log a --disable-request-logging dir"));
 }
 
+Test(options, choose_the_sandbox, .init = cr_redirect_stderr)
+{
+    cr_assert(parse("dir") && options.user == NULL);
+    cr_assert_str_eq(options.sandbox, "basic");
+    cr_assert(parse("--sandbox strict --user nobody dir"));
+    cr_assert_str_eq(options.sandbox, "strict");
+    cr_assert_str_eq(options.user, "nobody");
+    cr_assert(parse("--disable-ns-isolation dir"));
+    cr_assert_str_eq(options.sandbox, "off");
+    cr_assert_not(parse("--sandbox on dir"));
+}
+
 Test(options, of_tls_go_together)
 {
     cr_assert(parse("site.tar"));
