@@ -237,9 +237,12 @@ static struct snapshot *load_all(void *context)
 
 static int serve(const struct options *options)
 {
-    struct loader loader = {options, rate_table_create(options->rate_keys), tls_tickets_create()};
+    bool tls = options_have_cert(options);
+    /* Without TLS the library for it is not started, which saves megabytes. */
+    struct loader loader = {options, rate_table_create(options->rate_keys),
+                            tls ? tls_tickets_create() : NULL};
     int status = EXIT_FINE;
-    if (loader.rates == NULL || loader.tickets == NULL) {
+    if (loader.rates == NULL || (tls && loader.tickets == NULL)) {
         log_line("zeroserve: out of memory");
         rate_table_free(loader.rates);
         tls_tickets_free(loader.tickets);

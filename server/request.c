@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "server/forward.h"
+#include "server/page.h"
 #include "server/proxy.h"
 #include "server/script.h"
 #include "server/serve_int.h"
@@ -79,9 +80,12 @@ static void deliver(struct worker *worker, struct stream *stream, enum script_ve
     if (verdict == SCRIPT_PENDING) {
         serve_suspended(worker, stream);
         suspend(worker, stream);
-    } else {
-        serve_answer(worker, stream);
+        return;
     }
+    if (!page_start(worker, stream)) {
+        response_error(&stream->exchange, 503);
+    }
+    serve_answer(worker, stream);
 }
 
 void request_answer(struct worker *worker, struct stream *stream)
@@ -118,8 +122,7 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
  * for this connection (RFC 9110 15.5.20). */
 static bool is_misdirected(const struct stream *stream)
 {
-    const struct tls_conn *tls = stream->conn->tls;
-    struct span name = tls != NULL ? tls_info(tls).sni : SPAN("");
+    struct span name = stream->exchange.connection.sni;
     struct span host = stream->exchange.authority;
     const char *colon = memrchr(host.base, ':', host.len);
     if (colon != NULL && host.base[host.len - 1] != ']') {
@@ -246,6 +249,10 @@ void request_end(struct worker *worker, struct stream *stream)
 {
     script_chain_cancel(&stream->exchange);
     proxy_cancel(stream);
+    stream->closed = stream->reading;
+    if (stream->closed) {
+        return; /* serve_stream_read ends it */
+    }
     log_request(worker, stream);
     struct epoch *epoch = stream->epoch;
     stream_close(&worker->streams, stream);

@@ -11,6 +11,7 @@
 #include <linux/tcp.h>
 
 #include "server/forward.h"
+#include "server/page.h"
 #include "server/proxy.h"
 #include "server/proxy_protocol.h"
 #include "server/request.h"
@@ -394,7 +395,15 @@ void serve_read(struct worker *worker, struct conn *conn, int result)
 
 void serve_stream_read(struct worker *worker, struct stream *stream, int result)
 {
-    serve_h2_read_done(worker, stream, result);
+    stream->reading = false;
+    stream->conn->inflight--;
+    if (stream->closed) {
+        request_end(worker, stream);
+    } else if (stream->page != NULL) {
+        page_read_done(stream, result);
+    } else {
+        serve_h2_read_done(stream, result);
+    }
 }
 
 void serve_cancelled(struct conn *conn)

@@ -13,7 +13,7 @@ void serve_begin(struct worker *worker, struct conn *conn, bool secure);
 void serve_received(struct worker *worker, struct conn *conn, const struct ring_event *event);
 void serve_sent(struct worker *worker, struct conn *conn, int result);
 void serve_read(struct worker *worker, struct conn *conn, int result);
-/* Of a stream of HTTP/2. */
+/* Of a stream: into its chunk, or of its page. */
 void serve_stream_read(struct worker *worker, struct stream *stream, int result);
 void serve_cancelled(struct conn *conn);
 

@@ -13,6 +13,7 @@
 #include "server/forward.h"
 #include "server/h2.h"
 #include "server/log.h"
+#include "server/page.h"
 #include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
@@ -395,6 +396,7 @@ static bool append_chunk(struct conn *conn)
         buffer_consume(&stream->chunk, bytes.len);
         stream->body_sent += bytes.len;
         proxy_resume(stream);
+        page_resume(stream);
     }
     if (fine && conn->chunked && stream_answer_ended(stream)) {
         fine = forward_chunk_end(&conn->out, NULL, SIZE_MAX / 2);

@@ -13,6 +13,7 @@
 #include "server/forward.h"
 #include "server/h2.h"
 #include "server/log.h"
+#include "server/page.h"
 #include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
@@ -277,18 +278,13 @@ static void on_take(void *context, char *out, size_t bytes)
     stream->conn->unsent -= stream_answer_ended(stream);
     if (stream->source.streamed) {
         proxy_resume(stream);
+        page_resume(stream);
     }
 }
 
-void serve_h2_read_done(struct worker *worker, struct stream *stream, int result)
+void serve_h2_read_done(struct stream *stream, int result)
 {
     struct conn *conn = stream->conn;
-    stream->reading = false;
-    conn->inflight--;
-    if (stream->closed) {
-        request_end(worker, stream);
-        return;
-    }
     if (result > 0) {
         stream_was_read(stream, (struct span){stream->chunk.base, (size_t)result});
         stream->chunk.end += (size_t)result;
@@ -333,10 +329,7 @@ static void on_closed(void *context, uint32_t error)
     unlink_from(&conn->stream, stream);
     unlink_from(&conn->unread, stream);
     conn->unsent -= stream->answered && !stream->held && !stream_answer_ended(stream);
-    stream->closed = true;
-    if (!stream->reading) {
-        request_end(conn->worker, stream);
-    }
+    request_end(conn->worker, stream);
 }
 
 /* ---- the connection ---- */

@@ -48,7 +48,7 @@ bool serve_h2_owes_nothing(const struct conn *conn);
 /* As serve_h1_step. */
 bool serve_h2_step(struct worker *worker, struct conn *conn);
 /* The read of a file's bytes into the stream's chunk ended. May end the stream. */
-void serve_h2_read_done(struct worker *worker, struct stream *stream, int result);
+void serve_h2_read_done(struct stream *stream, int result);
 void serve_h2_answer(struct worker *worker, struct stream *stream);
 void serve_h2_abort(struct worker *worker, struct stream *stream);
 /* As serve_more. */

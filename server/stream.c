@@ -20,7 +20,7 @@ static void move_up(struct source *source)
     }
 }
 
-static void source_start(struct source *source, const struct body *body)
+void source_start(struct source *source, const struct body *body)
 {
     *source = (struct source){0};
     switch (body->kind) {
@@ -83,7 +83,8 @@ void stream_start_body(struct stream *stream)
 {
     source_start(&stream->source, &stream->exchange.body);
     /* The upstream may have ended while the response was being made. */
-    stream->source.live = stream->source.live && stream->relay != NULL;
+    bool more = stream->relay != NULL || stream->page != NULL;
+    stream->source.live = stream->source.live && more;
 }
 
 /* ---- waiting ---- */
@@ -168,6 +169,7 @@ void stream_close(struct stream_table *table, struct stream *stream)
 {
     assert(stream->exchange.chain == NULL && stream->relay == NULL && !stream->reading);
     buffer_release(&stream->chunk);
+    buffer_release(&stream->raw);
     hot_release(stream->hot);
     stream_wait(table, stream, STREAM_ACTIVE);
     exchange_reset(&stream->exchange);

@@ -14,6 +14,7 @@
 #include "server/limits.h"
 
 struct conn;  /* server/conn.h */
+struct page;  /* server/page.h */
 struct relay; /* server/proxy.h */
 struct epoch; /* server/epoch.h */
 
@@ -34,6 +35,7 @@ static inline bool source_ended(const struct source *source)
 {
     return source->bytes.len == 0 && source->file_left == 0 && !source->live;
 }
+void source_start(struct source *source, const struct body *body);
 /* `count` of the bytes, or of the range, are done. */
 void source_advance(struct source *source, uint64_t count);
 
@@ -65,9 +67,13 @@ struct stream {
     bool hot_due;          /* the body is a file that is to be remembered once read */
     struct buffer chunk;   /* of the answer's body: what an upstream sent; HTTP/2: of the file */
     struct relay *relay;   /* an upstream is answering; or NULL */
+    struct page *page;     /* the body is made of a page; or NULL */
+    struct buffer raw;     /* of that page, as read */
     struct span upstream_name; /* the last one that was asked; for the log */
     bool delivering;           /* the response is made; scripts may still look at it */
     bool answered;             /* the answer is made */
+    bool reading;              /* the chunk, or `raw`, belongs to the kernel */
+    bool closed;               /* all is over but the read */
     /* HTTP/2 */
     int32_t id;
     unsigned refusal;   /* the status to answer without further ado; 0: none */
@@ -75,9 +81,7 @@ struct stream {
     size_t dropped;     /* octets of it that came after the answer and were not kept */
     bool unread;        /* answered before the request was complete: is in the connection's list */
     bool expecting;     /* the client waits for a 100 before it sends the body */
-    bool reading;       /* the chunk belongs to the kernel */
     bool held;          /* the answer is not sent before the rest of the request came */
-    bool closed;        /* nothing more is sent; it only waits for the read to end */
     uint64_t body_sent; /* bytes of the answer's body handed to the connection */
 };
 
