@@ -195,6 +195,17 @@ void t_run(const struct vm_image *image, const struct t_input *input, struct t_o
     t_run_started(vm_run_start(t_thread(), image, NULL, NULL), input, out);
 }
 
+static enum vm_state resume(struct vm_run *run, const struct t_input *input)
+{
+    enum vm_state state;
+    if (!input->resuming)
+        return vm_run_resume(run);
+    input->resuming(true);
+    state = vm_run_resume(run);
+    input->resuming(false);
+    return state;
+}
+
 void t_run_started(struct vm_run *run, const struct t_input *input, struct t_outcome *out)
 {
     uint64_t arg[5];
@@ -208,8 +219,10 @@ void t_run_started(struct vm_run *run, const struct t_input *input, struct t_out
         memcpy(memory, input->memory, input->memory_bytes);
     }
     vm_run_set_args(run, arg);
+    if (input->budget_ns)
+        vm_run_set_budget(run, input->budget_ns);
     out->preemptions = out->waits = 0;
-    while ((out->state = vm_run_resume(run)) >= VM_STATE_PREEMPTED) {
+    while ((out->state = resume(run, input)) >= VM_STATE_PREEMPTED) {
         out->preemptions += out->state == VM_STATE_PREEMPTED;
         out->waits += out->state == VM_STATE_WAITING;
     }

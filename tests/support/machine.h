@@ -23,6 +23,8 @@ struct t_input {
     const uint8_t *memory; /* copied to guest heap: r1 = its address, r2 = its length */
     uint32_t memory_bytes; /* 0: no heap, and r1, r2 are arg[0], arg[1] */
     uint64_t arg[5];
+    uint64_t budget_ns;           /* 0: what the thread gives */
+    void (*resuming)(bool begin); /* or NULL: called around each vm_run_resume */
 };
 
 struct t_outcome {

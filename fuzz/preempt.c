@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preemption: a generated program that is interrupted must end as it does when left alone. The
+ * input chooses the engine's variant (tests/support/variants.h) and one of two ways:
+ *
+ *   stepped   the trap flag stops the processor before each instruction, of the program and of the
+ *             host code below vm_run_resume, and at some of them, sometimes at most, a tick comes
+ *             that takes the processor away
+ *   injected  the same, and now and then the heap is taken away while the program's own code runs,
+ *             so that an access faults together with a tick; it must then be a fault of the heap,
+ *             and the next run must be as if nothing had happened
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "fuzz/fuzz.h"
+#include "tests/support/generate.h"
+#include "tests/support/reuse.h"
+#include "tests/support/variants.h"
+#include "vm/run.h"
+
+enum {
+    TRAP_FLAG = 1 << 8,
+    TRAPS_MAX = 600, /* of one run; then it goes on unwatched */
+    TICK_MS = 1,
+    BUDGET_MS = 20, /* of the run left alone */
+};
+
+/* What the handler knows; it runs on this thread only. */
+static struct {
+    bool injects;
+    volatile bool on;
+    bool skip;       /* the trap after a return to where the code was interrupted */
+    bool taken;      /* the heap is out of reach */
+    unsigned rarity; /* a tick at one of so many instructions */
+    unsigned traps;
+    uint64_t random;
+} step;
+
+static unsigned roll(unsigned sides)
+{
+    step.random = step.random * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(step.random >> 33) % sides;
+}
+
+/* ---- the trap flag */
+
+static void protect_heap(const struct vm_run *run, bool taken)
+{
+    const struct vm_region *heap = &run->arena.regions[VM_REGION_HEAP];
+    if (step.taken == taken || heap->start == heap->end)
+        return;
+    mprotect(run->arena.base + heap->start, heap->end - heap->start,
+             taken ? PROT_NONE : PROT_READ | PROT_WRITE);
+    step.taken = taken;
+}
+
+/* Two ticks, delivered one after the other when the handler returns: the first sees the run, the
+ * second finds it still there and switches it out. */
+static void send_ticks(void)
+{
+    pthread_kill(pthread_self(), VM_TICK_SIGNAL);
+    pthread_kill(pthread_self(), VM_TICK_SIGNAL);
+}
+
+static void on_trap(int signo, siginfo_t *info, void *context)
+{
+    greg_t *reg = ((ucontext_t *)context)->uc_mcontext.gregs;
+    uintptr_t pc = (uintptr_t)reg[REG_RIP];
+    struct vm_run *run = t_thread()->running;
+    (void)signo, (void)info;
+    if (!step.on || ++step.traps > TRAPS_MAX || !run) {
+        if (step.taken && run)
+            protect_heap(run, false);
+        reg[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+        if (step.on && step.traps <= TRAPS_MAX)
+            reg[REG_EFL] |= TRAP_FLAG;
+        return;
+    }
+    reg[REG_EFL] |= TRAP_FLAG;
+    bool in_guest = pc >= run->image->guest.start && pc < run->image->guest.end;
+    if (step.injects)
+        protect_heap(run, in_guest && (step.taken || roll(16) == 0));
+    if (step.skip)
+        step.skip = false;
+    else if (roll(step.rarity) == 0) {
+        step.skip = true;
+        send_ticks();
+    }
+}
+
+static void resuming(bool begin)
+{
+    step.on = begin;
+    if (begin)
+        __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | TRAP_FLAG);
+}
+
+/* ---- one input */
+
+static void fail(const struct t_code *code, unsigned variant, const char *what)
+{
+    t_dump(code->insns, code->count);
+    fprintf(stderr, "preempt: %s%s: %s\n", t_variant_name(variant),
+            step.injects ? ", injected" : "", what);
+    abort();
+}
+
+static void start(void)
+{
+    struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, VM_TICK_SIGNAL);
+    sigaction(SIGTRAP, &action, NULL);
+    t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_MS, .budget_ms = BUDGET_MS});
+}
+
+static void choose(const uint8_t *data, size_t size)
+{
+    step.random = size;
+    for (size_t i = 0; i < size; i++)
+        step.random = (step.random ^ data[i]) * 0x100000001b3u;
+    step.injects = roll(2) != 0;
+    step.rarity = 1u << roll(6);
+    step.traps = 0;
+    step.skip = false;
+}
+
+/* A fault that only the lack of the heap explains. */
+static bool is_injected(const struct t_outcome *o)
+{
+    return step.injects && o->state == VM_STATE_FAULT &&
+           (o->fault.kind == VM_FAULT_READ || o->fault.kind == VM_FAULT_WRITE) &&
+           o->fault.address >= VM_HEAP_BASE && o->fault.address < VM_HEAP_BASE + VM_PAGE_BYTES &&
+           o->fault.insn != VM_NO_INSN;
+}
+
+static void compare(const struct t_code *code, unsigned variant, const struct t_outcome *want,
+                    const struct t_outcome *got)
+{
+    char text[2][100], line[256];
+    const char *difference = t_difference(want, got);
+    if (!difference || is_injected(got))
+        return;
+    t_outcome_text(want, text[0], sizeof text[0]);
+    t_outcome_text(got, text[1], sizeof text[1]);
+    snprintf(line, sizeof line, "%s differs: %s after %u preemptions, want %s", difference, text[1],
+             got->preemptions, text[0]);
+    fail(code, variant, line);
+}
+
+static void interrupt(const struct t_code *code, const struct vm_program *program,
+                      const struct t_input *left_alone, const struct t_outcome *want)
+{
+    static struct t_outcome got;
+    struct vm_diag diag;
+    unsigned variant = roll(t_variant_count());
+    struct vm_image *image = t_variant_image(variant, program, &diag);
+    struct t_input input = *left_alone;
+    if (!image)
+        fail(code, variant, diag.text);
+    input.budget_ns = UINT64_MAX;
+    input.resuming = resuming;
+    const char *harm = t_run_reusing(image, &input, &got);
+    if (harm)
+        fail(code, variant, harm);
+    compare(code, variant, want, &got);
+    if (step.injects) {
+        step.injects = false; /* nothing of it is left */
+        t_run_reusing(image, left_alone, &got);
+        compare(code, variant, want, &got);
+    }
+    vm_image_free(image);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct t_code code;
+    static struct t_outcome want;
+    static bool started;
+    uint8_t memory[T_GENERATED_MEMORY];
+    struct vm_diag diag;
+    if (!started) {
+        start();
+        started = true;
+    }
+    t_generate(&code, data, size);
+    for (unsigned i = 0; i < sizeof memory; i++)
+        memory[i] = (uint8_t)(i * 73 ^ (size ? data[i % size] : 0));
+    struct vm_program *program = t_generated_program(&code, &diag);
+    if (!program)
+        fail(&code, T_VARIANT_INTERP, diag.text);
+    struct t_input input = {.memory = memory, .memory_bytes = sizeof memory};
+    struct vm_image *image = t_variant_image(T_VARIANT_INTERP, program, &diag);
+    if (!image)
+        fail(&code, T_VARIANT_INTERP, diag.text);
+    choose(data, size);
+    t_run_reusing(image, &input, &want);
+    if (want.state != VM_STATE_FAULT || want.fault.kind != VM_FAULT_BUDGET)
+        interrupt(&code, program, &input, &want);
+    vm_image_free(image);
+    vm_program_free(program);
+    return 0;
+}
