@@ -29,7 +29,11 @@ enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
 
 /* ---- what the sanitizers must be told ---- */
 
-static void before_enter(struct vm_fiber *fiber)
+/* ThreadSanitizer counts calls and returns of each fiber, so what switches between them must not be
+ * a call that it sees. */
+#define NO_CALL __attribute__((always_inline, no_sanitize("thread"))) static inline
+
+NO_CALL void before_enter(struct vm_fiber *fiber)
 {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(&fiber->sanitizer[FAKE_STACK_THREAD],
@@ -42,7 +46,7 @@ static void before_enter(struct vm_fiber *fiber)
 #endif
 }
 
-static void after_enter(struct vm_fiber *fiber)
+NO_CALL void after_enter(struct vm_fiber *fiber)
 {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_finish_switch_fiber(fiber->sanitizer[FAKE_STACK_THREAD], NULL, NULL);
@@ -56,7 +60,7 @@ static _Thread_local const void *thread_stack;
 static _Thread_local size_t thread_stack_bytes;
 #endif
 
-static void before_leave(struct vm_fiber *fiber, bool last)
+NO_CALL void before_leave(struct vm_fiber *fiber, bool last)
 {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(last ? NULL : &fiber->sanitizer[FAKE_STACK_FIBER], thread_stack,
@@ -70,7 +74,7 @@ static void before_leave(struct vm_fiber *fiber, bool last)
 #endif
 }
 
-static void on_fiber(void *fake_stack)
+NO_CALL void on_fiber(void *fake_stack)
 {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_finish_switch_fiber(fake_stack, &thread_stack, &thread_stack_bytes);
@@ -114,8 +118,8 @@ void vm_fiber_destroy(struct vm_fiber *fiber)
     fiber->mapping = NULL;
 }
 
-/* First function on a fresh fiber. ThreadSanitizer must not see it return: it counts the returns of
- * each fiber. */
+/* First function on a fresh fiber. It begins on the fiber and returns, for ThreadSanitizer, on the
+ * thread: it must not be seen. */
 __attribute__((no_sanitize("thread"))) static void body(void *fiber_)
 {
     struct vm_fiber *fiber = fiber_;
