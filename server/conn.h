@@ -67,7 +67,7 @@ struct conn {
     bool body_left;         /* the body of the last request is not all consumed */
     uint32_t body_bytes;    /* of it, dropped so far */
     unsigned goaways;       /* HTTP/2: how many steps of draining were taken */
-    unsigned unsent;        /* HTTP/2: streams whose answer has begun and is not all framed */
+    unsigned unsent;        /* HTTP/2: streams with octets of an answer not framed */
     uint32_t turn_requests; /* answered in this turn of the loop */
 
     struct tls_conn *tls; /* NULL: plain */

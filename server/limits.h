@@ -123,8 +123,8 @@
 #define LIM_UPSTREAM_IDLE_EACH     32u     /* of them to one upstream */
 #define LIM_UPSTREAM_IDLE_MS       10000u  /* below what upstreams usually allow */
 #define LIM_UPSTREAM_CONNECT_MS    5000u
-#define LIM_UPSTREAM_ANSWER_MS     60000u /* from the request to the first byte of the answer */
-#define LIM_UPSTREAM_IO_MS         30000u /* between two reads or writes after that */
+#define LIM_UPSTREAM_EXPECT_MS     1000u  /* for a 100; then the body goes without */
+#define LIM_UPSTREAM_ANSWER_MS     60000u /* from request to answer; half of it for a pause */
 #define LIM_UPSTREAM_FAILURES      3u     /* within LIM_UPSTREAM_FAILURE_MS take one out */
 #define LIM_UPSTREAM_FAILURE_MS    10000u
 #define LIM_UPSTREAM_OUT_MS        10000u /* for so long */

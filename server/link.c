@@ -53,6 +53,7 @@ static struct link *link_at(struct link_table *table, uint32_t slot)
 static void release(struct worker *worker, struct link *link)
 {
     struct link_table *table = &worker->links;
+    struct epoch *epoch = link->epoch;
     ring_close(worker->ring, link->fd);
     buffer_release(&link->in);
     buffer_release(&link->out);
@@ -66,6 +67,7 @@ static void release(struct worker *worker, struct link *link)
     *link = blank;
     table->free = link;
     table->live--;
+    epoch_leave(epoch); /* after TLS */
 }
 
 void link_table_free(struct link_table *table)
@@ -106,33 +108,43 @@ static void seal(struct worker *worker, struct link *link)
     }
 }
 
-void link_flush(struct worker *worker, struct link *link)
+/* What is to be sent next. */
+static struct buffer *next_output(struct worker *worker, struct link *link)
 {
-    if (link->sending || link->broken || link->state == LINK_CLOSING) {
-        return;
-    }
     if (link->tls == NULL) {
-        if (buffer_bytes(&link->out) > 0) {
-            send_buffer(worker, link, &link->out);
-        }
-        return;
+        return &link->out;
     }
     seal(worker, link);
+    if (link->ending && buffer_bytes(&link->out) == 0) {
+        tls_close(link->tls);
+    }
     struct buffer *records = tls_output(link->tls);
     if (buffer_bytes(&link->wire) == 0) {
         struct buffer sent = link->wire;
         link->wire = *records;
         *records = sent;
     }
-    if (buffer_bytes(&link->wire) > 0) {
-        send_buffer(worker, link, &link->wire);
+    return &link->wire;
+}
+
+void link_flush(struct worker *worker, struct link *link)
+{
+    if (link->sending || link->broken || link->deaf || !link->connected ||
+        link->state == LINK_CLOSING) {
+        return;
+    }
+    struct buffer *output = next_output(worker, link);
+    if (buffer_bytes(output) > 0) {
+        send_buffer(worker, link, output);
+    } else if (link->ending && !link->ended) {
+        link->ended = true;
+        shutdown(link->fd, SHUT_WR);
     }
 }
 
 void link_update_receive(struct worker *worker, struct link *link)
 {
-    bool open = link->state == LINK_USED || link->state == LINK_IDLE || link->tls != NULL;
-    bool wanted = open && !link->eof && !link->broken && link->state != LINK_CLOSING &&
+    bool wanted = link->connected && !link->eof && !link->broken && link->state != LINK_CLOSING &&
                   buffer_bytes(&link->in) < LIM_LINK_BYTES;
     if (wanted && !link->receiving) {
         link->receiving = true;
@@ -147,7 +159,7 @@ void link_update_receive(struct worker *worker, struct link *link)
 
 void link_shutdown(struct link *link)
 {
-    shutdown(link->fd, SHUT_WR);
+    link->ending = true;
 }
 
 /* ---- life ---- */
@@ -188,9 +200,12 @@ struct link *link_connect(struct worker *worker, struct relay *relay, struct ups
     link->upstream = upstream;
     link->address = *address;
     link->state = LINK_CONNECTING;
-    link_within(link, worker->conns.now_ms, LIM_UPSTREAM_CONNECT_MS);
+    uint32_t most = worker->options->proxy_ms;
+    link_within(link, worker->conns.now_ms,
+                most < LIM_UPSTREAM_CONNECT_MS ? most : LIM_UPSTREAM_CONNECT_MS);
     if (tls_host != NULL) {
-        link->tls = tls_client_open(relay_client_context(relay), tls_host);
+        link->epoch = epoch_enter(relay_epoch(relay));
+        link->tls = tls_client_open(link->epoch->snapshot->tls_client, tls_host);
         if (link->tls == NULL) {
             fail(link, "no TLS with that host");
         }
@@ -219,8 +234,8 @@ void link_close(struct worker *worker, struct link *link)
 void link_keep(struct worker *worker, struct link *link, bool reusable)
 {
     link->relay = NULL;
-    bool clean = reusable && !link->broken && !link->eof && !link->sending && !worker->draining &&
-                 buffer_bytes(&link->in) + buffer_bytes(&link->out) == 0;
+    bool clean = reusable && !link->broken && !link->deaf && !link->eof && !link->sending &&
+                 !worker->draining && buffer_bytes(&link->in) + buffer_bytes(&link->out) == 0;
     if (!clean) {
         link_close(worker, link);
         return;
@@ -251,7 +266,6 @@ struct link *link_take(struct worker *worker, struct relay *relay, struct upstre
     link->relay = relay;
     link->state = LINK_USED;
     link->answer_due_ms = 0;
-    link_within(link, worker->conns.now_ms, LIM_UPSTREAM_IO_MS);
     return link;
 }
 
@@ -261,8 +275,9 @@ static void connected(struct link *link, int result)
 {
     if (result < 0 && result != -ECANCELED) {
         fail(link, strerror(-result));
-    } else if (result == 0 && link->tls == NULL) {
-        link->state = LINK_USED;
+    } else if (result == 0) {
+        link->connected = true;
+        link->state = link->tls == NULL ? LINK_USED : LINK_CONNECTING;
     }
 }
 
@@ -270,12 +285,15 @@ static void receive_records(struct worker *worker, struct link *link, struct spa
 {
     tls_at(link->tls, worker->conns.now_ms);
     if (!tls_receive(link->tls, data, &link->in, IN_BYTES_MAX)) {
-        fail(link, "TLS failed");
+        tls_error(link->tls, link->tls_reason, sizeof(link->tls_reason));
+        fail(link, link->tls_reason);
     } else if (tls_ended(link->tls)) {
         link->eof = true;
     }
     if (link->state == LINK_CONNECTING && tls_established(link->tls)) {
         link->state = LINK_USED;
+    } else if (link->state == LINK_CONNECTING && link->eof) {
+        fail(link, "TLS ended before it began");
     }
 }
 
@@ -303,6 +321,7 @@ static void received(struct worker *worker, struct link *link, const struct ring
     }
 }
 
+/* An upstream that takes no more may have answered; what it said is received before the end. */
 static void sent(struct link *link, int result)
 {
     link->sending = false;
@@ -310,7 +329,9 @@ static void sent(struct link *link, int result)
     if (result > 0) {
         buffer_consume(link->tls != NULL ? &link->wire : &link->out, (size_t)result);
     } else if (result != -EINTR && result != -EAGAIN) {
-        fail(link, result == 0 ? "closed" : strerror(-result));
+        link->deaf = true;
+        buffer_release(&link->out);
+        buffer_release(&link->wire);
     }
 }
 
@@ -344,7 +365,7 @@ void link_event(struct worker *worker, const struct ring_event *event)
             release(worker, link);
         }
     } else if (link->state == LINK_IDLE) {
-        if (link->eof || link->broken || buffer_bytes(&link->in) > 0) {
+        if (link->eof || link->broken || link->deaf || buffer_bytes(&link->in) > 0) {
             drop_idle(worker, link);
         } else {
             link_update_receive(worker, link);

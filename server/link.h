@@ -16,6 +16,7 @@
 #include "server/ring.h"
 #include "server/upstream.h"
 
+struct epoch;    /* server/epoch.h */
 struct relay;    /* server/proxy.h */
 struct tls_conn; /* server/tls.h */
 struct worker;   /* server/worker.h */
@@ -26,6 +27,8 @@ union link_address {
     struct sockaddr_in6 v6;
     struct sockaddr_un path;
 };
+
+enum { LINK_REASON_BYTES = 96 };
 
 enum link_state {
     LINK_FREE,
@@ -44,9 +47,14 @@ struct link {
     bool receiving;
     bool cancelling;
     bool sending;
-    bool eof;    /* the upstream sends no more */
-    bool broken; /* it failed: `reason` */
+    bool connected; /* TLS may begin */
+    bool eof;       /* the upstream sends no more */
+    bool deaf;      /* it takes no more; what it has said may still be on its way */
+    bool ending;    /* no more is sent behind `out` */
+    bool ended;     /* and the upstream was told */
+    bool broken;    /* it failed: `reason` */
     const char *reason;
+    char tls_reason[LINK_REASON_BYTES];
     struct relay *relay; /* NULL: idle or closing */
     struct upstream *upstream;
     struct upstream_idle idle;
@@ -54,6 +62,7 @@ struct link {
     uint64_t deadline_ms;
     uint64_t answer_due_ms; /* 0: the request is not all sent */
     struct tls_conn *tls;   /* NULL: plain */
+    struct epoch *epoch;    /* TLS: whose authorities it trusts */
     struct buffer in;       /* plaintext */
     struct buffer out;
     struct buffer wire;
@@ -82,7 +91,7 @@ void link_close(struct worker *worker, struct link *link);
 void link_flush(struct worker *worker, struct link *link);
 /* Receives while there is room in `in`, and only then. */
 void link_update_receive(struct worker *worker, struct link *link);
-/* No more is sent: the upstream sees the end. */
+/* No more is sent: behind `out` the upstream sees the end. link_flush follows. */
 void link_shutdown(struct link *link);
 /* What must happen within this time. */
 static inline void link_within(struct link *link, uint64_t now_ms, uint32_t ms)

@@ -45,6 +45,7 @@ struct options {
     uint32_t tick_ms;
     uint32_t budget_ms;
     uint32_t drain_ms;
+    uint32_t proxy_ms; /* see LIM_UPSTREAM_ANSWER_MS */
     const char *plugins[OPTIONS_LIST_MAX]; /* --plugin, comma separated or repeated */
     unsigned plugin_count;
     const char *plugin_dirs[OPTIONS_LIST_MAX];

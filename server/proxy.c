@@ -33,15 +33,24 @@ struct relay {
     bool resolving;          /* the query is pending */
     bool reused;             /* the link had served before */
     bool begun;              /* the head of the request is in `out` */
+    bool expecting;          /* the client sends its body when the upstream says 100, or is slow */
+    bool heard;              /* something of an answer came */
     bool body_ended;         /* so is the end of its body */
     bool body_gone;          /* some of its body was sent and is kept nowhere */
     bool answered;           /* the answer's head is the stream's */
     bool tunnel;             /* 101 */
     bool client_ended;       /* tunnel: nothing more comes from the client */
     enum h1_framing framing; /* of the request's body */
+    uint64_t expect_end_ms;
     struct answer answer;
     struct resolve_query query;
 };
+
+/* Silence of an upstream in the middle of something. */
+static uint32_t io_ms(const struct worker *worker)
+{
+    return worker->options->proxy_ms / 2;
+}
 
 static void try_next(struct relay *relay);
 static void relay_step(struct worker *worker, struct relay *relay);
@@ -88,12 +97,13 @@ static void give_up(struct relay *relay, unsigned status)
     struct stream *stream = relay->stream;
     proxy_cancel(stream);
     stream_wait(&worker->streams, stream, STREAM_ACTIVE);
+    buffer_release(&stream->chunk);
     response_error(&stream->exchange, status);
     request_answer(worker, stream);
 }
 
 /* The attempt came to nothing. Tries again if that is safe; else the client is told, or cut off
- * when a part of the answer is on its way. */
+ * when a part of the answer is on its way. Status 503: the upstream is not to blame. */
 static void attempt_failed(struct relay *relay, const char *reason, unsigned status)
 {
     struct stream *stream = relay->stream;
@@ -103,7 +113,7 @@ static void attempt_failed(struct relay *relay, const char *reason, unsigned sta
     struct upstream_attempt attempt = {
         .method = stream->exchange.method,
         .sent = relay->begun,
-        .answered = relay->answered || (relay->link != NULL && buffer_bytes(&relay->link->in) > 0),
+        .answered = relay->heard,
         .body_gone = relay->body_gone,
         .retries = relay->retries,
         .targets_left = relay->tried != all,
@@ -111,8 +121,10 @@ static void attempt_failed(struct relay *relay, const char *reason, unsigned sta
     if (next_address(relay)) {
         return;
     }
-    log_failure(relay, reason);
-    if (!stale && relay->upstream != NULL) {
+    if (!stale || !upstream_may_retry(&attempt)) {
+        log_failure(relay, reason);
+    }
+    if (!stale && status != 503 && relay->upstream != NULL) {
         upstream_failed(relay->upstream, relay->worker->conns.now_ms);
     }
     leave_link(relay, false);
@@ -137,6 +149,7 @@ static void begin(struct relay *relay)
 {
     relay->begun = false;
     relay->body_ended = false;
+    relay->expecting = serve_client_expects(relay->stream);
     answer_start(&relay->answer, relay->stream->exchange.method);
 }
 
@@ -257,10 +270,21 @@ static bool send_head(struct relay *relay)
         .target = relay->target,
         .peer_trusted = script_set_trusts(relay->stream->epoch->snapshot->scripts, &ex->peer),
         .upgrade = ex->proto_major == 1 && forward_upgrade_wanted(ex),
+        .expect_continue = relay->expecting,
     };
+    relay->expect_end_ms = relay->worker->conns.now_ms + LIM_UPSTREAM_EXPECT_MS;
     relay->framing = forward_request_framing(ex, &length);
     relay->begun = true;
     return forward_request_head(ex, &options, &relay->link->out);
+}
+
+/* Whether octets of the body are wanted now. */
+static bool takes_body(struct relay *relay)
+{
+    const struct link *link = relay->link;
+    relay->expecting = relay->expecting && serve_client_expects(relay->stream);
+    return !relay->body_ended && !relay->expecting && !link->sending && !link->deaf &&
+           buffer_bytes(&link->out) < LIM_LINK_BYTES;
 }
 
 /* Moves what is here of the body to the upstream, and asks for more. False: out of memory. */
@@ -270,7 +294,8 @@ static bool send_body(struct relay *relay)
     struct request_body *body = &stream->exchange.request_body;
     struct buffer *out = &relay->link->out;
     struct span bytes = buffer_span(&body->bytes);
-    if (relay->link->sending || relay->body_ended || buffer_bytes(out) >= LIM_LINK_BYTES) {
+    if (!takes_body(relay)) {
+        stream_wait(&relay->worker->streams, stream, STREAM_ACTIVE); /* the client is not late */
         return true;
     }
     if (bytes.len > 0) {
@@ -342,9 +367,28 @@ static bool take_switch(struct relay *relay, const struct h1_response *head)
     }
     relay->tunnel = true;
     relay->answered = true;
+    link_within(relay->link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
     stream->exchange.status = 101;
     serve_tunnel(relay->worker, stream);
     return true;
+}
+
+/* A 100 is about our own request; whether the client wants one is another matter. */
+static bool take_interim(struct relay *relay, const struct h1_response *head)
+{
+    if (head->status == 100) {
+        relay->expecting = false;
+        return send_body(relay);
+    }
+    return serve_interim(relay->worker, relay->stream, head);
+}
+
+/* The answer ends before its time. What the client was not told yet it need not know. */
+static bool spoil(struct relay *relay, const char *reason, bool *head_came)
+{
+    *head_came = false;
+    attempt_failed(relay, reason, 502);
+    return false;
 }
 
 /* Reads one event of the answer. True: there may be another. */
@@ -354,12 +398,14 @@ static bool read_event(struct relay *relay, bool *head_came)
     struct h1_response *head = &relay->worker->response;
     size_t consumed;
     struct span content;
+    bool eof = link->eof && !link->broken; /* of what is cut off nobody knows if it was all */
     enum answer_event event =
-        answer_next(&relay->answer, buffer_span(&link->in), link->eof, head, &consumed, &content);
+        answer_next(&relay->answer, buffer_span(&link->in), eof, head, &consumed, &content);
     bool fine = true;
+    relay->heard = relay->heard || buffer_bytes(&link->in) > 0;
     switch (event) {
     case ANSWER_MORE: break;
-    case ANSWER_INTERIM: fine = serve_interim(relay->worker, relay->stream, head); break;
+    case ANSWER_INTERIM: fine = take_interim(relay, head); break;
     case ANSWER_SWITCH: fine = take_switch(relay, head); break;
     case ANSWER_HEAD:
         fine = take_head(relay, head);
@@ -371,13 +417,25 @@ static bool read_event(struct relay *relay, bool *head_came)
     }
     buffer_consume(&link->in, consumed);
     if (event == ANSWER_BAD || !fine) {
-        attempt_failed(relay, fine ? relay->answer.reason : "the answer is not usable", 502);
-        return false;
+        return spoil(relay, fine ? relay->answer.reason : "the answer is not usable", head_came);
+    }
+    if (event == ANSWER_MORE && link->broken) {
+        return spoil(relay, link->reason, head_came);
     }
     if (event == ANSWER_DONE) {
         end_relay(relay);
     }
     return event == ANSWER_INTERIM || event == ANSWER_HEAD || event == ANSWER_CONTENT;
+}
+
+/* All of the answer came before it was begun. */
+static void know_length(struct stream *stream)
+{
+    struct body *body = &stream->exchange.body;
+    if (!body->has_length && !stream->head_only) {
+        body->has_length = true;
+        body->length = buffer_bytes(&stream->chunk);
+    }
 }
 
 /* Reads what is here of the answer, as far as the client has room for it. The relay may be over
@@ -397,6 +455,8 @@ static void read_answer(struct relay *relay)
     if (head_came) {
         if (stream->relay != NULL) {
             relay->answered = true;
+        } else {
+            know_length(stream);
         }
         request_answer(worker, stream);
     } else if (was_answered && (stream->relay == NULL || buffer_bytes(&stream->chunk) != held)) {
@@ -425,7 +485,7 @@ void proxy_tunnel_up(struct stream *stream, struct buffer *in, bool eof)
     struct link *link = relay->link;
     struct span bytes = buffer_span(in);
     if (!link->sending && bytes.len > 0 && buffer_bytes(&link->out) < LIM_LINK_BYTES) {
-        if (!buffer_append(&link->out, bytes, SIZE_MAX / 2)) {
+        if (!link->deaf && !buffer_append(&link->out, bytes, SIZE_MAX / 2)) {
             link->broken = true;
             link->reason = "out of memory";
         }
@@ -433,16 +493,24 @@ void proxy_tunnel_up(struct stream *stream, struct buffer *in, bool eof)
         link_within(link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
     }
     relay->client_ended = eof && buffer_bytes(in) == 0;
-    link_flush(relay->worker, link);
-    if (relay->client_ended && !link->sending && buffer_bytes(&link->out) == 0) {
+    if (relay->client_ended) {
         link_shutdown(link);
     }
+    link_flush(relay->worker, link);
 }
 
 bool proxy_tunnel_ended(const struct stream *stream)
 {
     const struct link *link = stream->relay->link;
-    return link->eof && buffer_bytes(&link->in) + buffer_bytes(&stream->chunk) == 0;
+    return (link->eof || link->broken) &&
+           buffer_bytes(&link->in) + buffer_bytes(&stream->chunk) == 0;
+}
+
+bool proxy_tunnel_finished(const struct stream *stream)
+{
+    const struct relay *relay = stream->relay;
+    bool all_sent = relay->client_ended && !relay->link->sending;
+    return proxy_tunnel_ended(stream) && (all_sent || relay->link->broken || relay->link->deaf);
 }
 
 static void step_tunnel(struct relay *relay)
@@ -453,16 +521,13 @@ static void step_tunnel(struct relay *relay)
     if (bytes.len > 0 && has_room(stream)) {
         serve_more(relay->worker, stream);
         if (!buffer_append(&stream->chunk, bytes, SIZE_MAX / 2)) {
-            attempt_failed(relay, "out of memory", 502);
+            attempt_failed(relay, "out of memory", 503);
             return;
         }
         buffer_consume(&link->in, bytes.len);
         link_within(link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
     }
     link_flush(relay->worker, link);
-    if (relay->client_ended && !link->sending && buffer_bytes(&link->out) == 0) {
-        link_shutdown(link);
-    }
 }
 
 /* ---- steps ---- */
@@ -474,21 +539,55 @@ static void set_deadline(struct relay *relay)
     if (relay->tunnel) {
         return;
     }
-    if (!relay->answered && relay->body_ended && !link->sending) {
+    if (!relay->answered && relay->expecting) {
+        link->deadline_ms = relay->expect_end_ms;
+    } else if (!relay->answered && (relay->body_ended || link->deaf) && !link->sending) {
         if (link->answer_due_ms == 0) {
-            link->answer_due_ms = now + LIM_UPSTREAM_ANSWER_MS;
+            link->answer_due_ms = now + relay->worker->options->proxy_ms;
         }
         link->deadline_ms = link->answer_due_ms;
     } else {
-        link_within(link, now, LIM_UPSTREAM_IO_MS);
+        link_within(link, now, io_ms(relay->worker));
     }
+}
+
+static void exchange_octets(struct relay *relay)
+{
+    struct worker *worker = relay->worker;
+    struct link *link = relay->link;
+    struct stream *stream = relay->stream;
+    if ((!relay->begun && !send_head(relay)) || !send_body(relay)) {
+        attempt_failed(relay, "the request cannot be sent", 503);
+        return;
+    }
+    link_flush(worker, link);
+    set_deadline(relay);
+    read_answer(relay);
+    if (stream->relay != relay || relay->link != link) {
+        return;
+    }
+    if (relay->tunnel) {
+        step_tunnel(relay);
+    } else {
+        link_flush(worker, link); /* the body, after a 100 */
+    }
+}
+
+/* The head of the answer is with scripts, which may take a while. */
+static bool is_paused(const struct stream *stream)
+{
+    return stream->delivering && !stream->answered;
 }
 
 static void relay_step(struct worker *worker, struct relay *relay)
 {
     struct link *link = relay->link;
     struct stream *stream = relay->stream;
-    if (link->broken && buffer_bytes(&link->in) == 0) {
+    if (is_paused(stream)) {
+        link_update_receive(worker, link);
+        return;
+    }
+    if (link->broken && buffer_bytes(&link->in) == 0 && !relay->tunnel) {
         /* What came before it broke still counts: upstreams may answer and close early. */
         attempt_failed(relay, link->reason, 502);
         return;
@@ -501,14 +600,7 @@ static void relay_step(struct worker *worker, struct relay *relay)
     if (relay->tunnel) {
         step_tunnel(relay);
     } else {
-        if ((!relay->begun && !send_head(relay)) || !send_body(relay)) {
-            attempt_failed(relay, "the request does not fit", 503);
-            return;
-        }
-        link_flush(worker, link);
-        set_deadline(relay);
-        link->eof = link->eof || link->broken;
-        read_answer(relay);
+        exchange_octets(relay);
     }
     if (stream->relay == relay && relay->link == link) {
         link_update_receive(worker, link);
@@ -526,18 +618,26 @@ void relay_expired(struct worker *worker, struct relay *relay)
     struct link *link = relay->link;
     const struct stream *stream = relay->stream;
     bool connecting = link->state == LINK_CONNECTING;
+    if (!connecting && relay->expecting && !relay->answered) {
+        if (serve_takes_interim(stream)) {
+            relay->expecting = false; /* it does not know of Expect */
+            relay_event(worker, relay);
+        }
+        return;
+    }
     /* A client that takes or sends nothing has deadlines of its own. */
     bool ours = !connecting && !relay->tunnel &&
-                (!has_room(stream) || stream->wait == STREAM_AWAITING) && !link->sending;
+                (!has_room(stream) || is_paused(stream) || stream->wait == STREAM_AWAITING) &&
+                !link->sending;
     if (ours) {
-        link_within(link, worker->conns.now_ms, LIM_UPSTREAM_IO_MS);
+        link_within(link, worker->conns.now_ms, io_ms(worker));
         return;
     }
     worker_touch(worker, stream->conn);
     attempt_failed(relay, connecting ? "connecting took too long" : "it says nothing", 504);
 }
 
-struct tls_context *relay_client_context(const struct relay *relay)
+struct epoch *relay_epoch(const struct relay *relay)
 {
-    return relay->stream->epoch->snapshot->tls_client;
+    return relay->stream->epoch;
 }

@@ -27,12 +27,14 @@ bool proxy_is_tunnel(const struct stream *stream);
 void proxy_tunnel_up(struct stream *stream, struct buffer *in, bool eof);
 /* Whether the upstream has ended its half and all of it was taken. */
 bool proxy_tunnel_ended(const struct stream *stream);
+/* And the other half is over, too, or nobody takes it. */
+bool proxy_tunnel_finished(const struct stream *stream);
 
 /* ---- for link.c ---- */
 
 /* Something happened to the relay's link. May end the relay. */
 void relay_event(struct worker *worker, struct relay *relay);
 void relay_expired(struct worker *worker, struct relay *relay);
-struct tls_context *relay_client_context(const struct relay *relay);
+struct epoch *relay_epoch(const struct relay *relay);
 
 #endif

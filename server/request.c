@@ -155,6 +155,7 @@ void request_resume(struct worker *worker, struct stream *stream)
     enum script_verdict verdict = script_chain_resume(&stream->exchange);
     if (stream->delivering) {
         deliver(worker, stream, verdict);
+        proxy_resume(stream); /* which waited for the scripts */
     } else {
         conclude(worker, stream, verdict);
     }

@@ -264,6 +264,13 @@ void serve_want_body(struct worker *worker, struct stream *stream)
     }
 }
 
+bool serve_client_expects(const struct stream *stream)
+{
+    const struct conn *conn = stream->conn;
+    return conn->h2 != NULL ? stream->expecting && stream->exchange.request_body.received == 0
+                            : conn->expecting && buffer_bytes(&conn->in) == 0;
+}
+
 void serve_waiting(struct worker *worker, struct stream *stream)
 {
     serve_suspended(worker, stream);
@@ -277,14 +284,25 @@ void serve_more(struct worker *worker, struct stream *stream)
     worker_touch(worker, stream->conn);
 }
 
+/* Closing resets: the kernel drops what it still holds, and the client sees no proper end. */
+static void reset_on_close(const struct conn *conn)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 void serve_broken(struct worker *worker, struct stream *stream)
 {
-    if (stream->conn->h2 != NULL) {
-        serve_h2_abort(worker, stream);
-    } else {
-        stream->conn->broken = true;
-        worker_touch(worker, stream->conn);
+    struct conn *conn = stream->conn;
+    if (conn->h2 != NULL) {
+        serve_h2_broken(worker, stream);
+        return;
     }
+    if (!conn->chunked && !body_has_length(&stream->exchange.body)) {
+        reset_on_close(conn); /* its end would be that of the answer */
+    }
+    conn->broken = true;
+    worker_touch(worker, conn);
 }
 
 bool serve_interim(struct worker *worker, struct stream *stream, const struct h1_response *head)
@@ -433,13 +451,12 @@ void serve_expire(struct worker *worker, struct conn *conn)
         return;
     }
     if (conn->state == CONN_SEND || conn->state == CONN_H2) {
-        if (peer_advanced(conn) || serve_h2_owes_nothing(conn)) {
+        bool owes_nothing = conn->h2 != NULL ? serve_h2_owes_nothing(conn) : !conn->sending;
+        if (peer_advanced(conn) || owes_nothing) {
             conn_restart_deadline(&worker->conns, conn);
             return;
         }
-        /* Closing resets, so that the kernel drops what it still holds for this peer. */
-        struct linger none = {.l_onoff = 1, .l_linger = 0};
-        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+        reset_on_close(conn);
     }
     serve_close(worker, conn);
 }

@@ -153,7 +153,11 @@ static bool gather_more(struct worker *worker, struct conn *conn)
 {
     struct request_body *body = &conn->stream->exchange.request_body;
     uint64_t received = body->received;
-    if (body->gather_max == 0 || body->complete) {
+    if (conn->expecting && conn->stream->relay != NULL && buffer_bytes(&conn->in) > 0) {
+        conn->expecting = false; /* it did not wait */
+        request_body_arrived(worker, conn->stream);
+    }
+    if (conn->stream == NULL || body->gather_max == 0 || body->complete) {
         return true;
     }
     if (!gather(conn)) {
@@ -177,8 +181,7 @@ void serve_h1_want_body(struct worker *worker, struct conn *conn)
     if (conn->expecting && buffer_bytes(&conn->in) == 0 &&
         !buffer_append(&conn->out, SPAN("HTTP/1.1 100 Continue\r\n\r\n"),
                        worker->options->chunk_bytes + ANSWER_BYTES_MAX)) {
-        serve_close(worker, conn);
-        return;
+        conn->broken = true;
     }
     conn->expecting = false;
     worker_touch(worker, conn);
@@ -428,8 +431,14 @@ static bool step_streamed(struct worker *worker, struct conn *conn)
 
 static bool step_send(struct worker *worker, struct conn *conn)
 {
-    if (conn->stream != NULL && conn->stream->relay != NULL && !gather_more(worker, conn)) {
-        return false;
+    if (conn->stream != NULL && conn->stream->relay != NULL) {
+        if (!gather_more(worker, conn)) {
+            return false;
+        }
+        if (conn->eof && conn->stream != NULL && conn->stream->relay != NULL) {
+            serve_close(worker, conn); /* the client left; so may the upstream */
+            return false;
+        }
     }
     if (conn->sending || conn->reading) {
         return false;
@@ -471,7 +480,7 @@ static bool step_body(struct worker *worker, struct conn *conn)
 
 static bool step_run(struct worker *worker, struct conn *conn)
 {
-    if (!gather_more(worker, conn)) {
+    if (!gather_more(worker, conn) || conn->state != CONN_RUN) {
         return true;
     }
     if (conn->eof) {
@@ -485,6 +494,7 @@ static bool step_run(struct worker *worker, struct conn *conn)
 void serve_h1_tunnel(struct worker *worker, struct conn *conn)
 {
     conn->keep_alive = false;
+    conn->chunked = false;
     conn_set_state(&worker->conns, conn, CONN_TUNNEL);
 }
 
@@ -518,7 +528,7 @@ static bool step_tunnel(struct worker *worker, struct conn *conn)
     bool ended = proxy_is_tunnel(stream) && proxy_tunnel_ended(stream);
     if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
         serve_flush(worker, conn);
-    } else if (ended && conn->eof) {
+    } else if (ended && proxy_tunnel_finished(stream)) {
         serve_close(worker, conn);
     } else if (ended && !conn->shut) {
         shut_half(conn);

@@ -106,12 +106,30 @@ static void give_back(struct stream *stream)
     }
 }
 
+/* Octets of an answer are here for a client that might not be taking them. */
+static bool owes(const struct stream *stream)
+{
+    const struct source *source = &stream->source;
+    if (!stream->answered || stream->held) {
+        return false;
+    }
+    return source->streamed ? buffer_bytes(&stream->chunk) > 0 : !source_ended(source);
+}
+
+static void count_owed(struct stream *stream)
+{
+    bool now = owes(stream);
+    stream->conn->unsent += now && !stream->owed;
+    stream->conn->unsent -= !now && stream->owed;
+    stream->owed = now;
+}
+
 static void respond(struct worker *worker, struct stream *stream)
 {
     struct conn *conn = stream->conn;
     bool with_body = !stream_answer_ended(stream);
     stream->held = false;
-    conn->unsent += with_body;
+    count_owed(stream);
     if (!h2_respond(conn->h2, stream->id, &stream->exchange, worker_date(worker), with_body)) {
         h2_reset(conn->h2, stream->id, H2_INTERNAL_ERROR);
     }
@@ -141,6 +159,7 @@ void serve_h2_more(struct worker *worker, struct stream *stream)
     if (stream->relay == NULL && !stream->exchange.request_body.complete && !stream->unread) {
         drop_rest(worker, stream);
     }
+    count_owed(stream);
     h2_resume(stream->conn->h2, stream->id);
 }
 
@@ -275,7 +294,7 @@ static void on_take(void *context, char *out, size_t bytes)
         source_advance(&stream->source, bytes);
     }
     stream->body_sent += bytes;
-    stream->conn->unsent -= stream_answer_ended(stream);
+    count_owed(stream);
     if (stream->source.streamed) {
         proxy_resume(stream);
         page_resume(stream);
@@ -300,6 +319,12 @@ void serve_h2_read_done(struct stream *stream, int result)
 void serve_h2_abort(struct worker *worker, struct stream *stream)
 {
     h2_reset(stream->conn->h2, stream->id, H2_CANCEL);
+    worker_touch(worker, stream->conn);
+}
+
+void serve_h2_broken(struct worker *worker, struct stream *stream)
+{
+    h2_reset(stream->conn->h2, stream->id, H2_INTERNAL_ERROR);
     worker_touch(worker, stream->conn);
 }
 
@@ -328,7 +353,7 @@ static void on_closed(void *context, uint32_t error)
     struct conn *conn = stream->conn;
     unlink_from(&conn->stream, stream);
     unlink_from(&conn->unread, stream);
-    conn->unsent -= stream->answered && !stream->held && !stream_answer_ended(stream);
+    conn->unsent -= stream->owed;
     request_end(conn->worker, stream);
 }
 

@@ -51,6 +51,8 @@ bool serve_h2_step(struct worker *worker, struct conn *conn);
 void serve_h2_read_done(struct stream *stream, int result);
 void serve_h2_answer(struct worker *worker, struct stream *stream);
 void serve_h2_abort(struct worker *worker, struct stream *stream);
+/* As serve_broken. */
+void serve_h2_broken(struct worker *worker, struct stream *stream);
 /* As serve_more. */
 void serve_h2_more(struct worker *worker, struct stream *stream);
 /* As serve_interim. */
@@ -65,6 +67,8 @@ void serve_answer(struct worker *worker, struct stream *stream);
 void serve_suspended(struct worker *worker, struct stream *stream);
 /* Octets of the request's body are wanted: gathers what is here, and has the rest sent. */
 void serve_want_body(struct worker *worker, struct stream *stream);
+/* The client waits for a 100 before it sends the body. */
+bool serve_client_expects(const struct stream *stream);
 /* An upstream has the request; the answer will come. */
 void serve_waiting(struct worker *worker, struct stream *stream);
 /* Octets were added to the chunk of an answered stream, or its end is known. */
