@@ -123,7 +123,6 @@ fuzz: ## fuzz every surface for FUZZ_SECONDS each (default 60), coverage-guided
 bench: bench-engine ## all benchmarks
 bench-engine: ## programs on the engines and natively, and what entering, compiling, ticks and faults cost
 	@$(MAKE) --no-print-directory MODE=release engine-bench
-	@sh bench/run.sh $(O) $(BENCH_FLAGS)
 
 # Each of bench/programs: for the VM, and by both compilers as a library with the one function.
 BENCH_PROGRAMS := $(patsubst bench/programs/%.c,$(O)/bench/programs/%,$(wildcard bench/programs/*.c))
@@ -152,6 +151,7 @@ $(O)/bench/uncaged.o: $(BENCH_UNCAGED)
 $(O)/bench/engine: $(call obj,$(BENCH_SRC)) $(O)/bench/uncaged.o $(O)/libzsvm.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -ldl -lm $(VM_LIBS)
 engine-bench: lib $(O)/bench/engine $(foreach p,$(BENCH_PROGRAMS),$p.bpf.o $p.gcc.so $p.clang.so)
+	@sh bench/run.sh $(O) $(BENCH_FLAGS)
 
 serve: ## install what is missing, build, pack examples/site and serve it on port 8080
 	@sh tools/deps.sh build

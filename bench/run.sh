@@ -25,7 +25,8 @@ ubpf_library() {
 }
 
 if [ -n "${UBPF:-}" ]; then
-    library=$(ubpf_library "$UBPF")
+    [ -e "$UBPF" ] || { echo "bench: UBPF=$UBPF: no such file or folder" >&2; exit 1; }
+    library=$(set -e; ubpf_library "$UBPF")
     set -- --ubpf "$(realpath "$library")" "$@"
 fi
 strip -o "$out/libzsvm.so" "$(ls "$build"/libzsvm.so.* | head -n 1)"
