@@ -46,7 +46,7 @@ static void list_remove(struct conn_list *list, struct conn *conn)
 
 static void enter(struct conn_table *table, struct conn *conn, enum conn_state next)
 {
-    uint32_t ms = conn_rows[next].ms;
+    uint32_t ms = table->ms[next];
     list_remove(&table->lists[conn->state], conn);
     conn->state = next;
     conn->deadline_ms = ms == 0 ? UINT64_MAX : table->now_ms + ms;
@@ -65,11 +65,20 @@ void conn_restart_deadline(struct conn_table *table, struct conn *conn)
     enter(table, conn, conn->state);
 }
 
+/* How much earlier than its deadline a state ends while connections are many. */
+static uint32_t early_ms(const struct conn_table *table, unsigned state)
+{
+    bool idle = state == CONN_IDLE || state == CONN_H2_IDLE;
+    return table->crowded && idle && table->ms[state] > LIM_IDLE_CROWDED_MS
+               ? table->ms[state] - LIM_IDLE_CROWDED_MS
+               : 0;
+}
+
 struct conn *conn_expired(const struct conn_table *table)
 {
     for (unsigned state = 0; state < CONN_STATES; state++) {
         struct conn *first = table->lists[state].first;
-        if (first != NULL && first->deadline_ms <= table->now_ms) {
+        if (first != NULL && first->deadline_ms <= table->now_ms + early_ms(table, state)) {
             return first;
         }
     }
@@ -81,8 +90,9 @@ int64_t conn_wait_ms(const struct conn_table *table)
     uint64_t nearest = UINT64_MAX;
     for (unsigned state = 0; state < CONN_STATES; state++) {
         const struct conn *first = table->lists[state].first;
-        if (first != NULL && first->deadline_ms < nearest) {
-            nearest = first->deadline_ms;
+        if (first != NULL && first->deadline_ms < UINT64_MAX) {
+            uint64_t deadline = first->deadline_ms - early_ms(table, state);
+            nearest = deadline < nearest ? deadline : nearest;
         }
     }
     if (nearest == UINT64_MAX) {
@@ -92,6 +102,14 @@ int64_t conn_wait_ms(const struct conn_table *table)
 }
 
 /* ---- slots ---- */
+
+void conn_table_init(struct conn_table *table, uint64_t now_ms)
+{
+    table->now_ms = now_ms;
+    for (unsigned state = 0; state < CONN_STATES; state++) {
+        table->ms[state] = conn_rows[state].ms;
+    }
+}
 
 static bool grow(struct conn_table *table)
 {
@@ -120,6 +138,7 @@ struct conn *conn_open(struct conn_table *table, int fd)
     /* The slot freed last is the one most likely in the processor's cache. */
     struct conn *conn = table->lists[CONN_FREE].last;
     conn->fd = fd;
+    conn->opened_ms = table->now_ms;
     conn->keep_alive = true;
     conn->fresh = true;
     conn_set_state(table, conn, CONN_IDLE);

@@ -33,7 +33,7 @@ enum conn_state {
 struct conn_row {
     const char *name;
     uint32_t successors; /* bit mask */
-    uint32_t ms;
+    uint32_t ms;         /* by default */
 };
 extern const struct conn_row conn_rows[CONN_STATES];
 
@@ -46,7 +46,10 @@ struct conn {
     struct conn *previous;
     struct conn *touched_next; /* the worker's list of connections to step this turn */
     uint64_t deadline_ms;      /* UINT64_MAX: none */
-    uint64_t acked_bytes;      /* by the peer, when the deadline was last set */
+    uint64_t acked_bytes;      /* by the peer, when it was last looked at */
+    uint64_t opened_ms;
+    uint64_t sent_ms;       /* when the send in hand was started, or last seen to advance */
+    uint64_t linger_end_ms; /* LINGER: however much the peer still sends */
 
     uint32_t inflight;      /* operations that will complete with this slot */
     bool touched;           /* is in the list of touched ones */
@@ -66,8 +69,10 @@ struct conn {
     bool expecting;         /* the client waits for a 100 before it sends the body */
     bool body_left;         /* the body of the last request is not all consumed */
     uint32_t body_bytes;    /* of it, dropped so far */
-    unsigned goaways;       /* HTTP/2: how many steps of draining were taken */
-    unsigned unsent;        /* HTTP/2: streams with octets of an answer not framed */
+    uint64_t head_ms;       /* HTTP/2: when a header block began that is not complete; or 0 */
+    bool last_said;         /* HTTP/2: the GOAWAY that ends it is made */
+    uint64_t ending_ms;     /* HTTP/2: when the client was told to open no more streams; or 0 */
+    uint64_t framed_ms;     /* HTTP/2: when octets of a body were last framed */
     uint32_t turn_requests; /* answered in this turn of the loop */
 
     struct tls_conn *tls; /* NULL: plain */
@@ -103,9 +108,13 @@ struct conn_table {
     unsigned block_count;
     unsigned live; /* not FREE */
     uint64_t now_ms;
+    uint32_t ms[CONN_STATES]; /* how long each state may last; 0: no deadline */
+    bool crowded;             /* idle connections have to go sooner */
     struct conn_list lists[CONN_STATES];
 };
 
+/* A table of zeros; the rows tell how long states may last, `ms` may be changed afterwards. */
+void conn_table_init(struct conn_table *table, uint64_t now_ms);
 /* Enters IDLE. NULL: full, or out of memory. */
 struct conn *conn_open(struct conn_table *table, int fd);
 /* The slot's connection when the generation is its own, else NULL. */

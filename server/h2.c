@@ -583,6 +583,12 @@ size_t h2_window(const struct h2 *h2, int32_t id)
     return least > 0 ? (size_t)least : 0;
 }
 
+size_t h2_stream_window(const struct h2 *h2, int32_t id)
+{
+    int32_t window = nghttp2_session_get_stream_remote_window_size(h2->session, id);
+    return window > 0 ? (size_t)window : 0;
+}
+
 void h2_widen(struct h2 *h2, int32_t id, uint32_t window)
 {
     assert(window <= INT32_MAX);
@@ -590,6 +596,27 @@ void h2_widen(struct h2 *h2, int32_t id, uint32_t window)
         nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, id,
                                               (int32_t)window) != 0) {
         breaks(h2, H2_INTERNAL_ERROR);
+    }
+}
+
+bool h2_is_ending(const struct h2 *h2)
+{
+    return h2->notified;
+}
+
+bool h2_in_head(const struct h2 *h2)
+{
+    return h2->block != NULL;
+}
+
+void h2_each(struct h2 *h2, void (*visit)(void *stream))
+{
+    struct h2_stream *next;
+    for (struct h2_stream *stream = h2->streams; stream != NULL; stream = next) {
+        next = stream->next;
+        if (stream->owner != NULL && !stream->muted) {
+            visit(stream->owner);
+        }
     }
 }
 

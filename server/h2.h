@@ -118,6 +118,8 @@ void h2_reset(struct h2 *h2, int32_t id, uint32_t error);
 void h2_consumed(struct h2 *h2, int32_t id, size_t bytes); /* of `body`; opens the windows */
 /* Bytes of the answer's body that the client's windows admit now. */
 size_t h2_window(const struct h2 *h2, int32_t id);
+/* The same of the stream's own window alone. */
+size_t h2_stream_window(const struct h2 *h2, int32_t id);
 /* Lets the client send that much ahead on this stream, for a body that somebody reads. */
 void h2_widen(struct h2 *h2, int32_t id, uint32_t window);
 
@@ -126,6 +128,12 @@ void h2_widen(struct h2 *h2, int32_t id, uint32_t window);
 /* Not final: tells the client to open no more streams (GOAWAY 2^31-1); those under way to us are
  * still served. Final, a round trip later: later streams are not served. Both may be repeated. */
 void h2_drain(struct h2 *h2, bool final);
+/* The client was told to open no more streams, by h2_drain or for a limit. */
+bool h2_is_ending(const struct h2 *h2);
+/* A header block has begun and is not complete. */
+bool h2_in_head(const struct h2 *h2);
+/* Calls `visit` with each stream that the owner holds. It may end that stream. */
+void h2_each(struct h2 *h2, void (*visit)(void *stream));
 unsigned h2_streams(const struct h2 *h2); /* requests whose `closed` is still to come */
 /* Nothing more to send and nothing to wait for: close. */
 bool h2_finished(const struct h2 *h2);

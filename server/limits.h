@@ -42,12 +42,17 @@
     10000u /* first byte of a head to its last: absolute, so dribbling does not help */
 #define LIM_TLS_MS  10000u /* from accepting to the end of the handshake, absolute */
 #define LIM_IDLE_MS 60000u /* keep-alive */
-#define LIM_BODY_MS 30000u /* between two reads of a body */
+/* The same while more than 3/4 of the connections a worker may have are there. */
+#define LIM_IDLE_CROWDED_MS 10000u
+#define LIM_AGE_MS          3600000u /* of a connection: it ends after the answer in hand */
+#define LIM_BODY_MS         30000u   /* between two reads of a body */
 /* A body may come slowly for a while, then it must have come at this rate from the start. */
 #define LIM_BODY_GRACE_MS 20000u
 #define LIM_BODY_RATE     500u   /* bytes a second */
 #define LIM_SEND_MS       60000u /* a write without progress; then the connection is reset */
-#define LIM_LINGER_MS     2000u  /* after our FIN, for the peer's */
+#define LIM_SEND_CHECKS   4u     /* times within it that a send is looked at */
+#define LIM_LINGER_MS     2000u  /* after our FIN, between what the peer still sends ... */
+#define LIM_LINGER_ALL_MS 5000u  /* ... and in all */
 #define LIM_DRAIN_MS      30000u /* SIGTERM to exit */
 
 /* ---- connections and buffers, per worker ---- */
@@ -70,6 +75,7 @@
 #define LIM_PIPELINE_BYTES      (64u << 10) /* unanswered request bytes in hand before reading stops */
 
 #define LIM_H2_OUT_BYTES (80u << 10) /* frames collected before they are sent */
+#define LIM_H2_GOAWAY_MS 1000u       /* between the two GOAWAY of an end without hurry */
 
 /* ---- TLS, of one connection ---- */
 /* Records not yet sent: a chunk and a whole answer with their overhead fit. */

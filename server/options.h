@@ -45,7 +45,12 @@ struct options {
     uint32_t tick_ms;
     uint32_t budget_ms;
     uint32_t drain_ms;
-    uint32_t proxy_ms; /* see LIM_UPSTREAM_ANSWER_MS */
+    uint32_t proxy_ms;  /* see LIM_UPSTREAM_ANSWER_MS */
+    uint32_t header_ms; /* also for handshakes */
+    uint32_t body_ms;
+    uint32_t send_ms;
+    uint32_t idle_ms;
+    uint32_t age_ms;
     const char *plugins[OPTIONS_LIST_MAX]; /* --plugin, comma separated or repeated */
     unsigned plugin_count;
     const char *plugin_dirs[OPTIONS_LIST_MAX];

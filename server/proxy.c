@@ -313,7 +313,7 @@ static bool send_body(struct relay *relay)
         return relay->framing != H1_BODY_CHUNKED || forward_chunk_end(out, NULL, SIZE_MAX / 2);
     }
     body->gather_max = LIM_LINK_BYTES;
-    stream->deadline_ms = relay->worker->conns.now_ms + LIM_BODY_MS;
+    stream->deadline_ms = relay->worker->conns.now_ms + relay->worker->options->body_ms;
     stream_wait(&relay->worker->streams, stream, STREAM_AWAITING);
     serve_want_body(relay->worker, stream);
     return true;

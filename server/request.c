@@ -70,7 +70,7 @@ static void suspend(struct worker *worker, struct stream *stream)
         stream_wait(&worker->streams, stream, STREAM_PENDING);
         return;
     }
-    stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
+    stream->deadline_ms = worker->conns.now_ms + worker->options->body_ms;
     stream_wait(&worker->streams, stream, STREAM_AWAITING);
     serve_want_body(worker, stream);
 }
@@ -185,7 +185,7 @@ void request_body_arrived(struct worker *worker, struct stream *stream)
     } else if (dribbles(worker, stream)) {
         request_body_expired(worker, stream);
     } else {
-        stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
+        stream->deadline_ms = worker->conns.now_ms + worker->options->body_ms;
         stream_wait(&worker->streams, stream, STREAM_AWAITING);
     }
 }

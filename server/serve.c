@@ -36,6 +36,14 @@ bool serve_has_records(const struct conn *conn)
     return conn->tls != NULL && buffer_bytes(&conn->wire) + buffer_bytes(tls_output(conn->tls)) > 0;
 }
 
+static void start_send(struct worker *worker, struct conn *conn, const struct buffer *bytes)
+{
+    conn->sending = true;
+    conn->sent_ms = worker->conns.now_ms;
+    conn->inflight++;
+    ring_send(worker->ring, conn->fd, buffer_span(bytes), serve_tag(conn, RING_SEND));
+}
+
 /* Sends what TLS has ready. */
 static void send_records(struct worker *worker, struct conn *conn)
 {
@@ -46,9 +54,7 @@ static void send_records(struct worker *worker, struct conn *conn)
         conn->wire = *output;
         *output = sent;
     }
-    conn->sending = true;
-    conn->inflight++;
-    ring_send(worker->ring, conn->fd, buffer_span(&conn->wire), serve_tag(conn, RING_SEND));
+    start_send(worker, conn, &conn->wire);
 }
 
 /* Makes records of `out`. */
@@ -75,9 +81,7 @@ void serve_flush(struct worker *worker, struct conn *conn)
         return;
     }
     assert(buffer_bytes(&conn->out) > 0);
-    conn->sending = true;
-    conn->inflight++;
-    ring_send(worker->ring, conn->fd, buffer_span(&conn->out), serve_tag(conn, RING_SEND));
+    start_send(worker, conn, &conn->out);
 }
 
 /* Receives while there is room for what may come, and only then. */
@@ -129,6 +133,7 @@ void serve_linger(struct worker *worker, struct conn *conn)
     say_last_words(conn, true);
     shutdown(conn->fd, SHUT_WR);
     conn_set_state(&worker->conns, conn, CONN_LINGER);
+    conn->linger_end_ms = worker->conns.now_ms + LIM_LINGER_ALL_MS;
     conn->refused = true;
     conn->body_bytes = 0;
     buffer_release(&conn->in);
@@ -214,10 +219,13 @@ static bool step_tls(struct worker *worker, struct conn *conn)
     return false;
 }
 
+/* What still comes prolongs it, but not beyond its end. */
 static bool step_linger(struct worker *worker, struct conn *conn)
 {
     if (conn->eof || conn->body_bytes > LIM_BODY_DRAIN_BYTES) {
         serve_close(worker, conn);
+    } else if (worker->conns.now_ms + worker->conns.ms[CONN_LINGER] <= conn->linger_end_ms) {
+        conn_restart_deadline(&worker->conns, conn);
     }
     return false;
 }
@@ -228,7 +236,8 @@ static bool step(struct worker *worker, struct conn *conn)
     case CONN_PROXY: return step_proxy(worker, conn);
     case CONN_TLS: return step_tls(worker, conn);
     case CONN_H2:
-    case CONN_H2_IDLE: return serve_h2_step(worker, conn);
+    case CONN_H2_IDLE:
+    case CONN_H2_ENDING: return serve_h2_step(worker, conn);
     case CONN_LINGER: return step_linger(worker, conn);
     case CONN_CLOSING:
     case CONN_FREE: return false;
@@ -399,7 +408,7 @@ void serve_sent(struct worker *worker, struct conn *conn, int result)
     if (conn->state == CONN_RUN && conn->stream->relay != NULL) {
         proxy_resume(conn->stream); /* an interim answer may have waited */
     }
-    if (conn->state == CONN_SEND || conn->state == CONN_H2) {
+    if (conn->state == CONN_SEND) {
         conn_restart_deadline(&worker->conns, conn);
     }
 }
@@ -430,8 +439,8 @@ void serve_cancelled(struct conn *conn)
     conn->inflight--;
 }
 
-/* Did the peer acknowledge anything since the last look? A send of many bytes completes once, so
- * its progress shows only here. */
+/* A send of many bytes completes once; until then its progress shows in what the peer acknowledged.
+ */
 static bool peer_advanced(struct conn *conn)
 {
     struct tcp_info info = {0};
@@ -444,21 +453,42 @@ static bool peer_advanced(struct conn *conn)
     return true;
 }
 
+bool serve_is_taken(const struct worker *worker, struct conn *conn)
+{
+    uint64_t now_ms = worker->conns.now_ms;
+    if (!conn->sending || peer_advanced(conn)) {
+        conn->sent_ms = now_ms;
+    }
+    return now_ms - conn->sent_ms < worker->options->send_ms;
+}
+
+void serve_reset(struct worker *worker, struct conn *conn)
+{
+    reset_on_close(conn);
+    serve_close(worker, conn);
+}
+
+bool serve_is_over(const struct worker *worker, const struct conn *conn)
+{
+    return worker->draining || worker->conns.now_ms - conn->opened_ms >= worker->options->age_ms;
+}
+
 void serve_expire(struct worker *worker, struct conn *conn)
 {
-    if (conn->state == CONN_HEAD) {
-        serve_h1_head_expired(worker, conn);
-        return;
-    }
-    if (conn->state == CONN_SEND || conn->state == CONN_H2) {
-        bool owes_nothing = conn->h2 != NULL ? serve_h2_owes_nothing(conn) : !conn->sending;
-        if (peer_advanced(conn) || owes_nothing) {
+    switch (conn->state) {
+    case CONN_HEAD: serve_h1_head_expired(worker, conn); break;
+    case CONN_SEND:
+        if (serve_is_taken(worker, conn)) {
             conn_restart_deadline(&worker->conns, conn);
-            return;
+        } else {
+            serve_reset(worker, conn);
         }
-        reset_on_close(conn);
+        break;
+    case CONN_H2: serve_h2_check(worker, conn); break;
+    case CONN_H2_IDLE:
+    case CONN_H2_ENDING: serve_h2_ends(worker, conn); break;
+    default: serve_close(worker, conn); break;
     }
-    serve_close(worker, conn);
 }
 
 void serve_close(struct worker *worker, struct conn *conn)

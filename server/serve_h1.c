@@ -91,7 +91,7 @@ static void write_answer(struct worker *worker, struct conn *conn)
 {
     struct stream *stream = conn->stream;
     response_finish(&stream->exchange);
-    conn->keep_alive = conn->keep_alive && !worker->draining && may_drop_body(conn);
+    conn->keep_alive = conn->keep_alive && !serve_is_over(worker, conn) && may_drop_body(conn);
     if (!stream->head_only) {
         stream_start_body(stream);
     }
@@ -550,6 +550,7 @@ bool serve_h1_step(struct worker *worker, struct conn *conn)
     case CONN_TLS:
     case CONN_H2:
     case CONN_H2_IDLE:
+    case CONN_H2_ENDING:
     case CONN_LINGER:
     case CONN_CLOSING:
     case CONN_FREE:

@@ -116,20 +116,12 @@ static bool owes(const struct stream *stream)
     return source->streamed ? buffer_bytes(&stream->chunk) > 0 : !source_ended(source);
 }
 
-static void count_owed(struct stream *stream)
-{
-    bool now = owes(stream);
-    stream->conn->unsent += now && !stream->owed;
-    stream->conn->unsent -= !now && stream->owed;
-    stream->owed = now;
-}
-
 static void respond(struct worker *worker, struct stream *stream)
 {
     struct conn *conn = stream->conn;
     bool with_body = !stream_answer_ended(stream);
     stream->held = false;
-    count_owed(stream);
+    stream->moved_ms = worker->conns.now_ms;
     if (!h2_respond(conn->h2, stream->id, &stream->exchange, worker_date(worker), with_body)) {
         h2_reset(conn->h2, stream->id, H2_INTERNAL_ERROR);
     }
@@ -150,7 +142,7 @@ static void drop_rest(struct worker *worker, struct stream *stream)
     stream->unread = true;
     stream->exchange.request_body.gather_max = 0;
     give_back(stream);
-    stream->deadline_ms = worker->conns.now_ms + LIM_BODY_MS;
+    stream->deadline_ms = worker->conns.now_ms + worker->options->body_ms;
     stream_wait(&worker->streams, stream, STREAM_AWAITING);
 }
 
@@ -159,7 +151,6 @@ void serve_h2_more(struct worker *worker, struct stream *stream)
     if (stream->relay == NULL && !stream->exchange.request_body.complete && !stream->unread) {
         drop_rest(worker, stream);
     }
-    count_owed(stream);
     h2_resume(stream->conn->h2, stream->id);
 }
 
@@ -294,7 +285,8 @@ static void on_take(void *context, char *out, size_t bytes)
         source_advance(&stream->source, bytes);
     }
     stream->body_sent += bytes;
-    count_owed(stream);
+    stream->moved_ms = stream->conn->worker->conns.now_ms;
+    stream->conn->framed_ms = stream->moved_ms;
     if (stream->source.streamed) {
         proxy_resume(stream);
         page_resume(stream);
@@ -353,7 +345,6 @@ static void on_closed(void *context, uint32_t error)
     struct conn *conn = stream->conn;
     unlink_from(&conn->stream, stream);
     unlink_from(&conn->unread, stream);
-    conn->unsent -= stream->owed;
     request_end(conn->worker, stream);
 }
 
@@ -393,6 +384,11 @@ static void receive(struct worker *worker, struct conn *conn)
     }
     conn->refused = !h2_receive(conn->h2, in, worker->conns.now_ms);
     buffer_consume(&conn->in, in.len);
+    if (!h2_in_head(conn->h2)) {
+        conn->head_ms = 0;
+    } else if (conn->head_ms == 0) {
+        conn->head_ms = worker->conns.now_ms;
+    }
     start_requests(worker, conn);
 }
 
@@ -409,11 +405,14 @@ static bool collect(struct conn *conn)
 /* Between requests, memory is given back. */
 static void update_state(struct worker *worker, struct conn *conn)
 {
-    enum conn_state wanted = h2_streams(conn->h2) > 0 ? CONN_H2 : CONN_H2_IDLE;
+    bool busy = h2_streams(conn->h2) > 0 || h2_in_head(conn->h2);
+    enum conn_state wanted = busy                     ? CONN_H2
+                             : h2_is_ending(conn->h2) ? CONN_H2_ENDING
+                                                      : CONN_H2_IDLE;
     if (conn->state != wanted) {
         conn_set_state(&worker->conns, conn, wanted);
     }
-    if (wanted == CONN_H2_IDLE && !conn->sending) {
+    if (!busy && !conn->sending) {
         buffer_release(&conn->in);
         buffer_release(&conn->out);
         serve_release_records(conn);
@@ -421,17 +420,68 @@ static void update_state(struct worker *worker, struct conn *conn)
 }
 
 /* GOAWAY in two steps; a client that opened streams meanwhile may try them elsewhere. */
-static void drain(struct conn *conn)
+static void drain(const struct worker *worker, struct conn *conn)
 {
-    if (conn->goaways == 0 || (conn->goaways == 1 && h2_streams(conn->h2) == 0)) {
-        h2_drain(conn->h2, conn->goaways == 1);
-        conn->goaways++;
+    uint64_t now_ms = worker->conns.now_ms;
+    if (serve_is_over(worker, conn)) {
+        h2_drain(conn->h2, false);
+    }
+    if (h2_is_ending(conn->h2) && conn->ending_ms == 0) {
+        conn->ending_ms = now_ms;
+    } else if (h2_is_ending(conn->h2) && now_ms - conn->ending_ms >= LIM_H2_GOAWAY_MS) {
+        h2_drain(conn->h2, true);
     }
 }
 
-bool serve_h2_owes_nothing(const struct conn *conn)
+void serve_h2_ends(struct worker *worker, struct conn *conn)
 {
-    return conn->h2 != NULL && conn->unsent == 0 && !conn->sending;
+    if (conn->last_said) {
+        serve_reset(worker, conn);
+        return;
+    }
+    conn->last_said = true;
+    h2_drain(conn->h2, true);
+    if (conn->state == CONN_H2_ENDING) {
+        conn_restart_deadline(&worker->conns, conn);
+    } else {
+        conn_set_state(&worker->conns, conn, CONN_H2_ENDING);
+    }
+    worker_touch(worker, conn);
+}
+
+/* A client that keeps its windows shut for long does not want the answer. That of the connection
+ * may be shut by other streams, while these get on. */
+static void check_stream(void *context)
+{
+    struct stream *stream = context;
+    const struct conn *conn = stream->conn;
+    uint64_t now_ms = conn->worker->conns.now_ms;
+    if (!owes(stream) || h2_window(conn->h2, stream->id) > 0) {
+        stream->moved_ms = now_ms;
+    } else if (h2_stream_window(conn->h2, stream->id) > 0 && conn->framed_ms > stream->moved_ms) {
+        stream->moved_ms = conn->framed_ms;
+    }
+    if (now_ms - stream->moved_ms >= conn->worker->options->send_ms) {
+        h2_reset(conn->h2, stream->id, H2_CANCEL);
+    }
+}
+
+void serve_h2_check(struct worker *worker, struct conn *conn)
+{
+    uint64_t now_ms = worker->conns.now_ms;
+    if (!serve_is_taken(worker, conn)) {
+        serve_reset(worker, conn);
+        return;
+    }
+    if (conn->head_ms != 0 && now_ms - conn->head_ms >= worker->options->header_ms) {
+        serve_close(worker, conn);
+        return;
+    }
+    if (!conn->sending) {
+        h2_each(conn->h2, check_stream);
+    }
+    conn_restart_deadline(&worker->conns, conn);
+    worker_touch(worker, conn);
 }
 
 bool serve_h2_step(struct worker *worker, struct conn *conn)
@@ -441,9 +491,7 @@ bool serve_h2_step(struct worker *worker, struct conn *conn)
         serve_close(worker, conn);
         return false;
     }
-    if (worker->draining) {
-        drain(conn);
-    }
+    drain(worker, conn);
     if (conn->sending) {
         return false;
     }

@@ -20,6 +20,12 @@ bool serve_seal(struct worker *worker, struct conn *conn);
 void serve_flush(struct worker *worker, struct conn *conn);
 /* Memory for records is needed only while there are any. */
 void serve_release_records(struct conn *conn);
+/* Should the connection end after the answer in hand? */
+bool serve_is_over(const struct worker *worker, const struct conn *conn);
+/* Did the peer take anything of the send in hand for the time that it may rest? */
+bool serve_is_taken(const struct worker *worker, struct conn *conn);
+/* Ends the connection, and has the kernel drop what it still holds for the peer. */
+void serve_reset(struct worker *worker, struct conn *conn);
 /* Our end is complete and sent: goes on to LINGER. */
 void serve_linger(struct worker *worker, struct conn *conn);
 
@@ -43,8 +49,10 @@ void serve_h1_want_body(struct worker *worker, struct conn *conn);
 void serve_h2_begin(struct worker *worker, struct conn *conn);
 /* Ends all its streams. */
 void serve_h2_end(struct conn *conn);
-/* No answer has begun that the client might not be taking. */
-bool serve_h2_owes_nothing(const struct conn *conn);
+/* Looks whether the client is getting on with what it has begun. */
+void serve_h2_check(struct worker *worker, struct conn *conn);
+/* It is time to end the connection, or to say the last word: goes on by itself. */
+void serve_h2_ends(struct worker *worker, struct conn *conn);
 /* As serve_h1_step. */
 bool serve_h2_step(struct worker *worker, struct conn *conn);
 /* The read of a file's bytes into the stream's chunk ended. May end the stream. */

@@ -82,7 +82,7 @@ struct stream {
     bool unread;        /* answered before the request was complete: is in the connection's list */
     bool expecting;     /* the client waits for a 100 before it sends the body */
     bool held;          /* the answer is not sent before the rest of the request came */
-    bool owed;          /* is counted among the connection's unsent ones */
+    uint64_t moved_ms;  /* when bytes of the body were last handed on, at first its answer */
     uint64_t body_sent; /* bytes of the answer's body handed to the connection */
 };
 

@@ -397,6 +397,7 @@ static bool turn(struct worker *worker)
         return false;
     }
     worker->conns.now_ms = now_ms();
+    worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     while (ring_next(worker->ring, &event)) {
         dispatch(worker, &event);
     }
@@ -410,6 +411,20 @@ static bool turn(struct worker *worker)
 }
 
 /* ---- life ---- */
+
+static void init_times(struct conn_table *conns, const struct options *options)
+{
+    uint32_t least_ms =
+        options->send_ms < options->header_ms ? options->send_ms : options->header_ms;
+    conn_table_init(conns, now_ms());
+    conns->ms[CONN_PROXY] = options->header_ms;
+    conns->ms[CONN_TLS] = options->header_ms;
+    conns->ms[CONN_HEAD] = options->header_ms;
+    conns->ms[CONN_SEND] = options->send_ms / LIM_SEND_CHECKS;
+    conns->ms[CONN_H2] = least_ms / LIM_SEND_CHECKS;
+    conns->ms[CONN_IDLE] = options->idle_ms;
+    conns->ms[CONN_H2_IDLE] = options->idle_ms;
+}
 
 static bool init(struct worker *worker)
 {
@@ -427,7 +442,7 @@ static bool init(struct worker *worker)
         .cache_rules = options->cache_rules,
         .cache_rule_count = options->cache_rule_count,
     };
-    worker->conns.now_ms = now_ms();
+    init_times(&worker->conns, options);
     if (!options->disable_request_logging) {
         worker->access = calloc(1, sizeof(*worker->access));
     }

@@ -11,7 +11,7 @@ static struct conn_table *new_table(void)
 {
     struct conn_table *table = calloc(1, sizeof(*table));
     cr_assert(table != NULL);
-    table->now_ms = 1000;
+    conn_table_init(table, 1000);
     return table;
 }
 
@@ -119,6 +119,47 @@ Test(conn, restarted_deadline_moves_behind_the_others)
         end(table, conns[i]);
     }
     cr_expect_eq(conn_wait_ms(table), -1);
+    conn_table_free(table);
+    free(table);
+}
+
+Test(conn, idle_ones_go_sooner_when_there_are_many)
+{
+    struct conn_table *table = new_table();
+    struct conn *idle = conn_open(table, 3);
+    struct conn *busy = conn_open(table, 4);
+    conn_set_state(table, busy, CONN_HEAD);
+    conn_set_state(table, busy, CONN_SEND);
+    table->crowded = true;
+    cr_expect_eq(conn_wait_ms(table), LIM_IDLE_CROWDED_MS);
+    table->now_ms += LIM_IDLE_CROWDED_MS - 1;
+    cr_expect_null(conn_expired(table));
+    table->now_ms += 1;
+    cr_expect_eq(conn_expired(table), idle);
+    table->crowded = false;
+    cr_expect_null(conn_expired(table));
+    /* Who wants even less is not kept longer. */
+    table->crowded = true;
+    table->ms[CONN_IDLE] = LIM_IDLE_CROWDED_MS / 2;
+    struct conn *brief = conn_open(table, 5);
+    end(table, idle);
+    conn_restart_deadline(table, busy);
+    table->now_ms += LIM_IDLE_CROWDED_MS / 2;
+    cr_expect_eq(conn_expired(table), brief);
+    end(table, brief);
+    end(table, busy);
+    conn_table_free(table);
+    free(table);
+}
+
+Test(conn, times_are_the_tables_own)
+{
+    struct conn_table *table = new_table();
+    table->ms[CONN_IDLE] = 7;
+    struct conn *conn = conn_open(table, 3);
+    cr_expect_eq(conn->opened_ms, 1000);
+    cr_expect_eq(conn_wait_ms(table), 7);
+    end(table, conn);
     conn_table_free(table);
     free(table);
 }
