@@ -32,6 +32,7 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     ex->is_tls = conn->tls != NULL;
     ex->scheme = ex->is_tls ? SPAN("https") : SPAN("http");
     memcpy(&ex->peer, &conn->peer, sizeof(conn->peer));
+    ex->connection = (struct connection_info){0}; /* the slot's last request may have had TLS */
     if (ex->is_tls) {
         struct tls_info tls = tls_info(conn->tls);
         ex->connection = (struct connection_info){
