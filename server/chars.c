@@ -22,3 +22,43 @@ const uint8_t char_class[256] = {
     0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
 };
 /* clang-format on */
+
+/* ---- eight bytes at a time; high bits of bytes are flags ---- */
+
+#define EACH(byte) ((byte) * 0x0101010101010101u)
+
+static uint64_t eight(const char *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return word;
+}
+
+/* Flags bytes below 0x20, and 0x7f. */
+static uint64_t controls(uint64_t word)
+{
+    uint64_t low = word & EACH(0x7f);
+    uint64_t below_20 = ~((low + EACH(0x60)) | word);
+    uint64_t other = word ^ EACH(0x7f);
+    uint64_t is_7f = ~(((other & EACH(0x7f)) + EACH(0x7f)) | other);
+    return (below_20 | is_7f) & EACH(0x80);
+}
+
+bool chars_all_value(struct span text)
+{
+    size_t i = 0;
+    while (i + 8 <= text.len && controls(eight(text.base + i)) == 0) {
+        i += 8;
+    }
+    /* A tab is allowed: from here on by the table. */
+    return chars_all((struct span){text.base + i, text.len - i}, CHAR_VALUE);
+}
+
+size_t chars_ascii_prefix(struct span text)
+{
+    size_t i = 0;
+    while (i + 8 <= text.len && (eight(text.base + i) & EACH(0x80)) == 0) {
+        i += 8;
+    }
+    return i;
+}

@@ -32,6 +32,11 @@ static inline bool chars_all(struct span text, unsigned classes)
     return true;
 }
 
+/* Whether all of it may be in a field value (CHAR_VALUE). */
+bool chars_all_value(struct span text);
+/* How many bytes at the start are ASCII, in steps of 8: the rest is to be looked at one by one. */
+size_t chars_ascii_prefix(struct span text);
+
 /* Value of a hexadecimal digit, or -1. */
 static inline int char_hex(char c)
 {

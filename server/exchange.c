@@ -13,16 +13,11 @@ void exchange_init(struct exchange *ex)
     pool_init(&ex->pool, LIM_EXCHANGE_POOL_BYTES);
 }
 
-/* What belongs to the connection and not to one request stays: the peer and whether it is TLS. */
 void exchange_reset(struct exchange *ex)
 {
     pool_reset(&ex->pool);
     buffer_release(&ex->request_body.bytes);
-    *ex = (struct exchange){.pool = ex->pool,
-                            .peer = ex->peer,
-                            .is_tls = ex->is_tls,
-                            .connection = ex->connection,
-                            .request_body.complete = true};
+    *ex = (struct exchange){.pool = ex->pool, .request_body.complete = true};
 }
 
 void exchange_free(struct exchange *ex)

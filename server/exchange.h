@@ -126,8 +126,7 @@ struct exchange {
     bool faulted;                /* a script was killed; status is the 500 for that */
 };
 
-/* Makes the exchange ready for its first request / the next one, which has the same peer, is_tls
- * and connection. */
+/* Makes the exchange ready for its first request / the next one. */
 void exchange_init(struct exchange *ex);
 void exchange_reset(struct exchange *ex);
 void exchange_free(struct exchange *ex);

@@ -21,7 +21,7 @@ static bool is_blank(char c)
 bool field_value_valid(struct span value)
 {
     return value.len == 0 || (!is_blank(value.base[0]) && !is_blank(value.base[value.len - 1]) &&
-                              chars_all(value, CHAR_VALUE));
+                              chars_all_value(value));
 }
 
 static bool valid_in(const struct exchange *ex, const struct field_list *list, struct span name,

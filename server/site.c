@@ -456,13 +456,24 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t count)
     return hash ^ hash >> 33;
 }
 
+static char *put_hex(char *out, uint64_t value, unsigned digits)
+{
+    for (unsigned i = digits; i-- > 0; value >>= 4) {
+        out[i] = "0123456789abcdef"[value & 0xf];
+    }
+    return out + digits;
+}
+
 void site_file_etag(const struct site_file *file, char out[SITE_ETAG_BYTES])
 {
     uint64_t facts[3] = {file->bytes, (uint64_t)file->mtime, file->mtime_ns};
     uint64_t hash = mix(0xcbf29ce484222325, facts, sizeof facts);
     hash = mix(hash, file->path, file->path_bytes);
-    snprintf(out, SITE_ETAG_BYTES, "\"%08x-%016llx\"", (unsigned)file->mtime,
-             (unsigned long long)hash);
+    *out++ = '"';
+    out = put_hex(out, (uint32_t)file->mtime, 8);
+    *out++ = '-';
+    out = put_hex(out, hash, 16);
+    memcpy(out, "\"", 2);
 }
 
 void site_file_last_modified(const struct site_file *file, char out[SITE_DATE_BYTES])

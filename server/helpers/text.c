@@ -2,6 +2,7 @@
 /* Texts going in and out of helpers. */
 #include <string.h>
 
+#include "server/chars.h"
 #include "server/helpers/helpers.h"
 
 struct helper_state *helper_state(struct vm_context *context)
@@ -60,14 +61,19 @@ size_t helper_utf8(const char *text, size_t len)
     return bytes;
 }
 
+/* What sets hold is white space, which most bytes are not at first sight. */
+static bool is_in(const char *set, char c)
+{
+    return c > '\0' && c <= ' ' && strchr(set, c) != NULL;
+}
+
 struct span helper_trim(struct span text, const char *set)
 {
-    while (text.len > 0 && text.base[0] != '\0' && strchr(set, text.base[0]) != NULL) {
+    while (text.len > 0 && is_in(set, text.base[0])) {
         text.base++;
         text.len--;
     }
-    while (text.len > 0 && text.base[text.len - 1] != '\0' &&
-           strchr(set, text.base[text.len - 1]) != NULL) {
+    while (text.len > 0 && is_in(set, text.base[text.len - 1])) {
         text.len--;
     }
     return text;
@@ -78,7 +84,7 @@ struct span helper_text(struct vm_context *context, const struct vm_arg *in)
     struct span text = {(const char *)in->data, in->length};
     size_t bytes;
 
-    for (size_t i = 0; i < text.len; i += bytes) {
+    for (size_t i = chars_ascii_prefix(text); i < text.len; i += bytes) {
         bytes = helper_utf8(text.base + i, text.len - i);
         if (bytes == 0) {
             vm_helper_fault(context, "text is not UTF-8");
