@@ -7,16 +7,28 @@
 #include "vm/fiber.h"
 #include "vm/limits.h"
 
-#ifdef __SANITIZE_ADDRESS__
+/* gcc tells by macros of its own, clang by features. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FIBER_ASAN
+#elif defined(__SANITIZE_THREAD__)
+#define FIBER_TSAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FIBER_ASAN
+#elif __has_feature(thread_sanitizer)
+#define FIBER_TSAN
+#endif
+#endif
+
+#ifdef FIBER_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#define STACK_BYTES                                                                                \
-    (8 * (size_t)VM_FIBER_BYTES) /* instrumented frames are several times larger                   \
-                                  */
+/* instrumented frames are several times larger */
+#define STACK_BYTES (8 * (size_t)VM_FIBER_BYTES)
 #else
 #define STACK_BYTES ((size_t)VM_FIBER_BYTES)
 #endif
-#ifdef __SANITIZE_THREAD__
+#ifdef FIBER_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -35,10 +47,10 @@ enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
 
 NO_CALL void before_enter(struct vm_fiber *fiber)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef FIBER_ASAN
     __sanitizer_start_switch_fiber(&fiber->sanitizer[FAKE_STACK_THREAD],
                                    fiber->mapping + GUARD_BYTES, STACK_BYTES);
-#elif defined(__SANITIZE_THREAD__)
+#elif defined(FIBER_TSAN)
     fiber->sanitizer[TSAN_THREAD] = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(fiber->sanitizer[TSAN_FIBER], 0);
 #else
@@ -48,24 +60,24 @@ NO_CALL void before_enter(struct vm_fiber *fiber)
 
 NO_CALL void after_enter(struct vm_fiber *fiber)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef FIBER_ASAN
     __sanitizer_finish_switch_fiber(fiber->sanitizer[FAKE_STACK_THREAD], NULL, NULL);
 #else
     (void)fiber;
 #endif
 }
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef FIBER_ASAN
 static _Thread_local const void *thread_stack;
 static _Thread_local size_t thread_stack_bytes;
 #endif
 
 NO_CALL void before_leave(struct vm_fiber *fiber, bool last)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef FIBER_ASAN
     __sanitizer_start_switch_fiber(last ? NULL : &fiber->sanitizer[FAKE_STACK_FIBER], thread_stack,
                                    thread_stack_bytes);
-#elif defined(__SANITIZE_THREAD__)
+#elif defined(FIBER_TSAN)
     (void)last;
     __tsan_switch_to_fiber(fiber->sanitizer[TSAN_THREAD], 0);
 #else
@@ -76,7 +88,7 @@ NO_CALL void before_leave(struct vm_fiber *fiber, bool last)
 
 NO_CALL void on_fiber(void *fake_stack)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef FIBER_ASAN
     __sanitizer_finish_switch_fiber(fake_stack, &thread_stack, &thread_stack_bytes);
 #else
     (void)fake_stack;
@@ -98,7 +110,7 @@ bool vm_fiber_create(struct vm_fiber *fiber)
         vm_fiber_destroy(fiber);
         return false;
     }
-#ifdef __SANITIZE_THREAD__
+#ifdef FIBER_TSAN
     fiber->sanitizer[TSAN_FIBER] = __tsan_create_fiber(0);
 #endif
     return true;
@@ -109,7 +121,7 @@ void vm_fiber_destroy(struct vm_fiber *fiber)
     if (fiber->mapping == NULL) {
         return;
     }
-#ifdef __SANITIZE_THREAD__
+#ifdef FIBER_TSAN
     if (fiber->sanitizer[TSAN_FIBER] != NULL) {
         __tsan_destroy_fiber(fiber->sanitizer[TSAN_FIBER]);
     }
@@ -131,7 +143,7 @@ __attribute__((no_sanitize("thread"))) static void body(void *fiber_)
 
 void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main, void *argument)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef FIBER_ASAN
     __asan_unpoison_memory_region(fiber->mapping + GUARD_BYTES, STACK_BYTES);
 #endif
     fiber->sp = NULL;
