@@ -22,6 +22,7 @@ struct script_source {
 };
 
 /* How a tool looks at the runs of script_run_offline. Each may be NULL. */
+struct offline_client;
 struct vm_run;
 struct script_watch {
     void *context;
@@ -42,9 +43,10 @@ struct script_options {
     const struct site *site;    /* whose files scripts may read, or NULL; outlives the set */
     const char *const *trusted; /* addresses and networks of proxies, each fit for cidr_parse */
     unsigned trusted_count;
-    const struct script_watch *watch; /* or NULL */
-    struct rate_table *rates;         /* outlives the set; NULL: it has one of its own */
-    size_t json_bytes_max;            /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
+    const struct script_watch *watch;    /* or NULL */
+    const struct offline_client *client; /* of script_run_offline (server/offline.h), or NULL */
+    struct rate_table *rates;            /* outlives the set; NULL: it has one of its own */
+    size_t json_bytes_max; /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
     size_t body_bytes_max; /* of a request, that scripts may read; 0: LIM_SCRIPT_BODY_BYTES */
 };
 

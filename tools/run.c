@@ -358,7 +358,8 @@ static int run_script(struct session *s, const char *request, size_t request_byt
                                        .perf_map = options->perf_map,
                                        .gdb = true,
                                        .budget_ms = options->budget_ms,
-                                       .watch = &watch};
+                                       .watch = &watch,
+                                       .client = &options->client};
     char error[512];
 
     if (!script_name(options->file, name, sizeof name)) {
@@ -401,6 +402,10 @@ int tool_run(const struct tool_options *options)
                         .trace = options->trace ? &trace : NULL,
                         .counting = options->profile || options->coverage};
 
+    if (!options->request &&
+        (options->client.peer || options->client.tls || options->client.field_count)) {
+        return tool_refuse("--peer, --header and --tls need --request");
+    }
     if (options->break_count) {
         s.debug = tool_debug_create(&s.sources, options->breaks, options->break_count);
         if (!s.debug) {

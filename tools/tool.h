@@ -5,9 +5,10 @@
 
 #include <stdio.h>
 
+#include "server/offline.h"
 #include "vm/vm.h"
 
-enum { TOOL_BREAKS_MAX = 64 };
+enum { TOOL_BREAKS_MAX = 64, TOOL_LIST_MAX = 32 };
 
 /* Exit statuses. */
 enum { TOOL_OK = 0, TOOL_FAULT = 1, TOOL_REFUSED = 2 };
@@ -27,6 +28,14 @@ struct tool_options {
     unsigned break_count;
     uint32_t repeat; /* 0: not asked for */
     uint32_t budget_ms;
+    struct offline_client client;      /* who sends requests; its fields are those below */
+    const char *fields[TOOL_LIST_MAX]; /* --header */
+    const char *script_env[TOOL_LIST_MAX];
+    unsigned script_env_count;
+    const char *trusted[TOOL_LIST_MAX]; /* --trusted-proxy */
+    unsigned trusted_count;
+    char *const *tests; /* of test: the files named behind FILE */
+    unsigned test_count;
 };
 
 /* One command: "check", "run" ... Returns an exit status. */
@@ -37,6 +46,7 @@ tool_command tool_check;
 tool_command tool_inspect;
 tool_command tool_dis;
 tool_command tool_jit;
+tool_command tool_test;
 
 /* Prints "zs-vm: <text>" to standard error and returns TOOL_REFUSED. */
 int tool_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));

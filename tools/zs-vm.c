@@ -19,10 +19,12 @@ static const char usage[] =
     "       zs-vm inspect FILE             list entries, functions, helpers, memory\n"
     "       zs-vm dis [--source] FILE      list the instructions\n"
     "       zs-vm jit [--source] FILE      list the native code of each instruction\n"
+    "       zs-vm test [OPTION]... SITE [TEST]...   ask a site what its tests ask\n"
     "       zs-vm --help | --version\n"
     "\n"
     "FILE is an eBPF object (.o), C source (.c, compiled by clang or bpf-gcc) or raw\n"
-    "8-byte instructions (.bin).\n"
+    "8-byte instructions (.bin). SITE is a folder, a tar or a script; its tests are\n"
+    "SITE/.zeroserve/tests/*.http and SITE/tests/*.http, or each TEST.\n"
     "\n"
     "  --engine jit|interp   compiled (default) or interpreted\n"
     "  --entry NAME          symbol or section to run; default: the first entry\n"
@@ -38,7 +40,16 @@ static const char usage[] =
     "  --budget-ms N         processor time of one run; default 10000\n"
     "  --source              of dis and jit: show the text of source lines, if found\n"
     "\n"
-    "Exit status: 0 the program ended, 1 it faulted, 2 bad object or usage.\n";
+    "Of test and run --request:\n"
+    "  --peer ADDRESS        the client's address; default 127.0.0.1\n"
+    "  --header FIELD        a field of each request, NAME: VALUE; may be repeated\n"
+    "  --tls                 the requests come by TLS\n"
+    "Of test:\n"
+    "  --script-env NAME     variable of the environment that scripts may read; may be repeated\n"
+    "  --trusted-proxy CIDR  whose X-Forwarded-For is believed; may be repeated\n"
+    "\n"
+    "Exit status: 0 the program ended, tests passed; 1 it faulted, a test failed; 2 bad\n"
+    "object or usage.\n";
 
 enum {
     OPT_ENGINE = 1,
@@ -53,6 +64,11 @@ enum {
     OPT_PERF_MAP,
     OPT_BUDGET,
     OPT_SOURCE,
+    OPT_PEER,
+    OPT_HEADER,
+    OPT_TLS,
+    OPT_SCRIPT_ENV,
+    OPT_TRUSTED,
 };
 
 static const struct option no_options[] = {{NULL, 0, NULL, 0}};
@@ -74,6 +90,20 @@ static const struct option run_options[] = {
     {"coverage", required_argument, NULL, OPT_COVERAGE},
     {"perf-map", no_argument, NULL, OPT_PERF_MAP},
     {"budget-ms", required_argument, NULL, OPT_BUDGET},
+    {"peer", required_argument, NULL, OPT_PEER},
+    {"header", required_argument, NULL, OPT_HEADER},
+    {"tls", no_argument, NULL, OPT_TLS},
+    {NULL, 0, NULL, 0},
+};
+
+static const struct option test_options[] = {
+    {"engine", required_argument, NULL, OPT_ENGINE},
+    {"budget-ms", required_argument, NULL, OPT_BUDGET},
+    {"peer", required_argument, NULL, OPT_PEER},
+    {"header", required_argument, NULL, OPT_HEADER},
+    {"tls", no_argument, NULL, OPT_TLS},
+    {"script-env", required_argument, NULL, OPT_SCRIPT_ENV},
+    {"trusted-proxy", required_argument, NULL, OPT_TRUSTED},
     {NULL, 0, NULL, 0},
 };
 
@@ -84,7 +114,7 @@ static const struct command {
 } commands[] = {
     {"run", tool_run, run_options},        {"check", tool_check, no_options},
     {"inspect", tool_inspect, no_options}, {"dis", tool_dis, list_options},
-    {"jit", tool_jit, list_options},
+    {"jit", tool_jit, list_options},       {"test", tool_test, test_options},
 };
 
 /* A number from 1 to `max`. */
@@ -120,6 +150,35 @@ static bool add_break(struct tool_options *options, const char *where)
     return true;
 }
 
+/* One more of a list that holds TOOL_LIST_MAX. */
+static bool add_text(const char *option, const char **list, unsigned *count, const char *text)
+{
+    if (*count == TOOL_LIST_MAX) {
+        tool_refuse("%s %s: %u are the limit", option, text, TOOL_LIST_MAX);
+        return false;
+    }
+    list[(*count)++] = text;
+    return true;
+}
+
+/* Those of requests. */
+static bool set_request_option(struct tool_options *options, int option, const char *value)
+{
+    struct offline_client *client = &options->client;
+
+    switch (option) {
+    case OPT_REQUEST: options->request = value; return true;
+    case OPT_PEER: client->peer = value; return true;
+    case OPT_TLS: client->tls = true; return true;
+    case OPT_HEADER: return add_text("--header", options->fields, &client->field_count, value);
+    case OPT_SCRIPT_ENV:
+        return add_text("--script-env", options->script_env, &options->script_env_count, value);
+    case OPT_TRUSTED:
+        return add_text("--trusted-proxy", options->trusted, &options->trusted_count, value);
+    default: return false; /* getopt_long has said why */
+    }
+}
+
 /* *engine stays NULL until --engine is given. */
 static bool set_option(struct tool_options *options, int option, const char *value,
                        const char **engine)
@@ -135,7 +194,6 @@ static bool set_option(struct tool_options *options, int option, const char *val
         return true;
     case OPT_ENTRY: options->entry = value; return true;
     case OPT_MEM: options->memory = value; return true;
-    case OPT_REQUEST: options->request = value; return true;
     case OPT_REPEAT: return set_number("--repeat", value, REPEAT_MAX, &options->repeat);
     case OPT_BREAK: return add_break(options, value);
     case OPT_TRACE: options->trace = true; return true;
@@ -144,7 +202,7 @@ static bool set_option(struct tool_options *options, int option, const char *val
     case OPT_PERF_MAP: options->perf_map = true; return true;
     case OPT_SOURCE: options->source = true; return true;
     case OPT_BUDGET: return set_number("--budget-ms", value, BUDGET_MS_MAX, &options->budget_ms);
-    default: return false; /* getopt_long has said why */
+    default: return set_request_option(options, option, value);
     }
 }
 
@@ -202,10 +260,15 @@ static int run_command(const struct command *command, int argc, char **argv)
             return TOOL_REFUSED;
         }
     }
-    if (argc - optind != 1) {
-        return tool_refuse("%s: want one FILE; see zs-vm --help", command->name);
+    bool many = command->function == tool_test;
+    if (many ? argc == optind : argc - optind != 1) {
+        return tool_refuse("%s: want %s; see zs-vm --help", command->name,
+                           many ? "a SITE" : "one FILE");
     }
     options.file = argv[optind];
+    options.tests = argv + optind + 1;
+    options.test_count = (unsigned)(argc - optind - 1);
+    options.client.fields = options.fields;
     return combine(&options, engine) ? command->function(&options) : TOOL_REFUSED;
 }
 
