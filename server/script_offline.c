@@ -28,7 +28,7 @@ static void print(struct exchange *ex, enum script_verdict verdict, FILE *out)
                 f->value.base);
     }
     fputc('\n', out);
-    if (ex->body.kind == BODY_BYTES) {
+    if (ex->body.kind == BODY_BYTES && ex->body.bytes.len != 0) {
         fwrite(ex->body.bytes.base, 1, ex->body.bytes.len, out);
     }
 }

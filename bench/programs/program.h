@@ -2,6 +2,7 @@
 /* What every program of the benchmark includes. A program is one function `entry`, compiled once
  * for the VM and by two compilers for this machine. Its argument is a small number that no compiler
  * knows, so nothing is folded away; it may change its data, but must return the same each time.
+ * Programs are valid C++, too: tests/unit/corpus.c puts them into one file, a namespace each.
  */
 #ifndef BENCH_PROGRAMS_PROGRAM_H
 #define BENCH_PROGRAMS_PROGRAM_H
