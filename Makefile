@@ -95,7 +95,7 @@ $(O)/%.S.o: %.S
 $(O)/gen/zeroserve_sdk.h: sdk/zeroserve.h sdk/helpers.def
 	@mkdir -p $(@D)
 	@sed -e '/#include "helpers.def"/{r sdk/helpers.def' -e 'd}' sdk/zeroserve.h > $@.tmp && mv $@.tmp $@
-$(O)/server/sdk_text.S.o: $(O)/gen/zeroserve_sdk.h
+$(O)/server/sdk_text.S.o: $(O)/gen/zeroserve_sdk.h docs/zeroserve.1
 
 # ---- tests ------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@
 /* ---- HTTP/2 (RFC 9113), of one connection; beyond: GOAWAY ENHANCE_YOUR_CALM unless said ---- */
 #define LIM_H2_STREAMS           100u        /* at a time; beyond: the stream is refused */
 #define LIM_H2_STREAM_WINDOW     (64u << 10) /* of a body until somebody reads it */
+#define LIM_H2_READ_WINDOW        (512u << 10) /* once somebody does; by default */
 #define LIM_H2_CONNECTION_WINDOW (1u << 20)  /* of all bodies */
 #define LIM_H2_FRAME_BYTES       16384u      /* with its head: a frame of DATA fills a TLS record */
 #define LIM_H2_TABLE_BYTES       4096u       /* HPACK table, both ways, whatever the peer allows */

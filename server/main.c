@@ -48,6 +48,19 @@ static int write_output(const char *text)
     return EXIT_FINE;
 }
 
+extern const char manual_text[]; /* docs/zeroserve.1 */
+
+/* For people formatted, where man(1) is there; for programs as it is. */
+static int show_manual(void)
+{
+    FILE *viewer = isatty(STDOUT_FILENO) ? popen("man -l -", "w") : NULL;
+    if (viewer == NULL) {
+        return write_output(manual_text);
+    }
+    bool fine = fputs(manual_text, viewer) >= 0;
+    return pclose(viewer) == 0 && fine ? EXIT_FINE : EXIT_RUNTIME;
+}
+
 static int print_help(void)
 {
     options_print_help();
@@ -282,6 +295,7 @@ int main(int argc, char **argv)
     case MODE_HELP: return print_help();
     case MODE_VERSION: return write_output("zeroserve " ZEROSERVE_VERSION "\n");
     case MODE_DUMP_SDK: return write_output(sdk_text);
+    case MODE_MANUAL: return show_manual();
     case MODE_PACK: return pack(options.site, options.compress);
     case MODE_CHECK:
     case MODE_SERVE: return serve(&options);

@@ -303,7 +303,8 @@ static bool check_together(const struct options *options)
     if (options->compress && options->mode != MODE_PACK) {
         return mistake("--compress goes with --pack");
     }
-    if (options->mode == MODE_DUMP_SDK && options->site != NULL) {
+    bool alone = options->mode == MODE_DUMP_SDK || options->mode == MODE_MANUAL;
+    if (alone && options->site != NULL) {
         return mistake("--dump-sdk takes no site");
     }
     return check_proxies(options) && check_log(options) && check_sandbox(options) &&

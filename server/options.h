@@ -11,7 +11,7 @@
 
 #define OPTIONS_LIST_MAX 64
 
-enum options_mode { MODE_SERVE, MODE_PACK, MODE_DUMP_SDK, MODE_CHECK, MODE_HELP, MODE_VERSION };
+enum options_mode { MODE_SERVE, MODE_PACK, MODE_DUMP_SDK, MODE_CHECK, MODE_MANUAL, MODE_HELP, MODE_VERSION };
 
 struct options {
     enum options_mode mode;
@@ -40,6 +40,10 @@ struct options {
     bool no_isolation;             /* sandbox is "off" */
     const char *access_log;        /* file; NULL: standard error */
     const char *access_log_format; /* fit for access_format_find */
+    const char *hostnames[OPTIONS_LIST_MAX]; /* none: all are served */
+    unsigned hostname_count;
+    uint32_t h2_stream_window; /* bytes */
+    uint32_t h2_connection_window;
     uint32_t threads;              /* 0: one a core */
     uint32_t chunk_bytes;
     uint32_t tick_ms;

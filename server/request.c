@@ -119,17 +119,29 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
     request_answer(worker, stream);
 }
 
-/* The host that the client named in TLS chose the certificate; a request for another one is not
- * for this connection (RFC 9110 15.5.20). */
-static bool is_misdirected(const struct stream *stream)
+/* The host of the request, without its port. */
+static struct span host_of(const struct stream *stream)
 {
-    struct span name = stream->exchange.connection.sni;
     struct span host = stream->exchange.authority;
-    const char *colon = memrchr(host.base, ':', host.len);
+    const char *colon = host.len > 0 ? memrchr(host.base, ':', host.len) : NULL;
     if (colon != NULL && host.base[host.len - 1] != ']') {
         host.len = (size_t)(colon - host.base);
     }
-    return name.len > 0 && host.len > 0 && !span_equal_nocase(name, host);
+    return host;
+}
+
+/* RFC 9110 15.5.20: the host that the client named in TLS chose the certificate, so a request for
+ * another one is not for this connection; and the operator may have said which hosts are served. */
+static bool is_misdirected(const struct worker *worker, const struct stream *stream)
+{
+    const struct options *options = worker->options;
+    struct span name = stream->exchange.connection.sni;
+    struct span host = host_of(stream);
+    bool served = options->hostname_count == 0;
+    for (unsigned i = 0; !served && i < options->hostname_count; i++) {
+        served = span_equal_nocase(span_of(options->hostnames[i]), host);
+    }
+    return !served || (name.len > 0 && host.len > 0 && !span_equal_nocase(name, host));
 }
 
 void request_start(struct worker *worker, struct stream *stream)
@@ -138,7 +150,7 @@ void request_start(struct worker *worker, struct stream *stream)
         request_refuse(worker, stream, 400);
         return;
     }
-    if (is_misdirected(stream)) {
+    if (is_misdirected(worker, stream)) {
         request_refuse(worker, stream, 421);
         return;
     }

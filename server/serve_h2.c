@@ -223,6 +223,10 @@ void serve_h2_want_body(struct worker *worker, struct stream *stream)
     if (stream->expecting && stream->exchange.request_body.received == 0) {
         h2_inform(conn->h2, stream->id, 100, NULL);
     }
+    if (!stream->wanted) {
+        stream->wanted = true;
+        h2_widen(conn->h2, stream->id, worker->options->h2_stream_window);
+    }
     stream->expecting = false;
     give_back(stream);
     worker_touch(worker, conn);
@@ -362,7 +366,8 @@ static const struct h2_handler handler = {
 void serve_h2_begin(struct worker *worker, struct conn *conn)
 {
     conn->worker = worker;
-    conn->h2 = h2_open(&(struct h2_options){0}, &handler, conn);
+    struct h2_options options = {.connection_window = worker->options->h2_connection_window};
+    conn->h2 = h2_open(&options, &handler, conn);
     if (conn->h2 == NULL) {
         serve_close(worker, conn);
         return;

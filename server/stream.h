@@ -80,6 +80,7 @@ struct stream {
     size_t unconsumed;  /* octets of the request's body that the client's window still lacks */
     size_t dropped;     /* octets of it that came after the answer and were not kept */
     bool unread;        /* answered before the request was complete: is in the connection's list */
+    bool wanted;        /* somebody reads the body, so that its window was widened */
     bool expecting;     /* the client waits for a 100 before it sends the body */
     bool held;          /* the answer is not sent before the rest of the request came */
     uint64_t moved_ms;  /* when bytes of the body were last handed on, at first its answer */
