@@ -49,7 +49,7 @@ UNITS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 FUZZERS := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: all deps lib serve test unit e2e fuzz bench bench-engine engine-bench lint format install uninstall clean help tests fuzzers sdk
+.PHONY: all deps lib serve test unit e2e fuzz bench bench-engine bench-server engine-bench lint format install uninstall clean help tests fuzzers sdk
 .SECONDARY:
 .DEFAULT_GOAL := all
 
@@ -120,7 +120,11 @@ test: ## install what is missing, then all tests: release, sanitizers, fuzz shar
 	@bash tests/all.sh
 fuzz: ## fuzz every surface for FUZZ_SECONDS each (default 60), coverage-guided
 	@sh fuzz/run.sh
-bench: bench-engine ## all benchmarks
+bench: bench-engine bench-server ## all benchmarks
+bench-server: ## install the peers, then this server and others by turns: processor time, memory; BENCH_FLAGS=--help
+	@sh tools/deps.sh bench
+	@$(MAKE) --no-print-directory -s -j2 MODE=release all
+	@python3 bench/server/bench.py --build build/release $(BENCH_FLAGS)
 bench-engine: ## programs on the engines and natively, and what entering, compiling, ticks and faults cost
 	@$(MAKE) --no-print-directory MODE=release engine-bench
 

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The clients: each drives one server for a while and says what was answered."""
+import http.client
+import os
+import pathlib
+import re
+import resource
+import select
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+
+from servers import HERE, LOAD_CORE, Missing, cpu_between, on_core
+
+SUITE = 'TLS_AES_128_GCM_SHA256'
+OPENSSL = f'''openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = tls
+[tls]
+MinProtocol = TLSv1.3
+Ciphersuites = {SUITE}
+Groups = X25519
+'''
+
+
+class Load:
+    """Settings that all clients share. `quick`: so many requests and no more, by h2load alone."""
+
+    def __init__(self, folder, seconds, quick=0, cores=(LOAD_CORE,)):
+        self.folder, self.seconds, self.quick, self.cores = pathlib.Path(folder), seconds, quick, cores
+        config = self.folder / 'openssl.cnf'
+        config.write_text(OPENSSL)
+        self.env = dict(os.environ, OPENSSL_CONF=str(config))
+        self.wrk = None if quick else shutil.which('wrk')
+
+    def run(self, command, meter, env=None):
+        """What a client prints. The meter runs while the client does, or between two lines of it about warming up."""
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                   env=env or self.env, preexec_fn=on_core(self.cores), text=True, errors='replace')
+        lines = []
+        meter.begin()
+        for line in process.stdout:
+            if 'Warm-up phase is over' in line:
+                meter.begin()
+            elif 'Main benchmark duration is over' in line:
+                meter.end()
+            lines.append(line)
+        text = ''.join(lines)
+        if process.wait():
+            raise SystemExit(f'{command[0]}: exit status {process.returncode}\n{text[-2000:]}')
+        meter.end()
+        return text
+
+    def http(self, url, work, meter):
+        """Requests answered by one of the two load generators. h2load leaves the handshakes out of what is measured; wrk
+        has one sequence of paths for all its connections."""
+        if work.zipf and self.wrk:
+            return self.by_wrk(url, work, meter)
+        return self.by_h2load(url, work, meter)
+
+    def by_wrk(self, url, work, meter):
+        env = dict(self.env, ZIPF_PATHS=str(self.folder / 'zipf.paths'))
+        command = [self.wrk, '-t1', f'-c{work.clients}', f'-d{self.seconds}s', '-s', str(HERE / 'zipf.lua'), url]
+        text = self.run(command, meter, env)
+        bad = re.search(r'Non-2xx.*|Socket errors.*', text)
+        if bad:
+            raise SystemExit(f'{meter.server.name}, {url}: {bad.group(0)}')
+        return int(re.search(r'(\d+) requests in', text).group(1))
+
+    def by_h2load(self, url, work, meter):
+        program = shutil.which('h2load')
+        if not program:
+            raise Missing('h2load is not installed')
+        h1 = work.load == 'h1'
+        clients = min(work.clients, work.few or work.clients) if self.quick else work.clients
+        command = [program, '-t1', f'-c{clients}', f'-m{1 if h1 else work.streams}', f'--tls13-ciphers={SUITE}']
+        command += [f'-n{work.few or self.quick}'] if self.quick else [f'-D{self.seconds}', '--warm-up-time=500ms']
+        command += ['--h1'] if h1 else []
+        if work.zipf:
+            source = self.folder / 'zipf.urls'
+            paths = (self.folder / 'zipf.paths').read_text().split()
+            source.write_text(''.join(f'{url}{path}\n' for path in paths))
+            command += [f'-i{source}']
+        else:
+            command += [url]
+        text = self.run(command, meter)
+        done = re.search(r'(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored', text)
+        good = re.search(r'status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx', text)
+        failed = int(done.group(3)) if self.quick else 0  # at the end of the time, some are under way
+        if failed or good.group(1) == '0' or any(int(good.group(i)) for i in (2, 3, 4)):
+            raise SystemExit(f'{meter.server.name}, {url}: {done.group(0)}; {good.group(0)}')
+        return int(good.group(1))
+
+    def handshakes(self, port, path, resumed, meter):
+        """Connections made one after the other, each with one request."""
+        seconds = max(1, round(self.seconds))
+        text = self.run(['openssl', 's_time', '-connect', f'127.0.0.1:{port}', '-reuse' if resumed else '-new',
+                         '-time', str(seconds), '-www', path, '-tls1_3', '-ciphersuites', SUITE], meter)
+        marks = re.findall(r'^[*rtR]+', text, re.M)
+        count = max(map(len, marks), default=0)
+        if count == 0 or (resumed and not any(m.startswith('r') for m in marks)):
+            raise SystemExit(f'openssl s_time: no {"resumed " if resumed else ""}handshakes\n{text[-2000:]}')
+        return count + (1 if resumed else 0)
+
+
+def context(alpn):
+    client = ssl.create_default_context()
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE
+    client.set_alpn_protocols([alpn])
+    return client
+
+
+def fetch(port, secure, path):
+    """One answer: status, body."""
+    if secure:
+        connection = http.client.HTTPSConnection('127.0.0.1', port, timeout=20, context=context('http/1.1'))
+    else:
+        connection = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
+    try:
+        connection.request('GET', path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def advance(client, sock, outgoing, incoming, step):
+    """Runs one step of a TLS client on a blocking socket, its bytes carried by hand."""
+    while True:
+        try:
+            result = step()
+            sock.sendall(outgoing.read())
+            return result
+        except ssl.SSLWantReadError:
+            sock.sendall(outgoing.read())
+            data = sock.recv(65536)
+            if not data:
+                raise ConnectionError('the server closed the connection') from None
+            incoming.write(data)
+
+
+class Idle:
+    """Connections that had one request each and stay open. The client's TLS state is dropped: a socket is all it keeps."""
+
+    def __init__(self, port, path):
+        self.port, self.path, self.sockets = port, path, []
+        self.context = context('http/1.1')
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def grow(self, count):
+        """Opens connections until there are so many; returns how many the server still has open."""
+        request = f'GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n'.encode()
+        while len(self.sockets) < count:
+            sock = socket.create_connection(('127.0.0.1', self.port), 20)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = self.context.wrap_bio(incoming, outgoing, server_hostname='localhost')
+            advance(client, sock, outgoing, incoming, client.do_handshake)
+            client.write(request)
+            answer = b''
+            while b'</html>' not in answer:
+                answer += advance(client, sock, outgoing, incoming, lambda: client.read(65536))
+            self.sockets.append(sock)
+        return self.alive()
+
+    def alive(self):
+        poll = select.poll()
+        for sock in self.sockets:
+            poll.register(sock, select.POLLIN | select.POLLRDHUP)
+        return len(self.sockets) - len(poll.poll(0))
+
+    def close(self):
+        for sock in self.sockets:
+            sock.close()
+        self.sockets = []
+
+
+class Meter:
+    """Time and processor time of one server between begin() and the first end() after it."""
+
+    def __init__(self, server):
+        self.server, self.elapsed = server, None
+
+    def begin(self):
+        self.before, self.start = self.server.cpu(), time.monotonic()
+
+    def end(self):
+        if self.elapsed is None:
+            self.elapsed, self.used = time.monotonic() - self.start, cpu_between(self.before, self.server.cpu())
+
+
+def measure(server, action):
+    """Runs `action` with a meter; it returns a count. Gives counts a second and processor microseconds for each."""
+    meter = Meter(server)
+    count = action(meter)
+    return {'count': count, 'rate': count / meter.elapsed, 'cpu_us': meter.used / 1000 / max(count, 1)}
