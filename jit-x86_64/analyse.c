@@ -7,8 +7,10 @@
 #include "jit-x86_64/analyse.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#define SWEEPS_MAX          24
+#include "jit-x86_64/compile.h"
+
 #define FUNCTION_SWEEPS_MAX (VM_CALL_DEPTH_MAX + 8)
 #define BIT(reg)            ((uint16_t)(1u << (reg)))
 #define R0                  BIT(0)
@@ -148,7 +150,7 @@ static void find_live(struct analysis *a, const struct vm_program *p)
     for (uint32_t f = 0; f < p->function_count; f++) {
         a->at_exit[f] = has_callx ? R0 | ARGUMENTS : R0;
     }
-    for (unsigned i = 0; i < SWEEPS_MAX; i++) {
+    for (unsigned i = 0; i < ANALYSIS_SWEEPS_MAX; i++) {
         if (!live_sweep(a, p)) {
             return;
         }
@@ -159,6 +161,92 @@ static void find_live(struct analysis *a, const struct vm_program *p)
     for (uint32_t f = 0; f < p->function_count; f++) {
         a->at_exit[f] = ALL;
     }
+}
+
+/* ---- registers below 2^32 ------------------------------------------------------------------- */
+
+bool analysis_is_half(const struct analysis *a, uint32_t insn, unsigned guest)
+{
+    return (a->half[insn] >> guest & 1) != 0;
+}
+
+/* Whether the instruction leaves dst below 2^32, when the registers of `half` were so before. The
+ * proof of the cage must be able to see it from the native code: so not divisions, which multiply
+ * 64 bits wide. */
+static bool makes_half(const struct vm_op *op, const struct vm_isa_row *row, uint16_t half)
+{
+    bool src = (half >> op->src & 1) != 0, dst = (half >> op->dst & 1) != 0;
+    bool small = op->imm >= 0 && op->imm <= UINT32_MAX;
+    switch ((enum vm_ix)op->ix) {
+    case VM_IX_MOV64_REG: return src;
+    case VM_IX_AND64_REG: return src || dst;
+    case VM_IX_AND64_IMM:
+    case VM_IX_MOV64_IMM:
+    case VM_IX_LDDW:
+    case VM_IX_LDDW_FUNC: return small;
+    case VM_IX_LDX8:
+    case VM_IX_LDX16:
+    case VM_IX_LDX32: return true;
+    case VM_IX_DIV32_IMM:
+    case VM_IX_DIV32_REG:
+    case VM_IX_SDIV32_IMM:
+    case VM_IX_SDIV32_REG:
+    case VM_IX_MOD32_IMM:
+    case VM_IX_MOD32_REG:
+    case VM_IX_SMOD32_IMM:
+    case VM_IX_SMOD32_REG: return false;
+    default: return (row->group == VM_GROUP_ALU || row->group == VM_GROUP_END) && row->width < 64;
+    }
+}
+
+static uint16_t half_after(const struct vm_op *op, uint16_t half)
+{
+    const struct vm_isa_row *row = &vm_isa[op->ix];
+    uint16_t written = effect_of(op).writes;
+    if (row->group == VM_GROUP_CALL) {
+        return 0;
+    }
+    return (uint16_t)(half & ~written) | (makes_half(op, row, half) ? BIT(op->dst) : 0);
+}
+
+static void meet(uint16_t *set, uint16_t more, bool *shrunk)
+{
+    *shrunk |= (*set & ~more) != 0;
+    *set &= more;
+}
+
+/* Returns whether anything was taken away. */
+static bool half_sweep(struct analysis *a, const struct vm_program *p)
+{
+    bool shrunk = false;
+    for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
+        const struct vm_op *op = &p->ops[i];
+        uint8_t group = vm_isa[op->ix].group;
+        uint16_t after = half_after(op, a->half[i]);
+        if (group == VM_GROUP_JMP || group == VM_GROUP_JA) {
+            meet(&a->half[op->target], after, &shrunk);
+        }
+        if (group != VM_GROUP_JA && group != VM_GROUP_EXIT) {
+            meet(&a->half[next_of(p, i)], after, &shrunk);
+        } else if (!a->joins[i + 1] && !(i > 0 && a->inverts[i - 1])) {
+            a->half[i + 1] = 0; /* never reached: nothing can be proven there */
+        }
+    }
+    return shrunk;
+}
+
+static void find_half(struct analysis *a, const struct vm_program *p)
+{
+    memset(a->half, 0xff, ((size_t)p->insn_count + 1) * sizeof(*a->half));
+    for (uint32_t f = 0; f < p->function_count; f++) {
+        a->half[p->functions[f].start] = a->cleared[f];
+    }
+    for (unsigned i = 0; i < ANALYSIS_SWEEPS_MAX; i++) {
+        if (!half_sweep(a, p)) {
+            return;
+        }
+    }
+    memset(a->half, 0, ((size_t)p->insn_count + 1) * sizeof(*a->half));
 }
 
 /* ---- what functions change, and how deep they call ------------------------------------------- */
@@ -205,40 +293,137 @@ static void look_at_functions(struct analysis *a, const struct vm_program *p)
     }
 }
 
-static void find_joins(struct analysis *a, const struct vm_program *p)
+/* Clang has no conditional jumps that reach far, and writes `jeq r1, r2, +1 ; ja loop` at many a
+ * loop's end. */
+static bool jumps_over_jump(const struct vm_program *p, uint32_t insn)
+{
+    const struct vm_op *op = &p->ops[insn];
+    return vm_isa[op->ix].group == VM_GROUP_JMP && op->target == insn + 2 &&
+           vm_isa[p->ops[insn + 1].ix].group == VM_GROUP_JA;
+}
+
+static void find_joins(struct analysis *a, const struct vm_program *p, bool inverting)
 {
     for (uint32_t f = 0; f < p->function_count; f++) {
         a->joins[p->functions[f].start] = true;
     }
     for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
         uint8_t group = vm_isa[p->ops[i].ix].group;
-        if (group == VM_GROUP_JMP || group == VM_GROUP_JA) {
+        a->inverts[i] = inverting && jumps_over_jump(p, i);
+        if (!a->inverts[i] && (group == VM_GROUP_JMP || group == VM_GROUP_JA)) {
             a->joins[p->ops[i].target] = true;
+        }
+    }
+    for (uint32_t i = 0; i < p->insn_count; i++) {
+        if (a->inverts[i] && a->joins[i + 1]) {
+            a->inverts[i] = false;
+            a->joins[i + 2] = true;
         }
     }
 }
 
-bool analysis_init(struct analysis *a, const struct vm_program *program)
+static bool is_jump(const struct vm_program *p, uint32_t insn, enum vm_group group)
 {
-    a->joins = calloc(program->insn_count, sizeof(*a->joins));
+    return insn < p->insn_count && vm_isa[p->ops[insn].ix].group == group;
+}
+
+/* Taken jumps cost more than others, and the one that continues the inner loop is taken most. */
+static void find_swaps(struct analysis *a, const struct vm_program *p)
+{
+    for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
+        if (!is_jump(p, i, VM_GROUP_JMP) || !is_jump(p, i + 1, VM_GROUP_JA) || a->joins[i + 1] ||
+            a->inverts[i]) {
+            continue;
+        }
+        uint32_t leave = p->ops[i].target, stay = p->ops[i + 1].target;
+        a->swaps[i] = stay <= i && leave > i;
+        a->live[i + 1] |= a->swaps[i] ? a->live[leave] : 0;
+    }
+}
+
+/* Whether the instruction is a move that can be made to depend on flags: its 32-bit form clears the
+ * upper half even when it does not move. */
+static bool is_selectable(const struct analysis *a, const struct vm_program *p, uint32_t insn)
+{
+    const struct vm_op *op = &p->ops[insn];
+    return op->ix == VM_IX_MOV64_REG ||
+           (op->ix == VM_IX_MOV32_REG && analysis_is_half(a, insn, op->dst));
+}
+
+/* A processor predicts most conditions well, and then a jump is cheaper: what is moved need not
+ * wait for the condition. What a script has just loaded is as good as random. */
+static uint16_t loaded_after(const struct vm_op *op, uint16_t loaded)
+{
+    const struct vm_isa_row *row = &vm_isa[op->ix];
+    struct effect it = effect_of(op);
+    if (row->group == VM_GROUP_LDX || row->group == VM_GROUP_LDSX) {
+        return loaded | BIT(op->dst);
+    }
+    return (it.reads & loaded) != 0 ? loaded | it.writes : (uint16_t)(loaded & ~it.writes);
+}
+
+static void find_selects(struct analysis *a, const struct vm_program *p)
+{
+    uint16_t loaded = 0;
+    for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
+        const struct vm_op *op = &p->ops[i];
+        loaded = a->joins[i] ? 0 : loaded;
+        if (is_jump(p, i, VM_GROUP_JMP) && i + 2 < p->insn_count && !a->joins[i + 1] &&
+            !a->inverts[i] && is_selectable(a, p, i + 1)) {
+            bool is_over = op->target == i + 2;
+            bool is_beside = is_jump(p, i + 2, VM_GROUP_JA) && !a->joins[i + 2] &&
+                             p->ops[i + 2].target == op->target;
+            a->selects[i] = (effect_of(op).reads & loaded) != 0 && (is_over || is_beside);
+        }
+        loaded = vm_isa[op->ix].group == VM_GROUP_CALL ? 0 : loaded_after(op, loaded);
+    }
+}
+
+bool analysis_init(struct analysis *a, const struct vm_program *program, unsigned without)
+{
+    a->joins = calloc((size_t)program->insn_count + 2, sizeof(*a->joins));
+    a->inverts = calloc(program->insn_count, sizeof(*a->inverts));
+    a->selects = calloc(program->insn_count, sizeof(*a->selects));
+    a->swaps = calloc(program->insn_count, sizeof(*a->swaps));
     a->live = calloc((size_t)program->insn_count + 2, sizeof(*a->live));
+    a->wide = calloc((size_t)program->insn_count + 2, sizeof(*a->wide));
+    a->cleared = calloc(program->function_count, sizeof(*a->cleared));
+    a->half = calloc((size_t)program->insn_count + 2, sizeof(*a->half));
     a->at_exit = calloc(program->function_count, sizeof(*a->at_exit));
     a->changes = calloc(program->function_count, sizeof(*a->changes));
     a->height = calloc(program->function_count, sizeof(*a->height));
-    if (a->joins == NULL || a->live == NULL || a->at_exit == NULL || a->changes == NULL ||
-        a->height == NULL) {
+    if (a->joins == NULL || a->inverts == NULL || a->selects == NULL || a->swaps == NULL ||
+        a->live == NULL || a->half == NULL || a->wide == NULL || a->cleared == NULL ||
+        a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
         return false;
     }
-    find_joins(a, program);
+    find_joins(a, program, (without & JIT_INVERTING) == 0);
     find_live(a, program);
     look_at_functions(a, program);
     return true;
 }
 
+void analysis_refine(struct analysis *a, const struct vm_program *program, unsigned without)
+{
+    find_half(a, program);
+    if ((without & JIT_INVERTING) == 0) {
+        find_swaps(a, program);
+    }
+    if ((without & JIT_SELECTING) == 0) {
+        find_selects(a, program);
+    }
+}
+
 void analysis_fini(struct analysis *a)
 {
     free(a->joins);
+    free(a->inverts);
+    free(a->selects);
+    free(a->swaps);
     free(a->live);
+    free(a->half);
+    free(a->wide);
+    free(a->cleared);
     free(a->at_exit);
     free(a->changes);
     free(a->height);

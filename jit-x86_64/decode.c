@@ -50,6 +50,7 @@ static const struct decode_form forms[] = {
     RM_REG("test", 0x85, RESULT_NONE, KIND_TEST),
     RM_REG("mov",  0x89, RESULT_RM, KIND_MOV),
     RM_REG("imul", MAP_0F | 0xaf, RESULT_REG, KIND_PLAIN),
+    {"cmov", MAP_0F | 0x40, 16, 0, 0, REGISTERS, REG, W32_64, NO_IMM, 0, RESULT_REG, KIND_CMOV},
     SHIFT_VEX("shlx", VEX_66),
     SHIFT_VEX("sarx", VEX_F3),
     SHIFT_VEX("shrx", VEX_F2),
@@ -96,7 +97,7 @@ static const struct decode_form forms[] = {
      RESULT_NONE, KIND_ALU},
     {"cmp mem imm8", 0x83, 1, 0, 0, MEMORY, N(X86_CMP), W32, IMM8, ACCESS_LOAD, RESULT_NONE,
      KIND_ALU},
-    {"lea",  0x8d, 1, 0, 0, MEMORY, REG, W64, NO_IMM, ACCESS_ADDRESS, RESULT_REG, KIND_PLAIN},
+    {"lea",  0x8d, 1, 0, 0, MEMORY, REG, W32_64, NO_IMM, ACCESS_ADDRESS, RESULT_REG, KIND_PLAIN},
     {"xchg", 0x87, 1, 0, 0, MEMORY, REG, W32_64, NO_IMM, ACCESS_UPDATE, RESULT_REG, KIND_PLAIN},
     LOCKED("lock add", 0x01, RESULT_NONE),
     LOCKED("lock or",  0x09, RESULT_NONE),
@@ -253,7 +254,10 @@ static void read_memory(struct input *in, uint8_t modrm, struct decoded *d)
         d->index = (uint8_t)(in->high_index | (sib >> 3 & 7));
         d->index = d->index == X86_RSP ? X86_NO_REG : d->index;
         d->scale = sib >> 6;
-        in->ended |= mod == 0 && low == X86_RBP; /* no base: an absolute address */
+        if (mod == 0 && low == X86_RBP) {
+            d->base = X86_NO_REG;
+            mod = 2;
+        }
     } else if (mod == 0 && low == X86_RBP) {
         d->rip = true;
         mod = 2;

@@ -26,6 +26,7 @@ enum decode_kind {
     KIND_MOV,     /* register to register */
     KIND_MOV_IMM, /* imm is all the register's bits */
     KIND_ALU,     /* digit or opcode >> 3 is enum x86_alu */
+    KIND_CMOV,
     KIND_TEST,
     KIND_PUSH,
     KIND_PUSH_IMM,

@@ -3,7 +3,8 @@
  * displacement and immediate; the rest of the file says which opcode is meant.
  *
  * Three registers have odd encodings, and `put_memory` is the one place that knows: rsp and r12 as
- * base need a SIB byte, rbp and r13 as base need a displacement. spl..dil need a REX prefix, else
+ * base need a SIB byte, rbp and r13 as base need a displacement, and what looks like rbp without
+ * one means no base at all. spl..dil need a REX prefix, else
  * they mean ah..bh.
  */
 #include "jit-x86_64/emit.h"
@@ -105,6 +106,7 @@ static bool needs_rex_as_byte(unsigned reg)
 static void put_head(struct bytes *out, struct shape shape, unsigned reg, unsigned index,
                      unsigned rm, bool rex_forced)
 {
+    assert(reg < X86_NO_REG && index < X86_NO_REG && rm < X86_NO_REG);
     if (shape.lock) {
         put(out, 0xf0);
     }
@@ -125,6 +127,12 @@ static void put_memory(struct bytes *out, unsigned reg, struct x86_mem mem)
 {
     bool sib = mem.index != X86_NO_REG || (mem.base & 7) == X86_RSP;
     unsigned mod = 2;
+    if (mem.base == X86_NO_REG) {
+        put(out, (reg & 7) << 3 | 4u);
+        put(out, (unsigned)mem.scale << 6 | (mem.index & 7u) << 3 | X86_RBP);
+        put_le(out, (uint32_t)mem.disp, 4);
+        return;
+    }
     if (mem.disp == 0 && (mem.base & 7) != X86_RBP) {
         mod = 0;
     } else if (fits8(mem.disp)) {
@@ -156,9 +164,10 @@ static void encode_mem(struct emit *e, struct shape shape, unsigned reg, struct 
 {
     struct bytes out = {.count = 0};
     assert(mem.index != X86_RSP);
-    assert(mem.base != X86_NO_REG);
+    assert(mem.base != X86_NO_REG || mem.index != X86_NO_REG);
     bool forced = shape.byte_reg && needs_rex_as_byte(reg);
-    put_head(&out, shape, reg, mem.index == X86_NO_REG ? 0 : mem.index, mem.base, forced);
+    unsigned index = mem.index == X86_NO_REG ? 0 : mem.index;
+    put_head(&out, shape, reg, index, mem.base == X86_NO_REG ? 0 : mem.base, forced);
     put_memory(&out, reg, mem);
     put_le(&out, (uint32_t)imm, shape.imm_bytes);
     append(e, &out);
@@ -224,6 +233,13 @@ static struct shape alu_imm_shape(unsigned width, int32_t imm)
 void emit_alu_imm(struct emit *e, enum x86_alu alu, unsigned width, enum x86_reg dst, int32_t imm)
 {
     encode(e, alu_imm_shape(width, imm), alu, dst, imm);
+}
+
+void emit_cmov(struct emit *e, enum x86_cond cond, unsigned width, enum x86_reg dst,
+               enum x86_reg src)
+{
+    struct shape shape = {.opcode = (uint16_t)(0x0f40 | cond), .width = (uint8_t)width};
+    encode(e, shape, dst, src, 0);
 }
 
 void emit_test(struct emit *e, unsigned width, enum x86_reg a, enum x86_reg b)
@@ -348,9 +364,9 @@ void emit_alu_mem_imm(struct emit *e, enum x86_alu alu, unsigned width, struct x
     encode_mem(e, alu_imm_shape(width, imm), alu, mem, imm);
 }
 
-void emit_lea(struct emit *e, enum x86_reg dst, struct x86_mem mem)
+void emit_lea(struct emit *e, unsigned width, enum x86_reg dst, struct x86_mem mem)
 {
-    encode_mem(e, (struct shape){.opcode = 0x8d, .width = 64}, dst, mem, 0);
+    encode_mem(e, (struct shape){.opcode = 0x8d, .width = (uint8_t)width}, dst, mem, 0);
 }
 
 void emit_lock_alu(struct emit *e, enum x86_alu alu, unsigned width, struct x86_mem mem,

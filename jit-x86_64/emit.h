@@ -38,6 +38,9 @@ void emit_movzx(struct emit *e, unsigned from, enum x86_reg dst, enum x86_reg sr
 void emit_movsx(struct emit *e, unsigned width, unsigned from, enum x86_reg dst, enum x86_reg src);
 void emit_alu(struct emit *e, enum x86_alu alu, unsigned width, enum x86_reg dst, enum x86_reg src);
 void emit_alu_imm(struct emit *e, enum x86_alu alu, unsigned width, enum x86_reg dst, int32_t imm);
+/* dst = src when the condition holds; with width 32 the upper half is cleared either way. */
+void emit_cmov(struct emit *e, enum x86_cond cond, unsigned width, enum x86_reg dst,
+               enum x86_reg src);
 void emit_test(struct emit *e, unsigned width, enum x86_reg a, enum x86_reg b);
 void emit_test_imm(struct emit *e, unsigned width, enum x86_reg reg, int32_t imm);
 void emit_imul(struct emit *e, unsigned width, enum x86_reg dst, enum x86_reg src);
@@ -65,7 +68,7 @@ void emit_store(struct emit *e, unsigned width, struct x86_mem mem, enum x86_reg
 void emit_store_imm(struct emit *e, unsigned width, struct x86_mem mem, int32_t imm);
 void emit_alu_mem_imm(struct emit *e, enum x86_alu alu, unsigned width, struct x86_mem mem,
                       int32_t imm);
-void emit_lea(struct emit *e, enum x86_reg dst, struct x86_mem mem);
+void emit_lea(struct emit *e, unsigned width, enum x86_reg dst, struct x86_mem mem);
 void emit_lock_alu(struct emit *e, enum x86_alu alu, unsigned width, struct x86_mem mem,
                    enum x86_reg src);
 void emit_lock_xadd(struct emit *e, unsigned width, struct x86_mem mem, enum x86_reg src);

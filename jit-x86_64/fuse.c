@@ -20,6 +20,12 @@ static bool is_right_half(const struct vm_op *op)
     return (op->ix == VM_IX_RSH64_IMM || op->ix == VM_IX_ARSH64_IMM) && (op->imm & 63) >= 32;
 }
 
+/* Of the lower half, at least. */
+static bool is_move(const struct vm_op *op)
+{
+    return op->ix == VM_IX_MOV64_REG || op->ix == VM_IX_MOV32_REG;
+}
+
 bool fuse_ends_widening(const struct fuse *f, uint32_t insn, uint8_t *src)
 {
     const struct vm_op *op = &f->program->ops[insn], *left = before(f, insn);
@@ -28,7 +34,7 @@ bool fuse_ends_widening(const struct fuse *f, uint32_t insn, uint8_t *src)
         return false;
     }
     const struct vm_op *move = before(f, insn - 1);
-    bool is_moved = move != NULL && move->ix == VM_IX_MOV64_REG && move->dst == op->dst;
+    bool is_moved = move != NULL && is_move(move) && move->dst == op->dst;
     *src = is_moved ? move->src : op->dst;
     return true;
 }
@@ -38,10 +44,16 @@ bool fuse_is_absorbed(const struct fuse *f, uint32_t insn)
     const struct vm_op *op = &f->program->ops[insn];
     uint32_t count = f->program->insn_count;
     uint8_t src;
+    if (op->ix == VM_IX_JA || op->ix == VM_IX_JA32) {
+        return insn > 0 && f->analysis->inverts[insn - 1];
+    }
+    if (insn > 0 && f->analysis->selects[insn - 1]) {
+        return true;
+    }
     if (op->ix == VM_IX_LSH64_IMM) {
         return insn + 1 < count && fuse_ends_widening(f, insn + 1, &src);
     }
-    return op->ix == VM_IX_MOV64_REG && insn + 2 < count && !f->analysis->joins[insn + 1] &&
+    return is_move(op) && insn + 2 < count && !f->analysis->joins[insn + 1] &&
            f->program->ops[insn + 1].dst == op->dst && fuse_ends_widening(f, insn + 2, &src);
 }
 

@@ -16,7 +16,7 @@ struct fuse {
 /* How compilers widen 32 bits: [mov d, s ;] lsh d, 32 ; rsh or arsh d, 32 or more. For the last one
  * *src becomes s, or d without the move. */
 bool fuse_ends_widening(const struct fuse *f, uint32_t insn, uint8_t *src);
-/* Whether the code of `insn` is with the end of its widening. */
+/* Whether the code of `insn` is with another: the end of its widening, or the jump over it. */
 bool fuse_is_absorbed(const struct fuse *f, uint32_t insn);
 
 /* Whether the instruction before the conditional jump `insn` left the flags that comparing the

@@ -18,6 +18,8 @@
 #include "jit-x86_64/code.h"
 #include "jit-x86_64/compile.h"
 #include "jit-x86_64/lower.h"
+#include "jit-x86_64/mem.h"
+#include "jit-x86_64/narrow.h"
 #include "jit-x86_64/symbols.h"
 #include "jit-x86_64/verify.h"
 
@@ -31,6 +33,8 @@ struct vm_code {
     struct code code;
     uint32_t *offsets; /* [insn_count + 1], ascending */
     uint16_t *live;    /* [insn_count + 1] of analysis.h: what a fault may tell of the registers */
+    struct defer_note *notes; /* and what is not in its register then */
+    size_t note_count;
     uint32_t insn_count;
     struct gdb_entry *gdb; /* or NULL */
 };
@@ -95,7 +99,8 @@ static bool shrink(struct lower *l)
             continue;
         }
         int64_t from = (int64_t)l->offsets[i + 1] - saved;
-        int64_t to = (int64_t)l->offsets[op->target] - (op->target > i ? saved : 0);
+        uint32_t target = lower_target(l, i);
+        int64_t to = (int64_t)l->offsets[target] - (target > i ? saved : 0);
         if (to - from == (int8_t)(to - from)) {
             l->forms[i] = LOWER_SHORT;
             saved += saved_bytes(op);
@@ -178,18 +183,31 @@ static bool lower_init(struct lower *l, const struct vm_program *program,
                        const struct jit_options *options)
 {
     uint32_t count = program->insn_count;
-    *l = (struct lower){.program = program,
+    *l = (struct lower){.program = &l->narrowed,
+                        .narrowed = *program,
+                        .held = MEM_NONE,
+                        .flags_insn = VM_NO_INSN,
                         .without = options->without,
                         .bmi2 = !options->no_bmi2 && __builtin_cpu_supports("bmi2")};
+    struct fuse fuse = {.program = program, .analysis = &l->analysis};
     emit_init(&l->emit, JIT_TEXT_BYTES_MAX);
     l->offsets = calloc((size_t)count + 1, sizeof(*l->offsets));
     l->forms = calloc(count, sizeof(*l->forms));
-    if (l->offsets == NULL || l->forms == NULL || !analysis_init(&l->analysis, program)) {
+    l->narrowed.ops = malloc(count * sizeof(*l->narrowed.ops));
+    if (l->offsets == NULL || l->forms == NULL || l->narrowed.ops == NULL ||
+        !analysis_init(&l->analysis, program, options->without)) {
         return false;
     }
+    memcpy(l->narrowed.ops, program->ops, count * sizeof(*l->narrowed.ops));
+    if ((options->without & JIT_NARROWING) == 0) {
+        narrow_find_wide(&l->analysis, program);
+        narrow_ops(&l->analysis, program, l->narrowed.ops);
+    }
+    analysis_refine(&l->analysis, l->program, options->without);
     for (uint32_t i = 0; i < count; i += slots(&program->ops[i])) {
         if (is_jump(&program->ops[i])) {
-            l->forms[i] = LOWER_NEAR;
+            bool is_gone = fuse_is_absorbed(&fuse, i) || l->analysis.selects[i];
+            l->forms[i] = is_gone ? LOWER_NO_JUMP : LOWER_NEAR;
         } else if (program->ops[i].ix == VM_IX_CALLX) {
             l->table_entries = count;
         }
@@ -205,6 +223,8 @@ static void lower_fini(struct lower *l)
     free(l->forms);
     free(l->sites);
     free(l->outcalls);
+    free(l->notes);
+    free(l->narrowed.ops);
     analysis_fini(&l->analysis);
 }
 
@@ -241,6 +261,7 @@ static void jit_release(struct vm_code *code)
     code_unmap(&code->code);
     free(code->offsets);
     free(code->live);
+    free(code->notes);
     free(code);
 }
 
@@ -284,6 +305,9 @@ static struct vm_code *try_compile(const struct vm_program *program,
         made->live = l.analysis.live;
         l.analysis.live = NULL;
         made->program = program;
+        made->notes = l.notes;
+        made->note_count = l.note_count;
+        l.notes = NULL;
     } else {
         explain(diag, error);
         free(made);
@@ -379,6 +403,33 @@ static bool keeps_r0_aside(const struct vm_op *op)
     }
 }
 
+/* Computes the registers that wait when `insn` begins. Returns those that cannot be. */
+static uint32_t add_waiting(const struct vm_code *code, uint32_t insn, bool at_start,
+                            uint64_t regs[11])
+{
+    uint32_t lost = 0;
+    uint64_t native[11];
+    size_t low = 0, high = code->note_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (code->notes[middle].insn < insn) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    memcpy(native, regs, sizeof(native));
+    for (; low < code->note_count && code->notes[low].insn == insn; low++) {
+        const struct defer_note *note = &code->notes[low];
+        if (note->is_lost) {
+            lost |= 1u << note->guest;
+        } else if (at_start || !note->is_settled) {
+            regs[note->guest] = defer_evaluate(&note->value, native);
+        }
+    }
+    return lost;
+}
+
 static uint32_t jit_registers(const struct vm_code *code, const mcontext_t *at, uint32_t insn,
                               uint64_t regs[11])
 {
@@ -388,14 +439,11 @@ static uint32_t jit_registers(const struct vm_code *code, const mcontext_t *at, 
     for (unsigned i = 0; i < 11; i++) {
         regs[i] = (uint64_t)at->gregs[places[i]];
     }
-    if ((uintptr_t)at->gregs[REG_RIP] != (uintptr_t)native_of(code, insn) &&
-        keeps_r0_aside(&code->program->ops[insn])) {
+    bool at_start = (uintptr_t)at->gregs[REG_RIP] == (uintptr_t)native_of(code, insn);
+    if (!at_start && keeps_r0_aside(&code->program->ops[insn])) {
         regs[0] = (uint64_t)at->gregs[REG_R9];
     }
-    if (insn != 0 && native_of(code, insn - 1) == native_of(code, insn)) {
-        known &= ~(1u << code->program->ops[insn].dst); /* a fused instruction made it, in part */
-    }
-    return known;
+    return known & ~add_waiting(code, insn, at_start, regs);
 }
 
 const struct vm_engine jit_x86_64 = {

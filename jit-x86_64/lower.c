@@ -4,6 +4,7 @@
 #include "jit-x86_64/lower.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "jit-x86_64/mem.h"
 
@@ -51,6 +52,20 @@ enum x86_reg lower_reg(unsigned guest)
     return map[guest];
 }
 
+uint32_t lower_next(const struct lower *l, uint32_t insn)
+{
+    bool is_lddw = vm_isa[l->program->ops[insn].ix].group == VM_GROUP_LDDW;
+    return insn + (is_lddw || l->analysis.inverts[insn] || l->analysis.selects[insn] ? 2 : 1);
+}
+
+uint32_t lower_target(const struct lower *l, uint32_t insn)
+{
+    const struct analysis *a = &l->analysis;
+    bool is_swapped = insn > 0 && a->swaps[insn - 1];
+    uint32_t owner = is_swapped ? insn - 1 : a->inverts[insn] || a->swaps[insn] ? insn + 1 : insn;
+    return l->program->ops[owner].target;
+}
+
 bool lower_is_live(const struct lower *l, unsigned guest)
 {
     return (analysis_live_after(&l->analysis, l->program, l->insn) >> guest & 1) != 0;
@@ -69,28 +84,32 @@ static void lower_LDX(struct lower *l, const struct vm_op *op, enum lower_ldx ld
                       enum vm_source source, unsigned width)
 {
     (void)ldx, (void)source;
-    mem_load(&l->emit, &l->held, width, false, lower_reg(op->dst), lower_reg(op->src), op->off);
+    struct mem_place where = defer_place(l, op->src);
+    mem_load(&l->emit, &l->held, width, false, lower_reg(op->dst), where, op->off);
 }
 
 static void lower_LDSX(struct lower *l, const struct vm_op *op, enum lower_ldsx ldsx,
                        enum vm_source source, unsigned width)
 {
     (void)ldsx, (void)source;
-    mem_load(&l->emit, &l->held, width, true, lower_reg(op->dst), lower_reg(op->src), op->off);
+    struct mem_place where = defer_place(l, op->src);
+    mem_load(&l->emit, &l->held, width, true, lower_reg(op->dst), where, op->off);
 }
 
 static void lower_ST(struct lower *l, const struct vm_op *op, enum lower_st st,
                      enum vm_source source, unsigned width)
 {
     (void)st, (void)source;
-    mem_store_imm(&l->emit, &l->held, width, lower_reg(op->dst), op->off, (int32_t)op->imm);
+    struct mem_place where = defer_place(l, op->dst);
+    mem_store_imm(&l->emit, &l->held, width, where, op->off, (int32_t)op->imm);
 }
 
 static void lower_STX(struct lower *l, const struct vm_op *op, enum lower_stx stx,
                       enum vm_source source, unsigned width)
 {
     (void)stx, (void)source;
-    mem_store(&l->emit, &l->held, width, lower_reg(op->dst), op->off, lower_reg(op->src));
+    struct mem_place where = defer_place(l, op->dst);
+    mem_store(&l->emit, &l->held, width, where, op->off, defer_read(l, op->src, width));
 }
 
 /* ---- atomics -------------------------------------------------------------------------------- */
@@ -151,7 +170,8 @@ static void lower_JA(struct lower *l, const struct vm_op *op, enum lower_ja ja,
                      enum vm_source source, unsigned width)
 {
     (void)ja, (void)source, (void)width;
-    emit_jmp(&l->emit, l->forms[l->insn] == LOWER_SHORT, l->offsets[op->target]);
+    (void)op;
+    emit_jmp(&l->emit, l->forms[l->insn] == LOWER_SHORT, l->offsets[lower_target(l, l->insn)]);
 }
 
 static enum x86_cond jump_cond(enum lower_jmp jmp)
@@ -168,25 +188,33 @@ static void lower_JMP(struct lower *l, const struct vm_op *op, enum lower_jmp jm
                       enum vm_source source, unsigned width)
 {
     struct emit *e = &l->emit;
-    enum x86_reg dst = lower_reg(op->dst);
+    enum x86_reg dst = defer_read(l, op->dst, width);
     int32_t imm = (int32_t)op->imm;
     struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
     if (source == VM_SOURCE_REG) {
         if (jmp == JMP_JSET) {
-            emit_test(e, width, dst, lower_reg(op->src));
+            emit_test(e, width, dst, defer_read(l, op->src, width));
         } else {
-            emit_alu(e, X86_CMP, width, dst, lower_reg(op->src));
+            emit_alu(e, X86_CMP, width, dst, defer_read(l, op->src, width));
         }
     } else if (jmp == JMP_JSET) {
         emit_test_imm(e, width, dst, imm);
-    } else if (fuse_has_flags(&fuse, l->insn)) {
+    } else if (l->flags_insn == l->insn - 1 && fuse_has_flags(&fuse, l->insn)) {
         /* no code: the flags are those of the next case */
     } else if (imm == 0) {
         emit_test(e, width, dst, dst); /* carry and overflow are clear, as after cmp with 0 */
     } else {
         emit_alu_imm(e, X86_CMP, width, dst, imm);
     }
-    emit_jcc(e, jump_cond(jmp), l->forms[l->insn] == LOWER_SHORT, l->offsets[op->target]);
+    bool is_negated = l->analysis.inverts[l->insn] || l->analysis.swaps[l->insn];
+    enum x86_cond cond = jump_cond(jmp) ^ (is_negated ? X86_NEGATE : 0);
+    if (l->analysis.selects[l->insn]) {
+        const struct vm_op *move = &l->program->ops[l->insn + 1];
+        emit_cmov(e, cond ^ X86_NEGATE, vm_isa[move->ix].width, lower_reg(move->dst),
+                  lower_reg(move->src));
+        return;
+    }
+    emit_jcc(e, cond, l->forms[l->insn] == LOWER_SHORT, l->offsets[lower_target(l, l->insn)]);
 }
 
 static void lower_EXIT(struct lower *l, const struct vm_op *op, enum lower_exit end,
@@ -210,9 +238,7 @@ static void lower_any(struct lower *l, const struct vm_op *op)
     }
 }
 
-/* Arithmetic that takes one x86-64 instruction or two, on its own registers alone: not the rows of
- * lower_div.c, nor shifts by a register. */
-static bool alu_is_plain(const struct vm_op *op)
+bool lower_is_plain(const struct vm_op *op)
 {
     switch ((enum vm_ix)op->ix) {
     /* clang-format off */
@@ -236,14 +262,14 @@ static bool keeps_address(const struct lower *l, const struct vm_op *op)
 {
     const struct vm_isa_row *row = &vm_isa[op->ix];
     switch ((enum vm_group)row->group) {
-    case VM_GROUP_ALU: return alu_is_plain(op) && lower_reg(op->dst) != l->held;
+    case VM_GROUP_ALU: return lower_is_plain(op) && !defer_uses(&l->held, lower_reg(op->dst));
     case VM_GROUP_END:
-    case VM_GROUP_LDDW: return lower_reg(op->dst) != l->held;
+    case VM_GROUP_LDDW: return !defer_uses(&l->held, lower_reg(op->dst));
     case VM_GROUP_LDX:
     case VM_GROUP_LDSX:
     case VM_GROUP_ST:
-    case VM_GROUP_STX:
-    case VM_GROUP_JMP: return true;
+    case VM_GROUP_STX: return true;
+    case VM_GROUP_JMP: return !l->analysis.selects[l->insn];
     case VM_GROUP_ATOMIC:
     case VM_GROUP_JA:
     case VM_GROUP_CALL:
@@ -252,17 +278,80 @@ static bool keeps_address(const struct lower *l, const struct vm_op *op)
     return false;
 }
 
+static void add_note(struct lower *l, struct defer_note note)
+{
+    if (l->note_count == l->note_capacity) {
+        size_t capacity = l->note_capacity == 0 ? 64 : 2 * l->note_capacity;
+        struct defer_note *notes = realloc(l->notes, capacity * sizeof(*notes));
+        if (notes == NULL) {
+            l->emit.error = VM_ERROR_NO_MEMORY;
+            return;
+        }
+        l->notes = notes;
+        l->note_capacity = capacity;
+    }
+    l->notes[l->note_count++] = note;
+}
+
+static void note_waiting(struct lower *l)
+{
+    struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
+    uint8_t src, dst = l->program->ops[l->insn].dst;
+    if (fuse_ends_widening(&fuse, l->insn, &src)) {
+        add_note(l, (struct defer_note){.insn = l->insn, .guest = dst, .is_lost = true});
+    }
+    for (uint8_t i = 0; i < DEFER_REGISTERS; i++) {
+        if ((l->defer.waiting & l->analysis.live[l->insn]) >> i & 1) {
+            add_note(l, (struct defer_note){
+                            .insn = l->insn, .guest = i, .value = defer_value(&l->defer, i)});
+        }
+    }
+}
+
+static void note_settled(struct lower *l)
+{
+    for (size_t i = l->note_count; i > 0 && l->notes[i - 1].insn == l->insn; i--) {
+        l->notes[i - 1].is_settled = (l->defer.waiting >> l->notes[i - 1].guest & 1) == 0;
+    }
+}
+
+/* Where a function starts. */
+static void clear_arguments(struct lower *l)
+{
+    uint32_t f = l->program->function_index[l->insn];
+    for (unsigned i = 1; l->program->functions[f].start == l->insn && i <= 5; i++) {
+        if ((l->analysis.cleared[f] >> i & 1) != 0) {
+            emit_mov(&l->emit, 32, lower_reg(i), lower_reg(i));
+        }
+    }
+}
+
 void lower_insn(struct lower *l)
 {
     const struct vm_op *op = &l->program->ops[l->insn];
+    uint32_t next = lower_next(l, l->insn);
     if (l->analysis.joins[l->insn]) {
-        l->held = X86_NO_REG;
+        l->held = MEM_NONE;
+        assert(l->defer.waiting == 0);
     }
     struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
-    if (!fuse_is_absorbed(&fuse, l->insn)) {
-        lower_any(l, op);
+    if (fuse_is_absorbed(&fuse, l->insn)) {
+        return;
     }
-    if (!keeps_address(l, op)) {
-        l->held = X86_NO_REG;
+    clear_arguments(l);
+    if (l->placing) {
+        note_waiting(l);
+    }
+    if (!defer_takes(l, op)) {
+        defer_prepare(l, op);
+        note_settled(l);
+        lower_any(l, op);
+        defer_finish(l, op);
+        if (!keeps_address(l, op)) {
+            l->held = MEM_NONE;
+        }
+    }
+    if (next < l->program->insn_count && l->analysis.joins[next]) {
+        defer_settle_for(l, next);
     }
 }

@@ -17,6 +17,7 @@
 #define JIT_X86_64_LOWER_H
 
 #include "jit-x86_64/analyse.h"
+#include "jit-x86_64/defer.h"
 #include "jit-x86_64/emit.h"
 #include "jit-x86_64/fuse.h"
 #include "vm/engine.h"
@@ -38,10 +39,14 @@ struct lower_outcall {
 enum lower_form { LOWER_NO_JUMP, LOWER_NEAR, LOWER_SHORT };
 
 struct lower {
-    const struct vm_program *program;
+    const struct vm_program *program; /* narrowed: the program with instructions of narrow.h */
+    struct vm_program narrowed;
     struct analysis analysis;
     struct emit emit;
-    enum x86_reg held; /* the register whose address is in r11, see mem.h */
+    struct x86_mem held; /* the address in r11, see mem.h */
+    struct defer defer;
+    uint32_t
+        flags_insn; /* the instruction that left the processor's flags as fuse_has_flags says */
     bool bmi2;
     unsigned without;       /* of struct jit_options */
     bool placing;           /* the second time: offsets are final */
@@ -56,9 +61,18 @@ struct lower {
     struct lower_outcall *outcalls;
     size_t outcall_count;
     size_t outcall_capacity;
+    struct defer_note *notes; /* ascending by insn */
+    size_t note_count;
+    size_t note_capacity;
 };
 
 enum x86_reg lower_reg(unsigned guest);
+/* The instruction that runs after `insn` when it does not jump, and where it jumps to. */
+uint32_t lower_next(const struct lower *l, uint32_t insn);
+uint32_t lower_target(const struct lower *l, uint32_t insn);
+/* Arithmetic that takes an instruction or two, on its own registers alone: not the rows of
+ * lower_div.c, nor shifts by a register. */
+bool lower_is_plain(const struct vm_op *op);
 /* Whether R<guest> is wanted after the instruction being lowered. */
 bool lower_is_live(const struct lower *l, unsigned guest);
 

@@ -45,7 +45,7 @@ static void lower_shift(struct lower *l, const struct vm_op *op, enum x86_shift 
     uint8_t count = (uint8_t)(op->imm & (width - 1)), narrow;
     struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
     if (fuse_ends_widening(&fuse, l->insn, &narrow)) {
-        widen(e, shift, dst, lower_reg(narrow), count);
+        widen(e, shift, dst, defer_read(l, narrow, 32), count);
     } else if (source == VM_SOURCE_IMM && count != 0) {
         emit_shift_imm(e, shift, width, dst, count);
     } else if (source == VM_SOURCE_IMM) {
@@ -67,8 +67,9 @@ static void lower_two(struct lower *l, const struct vm_op *op, enum x86_alu alu,
     if (source == VM_SOURCE_IMM) {
         emit_alu_imm(&l->emit, alu, width, lower_reg(op->dst), (int32_t)op->imm);
     } else {
-        emit_alu(&l->emit, alu, width, lower_reg(op->dst), lower_reg(op->src));
+        emit_alu(&l->emit, alu, width, lower_reg(op->dst), defer_read(l, op->src, width));
     }
+    l->flags_insn = l->insn;
 }
 
 static void lower_mul(struct lower *l, const struct vm_op *op, enum vm_source source,
@@ -77,7 +78,7 @@ static void lower_mul(struct lower *l, const struct vm_op *op, enum vm_source so
     if (source == VM_SOURCE_IMM) {
         emit_imul_imm(&l->emit, width, lower_reg(op->dst), (int32_t)op->imm);
     } else {
-        emit_imul(&l->emit, width, lower_reg(op->dst), lower_reg(op->src));
+        emit_imul(&l->emit, width, lower_reg(op->dst), defer_read(l, op->src, width));
     }
 }
 
@@ -88,7 +89,7 @@ static void lower_mov(struct lower *l, const struct vm_op *op, enum vm_source so
     if (source == VM_SOURCE_IMM) {
         emit_mov_imm(&l->emit, dst, width == 32 ? (uint32_t)op->imm : (uint64_t)op->imm);
     } else if (width == 32 || op->dst != op->src) {
-        emit_mov(&l->emit, width, dst, lower_reg(op->src));
+        emit_mov(&l->emit, width, dst, defer_read(l, op->src, width));
     }
 }
 

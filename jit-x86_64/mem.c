@@ -19,40 +19,73 @@ static struct x86_mem caged(enum x86_reg address, int16_t off)
     return (struct x86_mem){.base = MEM_ARENA, .index = address, .disp = off};
 }
 
-static struct x86_mem guest(struct emit *e, enum x86_reg *held, enum x86_reg base, int16_t off)
+static bool same(const struct x86_mem *a, const struct x86_mem *b)
 {
-    if (base == MEM_FRAME) {
-        return caged(MEM_FRAME, off);
+    return a->base == b->base && a->index == b->index && a->scale == b->scale && a->disp == b->disp;
+}
+
+#ifndef ZSVM_BENCH_UNCAGED
+/* The frame's address and a constant are known to stay in the window with any offset. */
+static bool is_direct(const struct x86_mem *where, int16_t off)
+{
+    int64_t disp = (int64_t)where->disp + off;
+    if (where->index != X86_NO_REG) {
+        return false;
     }
-#ifdef ZSVM_BENCH_UNCAGED
-    return caged(base, off);
+    if (where->base == X86_NO_REG) {
+        return where->disp >= 0 && disp >= 0 && disp <= MEM_CONSTANT_MAX;
+    }
+    return where->base == MEM_FRAME && disp == (int16_t)disp;
+}
 #endif
-    if (*held != base) {
-        emit_mov(e, 32, MEM_ADDRESS, base);
-        *held = base;
+
+static struct x86_mem guest(struct emit *e, struct x86_mem *held, struct mem_place place,
+                            int16_t off)
+{
+    struct x86_mem where = place.sum;
+#ifdef ZSVM_BENCH_UNCAGED
+    if ((where.base != X86_NO_REG || where.index != X86_NO_REG) &&
+        (int64_t)where.disp + off == (int32_t)(where.disp + off)) {
+        where.disp += off;
+        return where;
     }
+#else
+    if (place.is_half || is_direct(&where, off)) {
+        return (struct x86_mem){.base = MEM_ARENA, .index = where.base, .disp = where.disp + off};
+    }
+#endif
+    if (where.base == X86_NO_REG && where.index == X86_NO_REG) {
+        emit_mov_imm(e, MEM_ADDRESS, (uint32_t)where.disp);
+    } else if (!same(held, &where)) {
+        if (where.index == X86_NO_REG && where.disp == 0) {
+            emit_mov(e, 32, MEM_ADDRESS, where.base);
+        } else {
+            emit_lea(e, 32, MEM_ADDRESS, where);
+        }
+    }
+    *held = where;
     return caged(MEM_ADDRESS, off);
 }
 
-void mem_load(struct emit *e, enum x86_reg *held, unsigned width, bool sign, enum x86_reg dst,
-              enum x86_reg base, int16_t off)
+void mem_load(struct emit *e, struct x86_mem *held, unsigned width, bool sign, enum x86_reg dst,
+              struct mem_place where, int16_t off)
 {
-    emit_load(e, width, sign, dst, guest(e, held, base, off));
-    if (dst == *held) {
-        *held = X86_NO_REG;
+    emit_load(e, width, sign, dst, guest(e, held, where, off));
+    if (held->base == dst || held->index == dst) {
+        *held = MEM_NONE;
     }
 }
 
-void mem_store(struct emit *e, enum x86_reg *held, unsigned width, enum x86_reg base, int16_t off,
-               enum x86_reg src)
+void mem_store(struct emit *e, struct x86_mem *held, unsigned width, struct mem_place where,
+               int16_t off, enum x86_reg src)
 {
-    emit_store(e, width, guest(e, held, base, off), src);
+    emit_store(e, width, guest(e, held, where, off), src);
 }
 
-void mem_store_imm(struct emit *e, enum x86_reg *held, unsigned width, enum x86_reg base,
+void mem_store_imm(struct emit *e, struct x86_mem *held, unsigned width, struct mem_place where,
                    int16_t off, int32_t imm)
 {
-    emit_store_imm(e, width, guest(e, held, base, off), imm);
+    emit_store_imm(e, width, guest(e, held, where, off), imm);
 }
 
 void mem_atomic_begin(struct emit *e, unsigned width, enum x86_reg base, int16_t off)
@@ -104,7 +137,7 @@ static struct x86_mem context_field(size_t field)
 
 void mem_context_address(struct emit *e, enum x86_reg dst)
 {
-    emit_lea(e, dst, context_field(0));
+    emit_lea(e, 64, dst, context_field(0));
 }
 
 void mem_context_load(struct emit *e, enum x86_reg dst, size_t field)

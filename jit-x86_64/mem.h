@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every memory operand of compiled code is made in mem.c: the cage has one owner.
  *
- * Guest memory is reached in two forms only:
+ * Guest memory is reached in four forms only:
  *
- *   base is r10:   [r12 + rbp + off]                      rbp holds a guest address below 4 GiB
- *   any other:     mov r11d, base32 ; [r12 + r11 + off]   the move clears the upper half
+ *   r10 + n             [r12 + rbp + disp]               rbp holds a guest address below 4 GiB
+ *   a constant          [r12 + disp]                     below 2 GiB
+ *   a register          [r12 + reg + off]                known to be below 4 GiB
+ *   any other sum       mov or lea r11d, sum32 ; [r12 + r11 + off]
+ *                                                        either clears the upper half
  *
- * r12 is the arena's base and off has 16 bits, so either lands in the window or in its guards,
- * whatever the register holds. r11 is spoiled by every function here that takes a guest base.
+ * r12 is the arena's base and off has 16 bits, so all land in the window or in its guards, whatever
+ * the registers hold. r11 is spoiled by every function here that takes a guest address.
  *
- * The move is left out where r11 holds the same address already: `held` tells, the register that
- * was moved last, or X86_NO_REG. So a guest operand may come some instructions after its move, with
- * no label and no call between, and with nothing that writes r11 or base: who lowers forgets what
- * is held at labels and after all instructions but those that are known to leave r11 alone. Were
- * the base written in spite of that, the address would be stale, but still below 4 GiB.
+ * The move is left out where r11 holds the same address already: `held` tells, the sum that r11 was
+ * made of, or MEM_NONE. So a guest operand may come some instructions after its move, with no label
+ * and no call between, and with nothing that writes r11 or a register of the sum: who lowers
+ * forgets what is held at labels and after all instructions but those that are known to leave r11
+ * alone. Were one written in spite of that, the address would be stale, but still below 4 GiB.
  */
 #ifndef JIT_X86_64_MEM_H
 #define JIT_X86_64_MEM_H
@@ -24,11 +27,20 @@
 #define MEM_FRAME   X86_RBP /* guest r10; bits 32 and up are zero */
 #define MEM_ADDRESS X86_R11 /* zero-extended guest address of the access being made */
 
-void mem_load(struct emit *e, enum x86_reg *held, unsigned width, bool sign, enum x86_reg dst,
-              enum x86_reg base, int16_t off);
-void mem_store(struct emit *e, enum x86_reg *held, unsigned width, enum x86_reg base, int16_t off,
-               enum x86_reg src);
-void mem_store_imm(struct emit *e, enum x86_reg *held, unsigned width, enum x86_reg base,
+#define MEM_NONE         ((struct x86_mem){.base = X86_NO_REG, .index = X86_NO_REG})
+#define MEM_CONSTANT_MAX (INT32_MAX - 8) /* an access there still ends in the window */
+
+/* The guest address is the low half of `sum`, plus off. */
+struct mem_place {
+    struct x86_mem sum;
+    bool is_half; /* sum is one register, and known to be below 2^32 */
+};
+
+void mem_load(struct emit *e, struct x86_mem *held, unsigned width, bool sign, enum x86_reg dst,
+              struct mem_place where, int16_t off);
+void mem_store(struct emit *e, struct x86_mem *held, unsigned width, struct mem_place where,
+               int16_t off, enum x86_reg src);
+void mem_store_imm(struct emit *e, struct x86_mem *held, unsigned width, struct mem_place where,
                    int16_t off, int32_t imm);
 
 /* Atomics come in steps: mem_atomic_begin leaves the address in MEM_ADDRESS, without off, and the

@@ -3,19 +3,25 @@
  * second keeps what is known of each register (`enum value`), instruction by instruction, and asks
  * of every operand, call and return that this be enough.
  *
- * Where a branch from another eBPF instruction can arrive, only the base is known: r12 arena, rbp
- * frame, nothing pushed; whoever goes there must have it. Inside one eBPF instruction, what is
- * known at a label is what all ways to it agree on.
+ * Where a branch from another eBPF instruction can arrive, the base is known: r12 arena, rbp frame,
+ * nothing pushed; whoever goes there must have it. Also known is which registers are below 2^32 on
+ * all ways: taken for granted at first and walked again until it holds. Inside one eBPF
+ * instruction, what is known at a label is what all ways to it agree on.
  *
  * What compiled code may do is in the tables of verify_rules.c.
  */
 #include "jit-x86_64/verify.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "jit-x86_64/calls.h"
+#include "jit-x86_64/analyse.h"
 #include "jit-x86_64/jit.h"
 #include "jit-x86_64/verify_walk.h"
+
+#define WALKS_MAX (4 * ANALYSIS_SWEEPS_MAX) /* the compiler finds its answers in so many, or none  \
+                                             */
 
 bool verify_refuse(struct walk *w, const char *why)
 {
@@ -80,9 +86,19 @@ static uint8_t sum_value(const struct walk *w)
 static uint8_t memory_value(const struct walk *w)
 {
     if (w->d.access == ACCESS_ADDRESS) {
-        return w->d.rip ? V_TABLE : V_CONTEXT;
+        return w->d.rip               ? V_TABLE
+               : w->d.base == X86_R12 ? V_CONTEXT
+               : w->d.width == 32     ? V_ZEXT
+                                      : V_ANY;
     }
     return verify_is_table_load(w) ? V_ENTRY : w->d.width == 32 ? V_ZEXT : V_ANY;
+}
+
+static bool is_small_and(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    bool other = d->has_imm ? d->imm >= 0 : verify_is_zext(w->s.value[d->reg]);
+    return other || verify_is_zext(w->s.value[d->rm]);
 }
 
 static uint8_t result_value(const struct walk *w)
@@ -99,6 +115,13 @@ static uint8_t result_value(const struct walk *w)
     }
     if (d->width == 64 && d->kind == KIND_ALU && d->alu == X86_ADD) {
         return sum_value(w);
+    }
+    if (d->width == 64 && d->kind == KIND_ALU && d->alu == X86_AND && is_small_and(w)) {
+        return V_ZEXT;
+    }
+    if (d->width == 64 && d->kind == KIND_CMOV) {
+        bool both = verify_is_zext(w->s.value[d->reg]) && verify_is_zext(w->s.value[d->rm]);
+        return both ? V_ZEXT : V_ANY;
     }
     return d->width == 32 ? V_ZEXT : V_ANY;
 }
@@ -233,6 +256,28 @@ static bool is_inside(const struct walk *w, size_t target)
            target <= w->in->offsets[w->insn + 1];
 }
 
+/* What a way to a target knows. */
+static void meet(struct walk *w, size_t target)
+{
+    uint16_t zext = 0;
+    for (unsigned i = 0; i < REG_COUNT; i++) {
+        zext |= verify_is_zext(w->s.value[i]) ? 1u << i : 0;
+    }
+    w->changed |= (w->zext[target] & ~zext) != 0;
+    w->zext[target] &= zext;
+}
+
+static struct state target_state(const struct walk *w)
+{
+    struct state s = base_state();
+    for (unsigned i = 0; i < REG_COUNT; i++) {
+        if (i != X86_R12 && i != X86_RSP && (w->zext[w->at] >> i & 1) != 0) {
+            s.value[i] = V_ZEXT;
+        }
+    }
+    return s;
+}
+
 static bool branch(struct walk *w)
 {
     size_t target = target_of(w);
@@ -248,6 +293,7 @@ static bool branch(struct walk *w)
     if (is_inside(w, target)) {
         return branch_inside(w, target);
     }
+    meet(w, target);
     return is_outside || verify_refuse(w, "a branch into another eBPF instruction");
 }
 
@@ -496,20 +542,22 @@ static bool enter_label(struct walk *w)
     if (label != NULL) {
         return verify_refuse(w, "a loop that is entered in two ways");
     }
-    forget(w, BIT(R11) | BIT(R12) | BIT(RBP));
+    forget(w, ~(BIT(RAX) | BIT(R10))); /* what loops change; the way back is checked */
     return add_label(w, w->at, true);
 }
 
 static bool enter_boundary(struct walk *w)
 {
     uint8_t marks = w->marks[w->at];
-    if (w->s.dead) {
-        w->s = base_state();
-    }
-    if (!has_base(&w->s)) {
+    if (!w->s.dead && !has_base(&w->s)) {
         return verify_refuse(w, "an instruction left the stack or a fixed register changed");
     }
-    if ((marks & (MARK_TARGET | MARK_FUNCTION)) != 0) {
+    if (!w->s.dead && (marks & MARK_TARGET) != 0) {
+        meet(w, w->at);
+    }
+    if ((marks & MARK_TARGET) != 0 && (marks & MARK_FUNCTION) == 0 && w->place == PLACE_BODY) {
+        w->s = target_state(w);
+    } else if (w->s.dead || (marks & (MARK_TARGET | MARK_FUNCTION)) != 0) {
         w->s = base_state();
     }
     for (unsigned i = 0; i < REG_COUNT; i++) {
@@ -546,6 +594,8 @@ static bool check_all(struct walk *w)
 {
     w->insn = 0;
     w->place = PLACE_STUB;
+    w->label_count = 0;
+    w->changed = false;
     w->s = stub_state();
     w->d = (struct decoded){.size = 0};
     for (size_t at = 0; at < w->in->bytes; at += w->d.size) {
@@ -566,6 +616,21 @@ static bool check_all(struct walk *w)
     return w->s.dead || verify_refuse(w, "the text can be left at its end");
 }
 
+/* Again until no target knows less than the walk took for granted. What is refused on the way
+ * would be refused at the end: less is known then. */
+static bool check_stable(struct walk *w)
+{
+    for (unsigned i = 0; i < WALKS_MAX; i++) {
+        if (!check_all(w)) {
+            return false;
+        }
+        if (!w->changed) {
+            return true;
+        }
+    }
+    return verify_refuse(w, "what registers hold is not found out in time");
+}
+
 static bool check_boundaries(struct walk *w)
 {
     for (size_t at = 0; at < w->in->bytes; at++) {
@@ -580,17 +645,23 @@ static bool check_boundaries(struct walk *w)
 
 bool jit_verify(const struct jit_verify_input *input, struct vm_diag *diag)
 {
-    struct walk w = {.in = input, .marks = calloc(input->bytes + 1, 1)};
-    if (w.marks == NULL) {
+    struct walk w = {.in = input,
+                     .marks = calloc(input->bytes + 1, 1),
+                     .zext = malloc((input->bytes + 1) * sizeof(*w.zext))};
+    if (w.marks == NULL || w.zext == NULL) {
+        free(w.marks);
+        free(w.zext);
         vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "no memory to check native code");
         return false;
     }
-    bool ok = mark_program(&w) && find_starts(&w) && check_boundaries(&w) && check_all(&w);
+    memset(w.zext, 0xff, (input->bytes + 1) * sizeof(*w.zext));
+    bool ok = mark_program(&w) && find_starts(&w) && check_boundaries(&w) && check_stable(&w);
     if (!ok) {
         vm_diag_set(diag, VM_ERROR_UNSUPPORTED, w.place == PLACE_BODY ? w.insn : VM_NO_INSN,
                     "native code at offset %zu: %s", w.at, w.why);
     }
     free(w.marks);
+    free(w.zext);
     return ok;
 }
 

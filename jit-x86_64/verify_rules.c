@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What compiled code may do, in three tables: `cage` and `fields` for memory, `grants` for the
- * registers that hold the cage together. A new form of mem.c or lower_call.c is a row here. */
+/* What compiled code may do, in two tables and four forms of the cage: `fields` for memory,
+ * `grants` for the registers that hold the cage together. A new form of mem.c or lower_call.c is a
+ * row here. */
 #include "jit-x86_64/code.h"
+#include "jit-x86_64/mem.h"
 #include "jit-x86_64/verify_walk.h"
 
 #define STACK_ALIGN    (-16)
@@ -20,16 +22,6 @@ static uint32_t frame_bytes(const struct walk *w)
 
 /* ---- memory operands ------------------------------------------------------------------------ */
 
-/* Guest memory: base + index + 16 bits of displacement, index below 4 GiB. */
-static const struct {
-    uint8_t base;
-    uint8_t index;
-    const char *reason;
-} cage[] = {
-    {X86_R12, X86_RBP, "the frame register is only ever written 32 bits wide"},
-    {X86_R12, X86_R11, "proven to be zero-extended since it was written"},
-};
-
 /* The run's context: these fields, in these ways. */
 static const struct {
     size_t offset;
@@ -45,19 +37,30 @@ static const struct {
     {0, 8, ACCESS_ADDRESS, 64, IN(BODY)},
 };
 
+/* A constant address, in the lower half of the window. */
+static bool is_constant(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    return d->access != ACCESS_ADDRESS && w->place == PLACE_BODY && d->base == X86_R12 &&
+           d->index == X86_NO_REG && d->disp >= 0 && d->disp <= MEM_CONSTANT_MAX;
+}
+
+/* lea that only computes: nothing of it may come from the fixed registers but the frame. */
+static bool is_sum(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    return d->access == ACCESS_ADDRESS && w->place == PLACE_BODY && d->base != X86_R12 &&
+           d->base != X86_RSP && d->index != X86_R12;
+}
+
+/* r12 + index + 16 bits of displacement, the index proven to be below 4 GiB on every way that leads
+ * here. */
 static bool is_caged(const struct walk *w)
 {
     const struct decoded *d = &w->d;
-    if (d->scale != 0 || d->access == ACCESS_ADDRESS || d->disp != (int16_t)d->disp ||
-        w->place != PLACE_BODY) {
-        return false;
-    }
-    for (size_t i = 0; i < COUNT(cage); i++) {
-        if (d->base == cage[i].base && d->index == cage[i].index) {
-            return verify_is_zext(w->s.value[d->index]);
-        }
-    }
-    return false;
+    return d->access != ACCESS_ADDRESS && w->place == PLACE_BODY && d->base == X86_R12 &&
+           d->index != X86_NO_REG && d->scale == 0 && d->disp == (int16_t)d->disp &&
+           verify_is_zext(w->s.value[d->index]);
 }
 
 static bool is_field(const struct walk *w)
@@ -82,8 +85,8 @@ bool verify_is_table_load(const struct walk *w)
 {
     const struct decoded *d = &w->d;
     return verify_is_callx(w) && d->access == ACCESS_LOAD && d->width == 32 && d->disp == 0 &&
-           d->scale == 2 && d->index != X86_NO_REG && w->s.value[d->base] == V_TABLE &&
-           w->s.value[d->index] == V_INDEX;
+           d->scale == 2 && d->base != X86_NO_REG && d->index != X86_NO_REG &&
+           w->s.value[d->base] == V_TABLE && w->s.value[d->index] == V_INDEX;
 }
 
 static bool is_table_address(const struct walk *w)
@@ -101,7 +104,7 @@ bool verify_memory(struct walk *w)
     if (w->d.base == X86_R12 && w->s.value[X86_R12] != V_ARENA) {
         return verify_refuse(w, "r12 is not the arena");
     }
-    return is_caged(w) || is_field(w) || verify_is_table_load(w) ||
+    return is_caged(w) || is_constant(w) || is_field(w) || is_sum(w) || verify_is_table_load(w) ||
            verify_refuse(w, "a memory operand of no allowed form");
 }
 

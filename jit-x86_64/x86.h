@@ -58,9 +58,10 @@ enum x86_cond {
     X86_LE = 0xe,
     X86_G = 0xf,
 };
+#define X86_NEGATE 1u /* a condition xor this is its opposite */
 
-/* A memory operand: base + (index << scale) + disp. The index may be X86_NO_REG, and is never rsp.
- */
+/* A memory operand: base + (index << scale) + disp. Base or index may be X86_NO_REG; the index is
+ * never rsp. */
 struct x86_mem {
     enum x86_reg base;
     enum x86_reg index;

@@ -286,7 +286,8 @@ struct vm_fault {
     uint64_t span_start;    /* what the argument points at */
     uint64_t span_bytes;    /* 0 for strings */
     /* Registers before `insn`. Bit n of regs_known tells whether regs[n] is the value of Rn:
-     * compiled code does not keep what the program never reads again. */
+     * compiled code does not keep what the program never reads again, and has 0 for an upper half
+     * that it never reads. */
     uint32_t regs_known;
     uint64_t regs[11];
 };

@@ -113,7 +113,9 @@ Test(jit_emit, encodes_memory)
     ENCODES(emit_store_imm(e, 16, MEM(R12, RBP, 0, 0), 258), "66 41 c7 04 2c 02 01");
     ENCODES(emit_store_imm(e, 64, MEM(R12, RBP, 0, 0), -2), "49 c7 04 2c fe ff ff ff");
     ENCODES(emit_alu_mem_imm(e, X86_SUB, 32, MEM(R12, NO_REG, 0, 0), 1), "41 83 2c 24 01");
-    ENCODES(emit_lea(e, X86_R9, MEM(R12, NO_REG, 0, -131072)), "4d 8d 8c 24 00 00 fe ff");
+    ENCODES(emit_lea(e, 64, X86_R9, MEM(R12, NO_REG, 0, -131072)), "4d 8d 8c 24 00 00 fe ff");
+    ENCODES(emit_lea(e, 32, X86_R11, MEM(RDI, RCX, 2, 0)), "44 8d 1c 8f");
+    ENCODES(emit_lea(e, 64, X86_RAX, MEM(NO_REG, R13, 3, 16)), "4a 8d 04 ed 10 00 00 00");
     ENCODES(emit_lock_alu(e, X86_OR, 64, MEM(R12, R11, 0, 8), X86_RAX), "f0 4b 09 44 1c 08");
     ENCODES(emit_lock_xadd(e, 32, MEM(R12, R11, 0, 0), X86_RSI), "f0 43 0f c1 34 1c");
     ENCODES(emit_lock_cmpxchg(e, 64, MEM(R12, R11, 0, 0), X86_R10), "f0 4f 0f b1 14 1c");
@@ -138,15 +140,25 @@ Test(jit_emit, encodes_control)
 
 Test(jit_emit, guest_operands_are_caged)
 {
-    enum x86_reg none = X86_NO_REG, rbx = X86_RBX, rdi = X86_NO_REG;
-    ENCODES(mem_load(e, &rdi, 64, false, X86_RAX, X86_RDI, 8), "41 89 fb 4b 8b 44 1c 08");
-    ENCODES(mem_load(e, &none, 64, false, X86_RAX, X86_RBP, -8), "49 8b 44 2c f8");
-    ENCODES(mem_store(e, &rbx, 32, X86_R13, -32768, X86_RCX), "45 89 eb 43 89 8c 1c 00 80 ff ff");
-    cr_expect_eq(none, X86_NO_REG);
-    cr_expect_eq(rbx, X86_R13);
-    cr_expect_eq(rdi, X86_RDI);
-    ENCODES(mem_load(e, &rdi, 64, false, X86_RDI, X86_RDI, 8), "4b 8b 7c 1c 08");
-    cr_expect_eq(rdi, X86_NO_REG, "what was held is overwritten");
+    struct x86_mem held = MEM_NONE;
+    struct mem_place frame = {MEM(RBP, NO_REG, 0, -8), false}, sum = {MEM(RDI, RCX, 2, 4), false},
+                     rdi = {MEM(RDI, NO_REG, 0, 0), false}, half = {MEM(RDI, NO_REG, 0, 0), true},
+                     constant = {MEM(NO_REG, NO_REG, 0, 0x10000), false};
+    ENCODES(mem_load(e, &held, 64, false, X86_RAX, frame, -8), "49 8b 44 2c f0");
+    cr_expect_eq(held.base, X86_NO_REG);
+    ENCODES(mem_load(e, &held, 64, false, X86_RAX, rdi, 8), "41 89 fb 4b 8b 44 1c 08");
+    cr_expect_eq(held.base, X86_RDI);
+    ENCODES(mem_load(e, &held, 64, false, X86_RDI, rdi, 8), "4b 8b 7c 1c 08");
+    cr_expect_eq(held.base, X86_NO_REG, "what was held is overwritten");
+    ENCODES(mem_load(e, &held, 64, false, X86_RAX, half, 8), "49 8b 44 3c 08");
+    ENCODES(mem_store(e, &held, 32, sum, -32768, X86_RCX),
+            "44 8d 5c 8f 04 43 89 8c 1c 00 80 ff ff");
+    ENCODES(mem_load(e, &held, 32, false, X86_RCX, sum, 0), "43 8b 0c 1c");
+    cr_expect_eq(held.index, X86_NO_REG, "what was held is overwritten");
+    ENCODES(mem_load(e, &held, 8, false, X86_RAX, constant, 1), "41 0f b6 84 24 01 00 01 00");
+    constant.sum.disp = -16;
+    ENCODES(mem_load(e, &held, 32, false, X86_RAX, constant, 8),
+            "41 bb f0 ff ff ff 43 8b 44 1c 08");
     ENCODES(mem_atomic_begin(e, 64, X86_RBP, 16), "41 89 eb 41 f6 c3 07");
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "jit-x86_64/decode.h"
+#include "jit-x86_64/mem.h"
 #include "jit-x86_64/verify.h"
 #include "jit-x86_64/x86.h"
 #include "loader/loader.h"
@@ -179,8 +180,8 @@ static void expect_contained(const struct copy *c)
         cr_assert(decode_one(c->text + at, c->bytes - at, &d));
         if (d.access != ACCESS_NONE && d.access != ACCESS_ADDRESS) {
             cr_expect(!d.rip && (d.base == X86_R12 || (d.base == X86_R10 && d.scale == 2)));
-            cr_expect(d.scale == 2 || d.index == X86_NO_REG || d.index == X86_R11 ||
-                      d.index == X86_RBP);
+            cr_expect(d.scale == 2 || d.disp < 0 || d.index != X86_NO_REG ||
+                      d.disp <= MEM_CONSTANT_MAX);
         }
         if (at >= c->offsets[0] && d.result == RESULT_RM && d.has_rm) {
             cr_expect(d.rm != X86_R12 && (d.rm != X86_RBP || d.width == 32));
@@ -308,7 +309,7 @@ Test(jit_verify, refuses_memory_outside_the_cage)
     BODY("load of context.args", FORM, 0x49, 0x8b, 0x84, 0x24, 0, 0, 0xfe, 0xff, RET);
     BODY("[rsp]", FORM, 0x48, 0x8b, 0x04, 0x24, RET);
     BODY("[rip]", "table of functions", 0x48, 0x8d, 0x05, 0, 0, 0, 0, RET);
-    BODY("absolute", UNKNOWN, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0, RET);
+    BODY("absolute", FORM, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0, RET);
     BODY("fs segment", UNKNOWN, 0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0, RET);
     BODY("r11 proven on one way only", FORM, 0x48, 0x85, 0xff, 0x74, 0x03, MOV_R11D, 0x4b, 0x8b,
          0x04, 0x1c, RET);
