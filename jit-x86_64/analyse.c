@@ -209,6 +209,17 @@ static uint16_t half_after(const struct vm_op *op, uint16_t half)
     return (uint16_t)(half & ~written) | (makes_half(op, row, half) ? BIT(op->dst) : 0);
 }
 
+uint16_t analysis_clears_behind(const struct analysis *a, const struct vm_program *p, uint32_t insn)
+{
+    switch ((enum vm_group)vm_isa[p->ops[insn].ix].group) {
+    case VM_GROUP_JMP: /* a jump must be the last of its instruction */
+    case VM_GROUP_JA:
+    case VM_GROUP_EXIT: return 0;
+    default:
+        return a->clears[next_of(p, insn)] & (uint16_t)~half_after(&p->ops[insn], a->half[insn]);
+    }
+}
+
 static void meet(uint16_t *set, uint16_t more, bool *shrunk)
 {
     *shrunk |= (*set & ~more) != 0;
@@ -222,7 +233,7 @@ static bool half_sweep(struct analysis *a, const struct vm_program *p)
     for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
         const struct vm_op *op = &p->ops[i];
         uint8_t group = vm_isa[op->ix].group;
-        uint16_t after = half_after(op, a->half[i]);
+        uint16_t after = half_after(op, a->half[i]) | analysis_clears_behind(a, p, i);
         if (group == VM_GROUP_JMP || group == VM_GROUP_JA) {
             meet(&a->half[op->target], after, &shrunk);
         }
@@ -369,7 +380,7 @@ static void find_selects(struct analysis *a, const struct vm_program *p)
         const struct vm_op *op = &p->ops[i];
         loaded = a->joins[i] ? 0 : loaded;
         if (is_jump(p, i, VM_GROUP_JMP) && i + 2 < p->insn_count && !a->joins[i + 1] &&
-            !a->inverts[i] && is_selectable(a, p, i + 1)) {
+            !a->inverts[i] && a->clears[i + 2] == 0 && is_selectable(a, p, i + 1)) {
             bool is_over = op->target == i + 2;
             bool is_beside = is_jump(p, i + 2, VM_GROUP_JA) && !a->joins[i + 2] &&
                              p->ops[i + 2].target == op->target;
@@ -386,6 +397,7 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->selects = calloc(program->insn_count, sizeof(*a->selects));
     a->swaps = calloc(program->insn_count, sizeof(*a->swaps));
     a->live = calloc((size_t)program->insn_count + 2, sizeof(*a->live));
+    a->clears = calloc((size_t)program->insn_count + 2, sizeof(*a->clears));
     a->wide = calloc((size_t)program->insn_count + 2, sizeof(*a->wide));
     a->cleared = calloc(program->function_count, sizeof(*a->cleared));
     a->half = calloc((size_t)program->insn_count + 2, sizeof(*a->half));
@@ -393,8 +405,8 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->changes = calloc(program->function_count, sizeof(*a->changes));
     a->height = calloc(program->function_count, sizeof(*a->height));
     if (a->joins == NULL || a->inverts == NULL || a->selects == NULL || a->swaps == NULL ||
-        a->live == NULL || a->half == NULL || a->wide == NULL || a->cleared == NULL ||
-        a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
+        a->live == NULL || a->half == NULL || a->wide == NULL || a->clears == NULL ||
+        a->cleared == NULL || a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
         return false;
     }
     find_joins(a, program, (without & JIT_INVERTING) == 0);
@@ -423,6 +435,7 @@ void analysis_fini(struct analysis *a)
     free(a->live);
     free(a->half);
     free(a->wide);
+    free(a->clears);
     free(a->cleared);
     free(a->at_exit);
     free(a->changes);

@@ -27,6 +27,8 @@ struct analysis {
     uint16_t *wide; /* [insn_count + 1] whose upper half is wanted just before each instruction */
     uint16_t *cleared; /* [function_count] arguments whose upper half the function begins with
                           clearing */
+    uint16_t *clears;  /* [insn_count + 1] upper halves that are cleared on the way from the
+                          instruction before, not on jumps */
     uint16_t *half;    /* [insn_count + 1] below 2^32 just before each instruction */
     uint16_t *at_exit; /* [function_count] wanted by callers when the function ends */
     uint16_t *changes; /* [function_count] of R6..R9, by it or by whatever it calls */
@@ -42,6 +44,9 @@ bool analysis_init(struct analysis *a, const struct vm_program *program,
 void analysis_refine(struct analysis *a, const struct vm_program *program, unsigned without);
 void analysis_fini(struct analysis *a);
 
+/* Registers to clear between `insn` and its successor. */
+uint16_t analysis_clears_behind(const struct analysis *a, const struct vm_program *program,
+                                uint32_t insn);
 /* Whether Rn is below 2^32 just before `insn`. */
 bool analysis_is_half(const struct analysis *a, uint32_t insn, unsigned guest);
 

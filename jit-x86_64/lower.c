@@ -315,12 +315,10 @@ static void note_settled(struct lower *l)
     }
 }
 
-/* Where a function starts. */
-static void clear_arguments(struct lower *l)
+static void clear_upper_halves(struct lower *l, uint16_t guests)
 {
-    uint32_t f = l->program->function_index[l->insn];
-    for (unsigned i = 1; l->program->functions[f].start == l->insn && i <= 5; i++) {
-        if ((l->analysis.cleared[f] >> i & 1) != 0) {
+    for (unsigned i = 0; i < DEFER_REGISTERS; i++) {
+        if ((guests >> i & 1) != 0) {
             emit_mov(&l->emit, 32, lower_reg(i), lower_reg(i));
         }
     }
@@ -334,11 +332,14 @@ void lower_insn(struct lower *l)
         l->held = MEM_NONE;
         assert(l->defer.waiting == 0);
     }
+    uint32_t function = l->program->function_index[l->insn];
+    if (l->program->functions[function].start == l->insn) {
+        clear_upper_halves(l, l->analysis.cleared[function]);
+    }
     struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
     if (fuse_is_absorbed(&fuse, l->insn)) {
         return;
     }
-    clear_arguments(l);
     if (l->placing) {
         note_waiting(l);
     }
@@ -353,5 +354,6 @@ void lower_insn(struct lower *l)
     }
     if (next < l->program->insn_count && l->analysis.joins[next]) {
         defer_settle_for(l, next);
+        clear_upper_halves(l, analysis_clears_behind(&l->analysis, l->program, l->insn));
     }
 }

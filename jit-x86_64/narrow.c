@@ -163,6 +163,38 @@ static void find_cleared(struct analysis *a, const struct vm_program *p)
     }
 }
 
+#define LOOP_INSNS_MAX 64 /* that are looked at */
+
+static uint16_t bases_of(const struct vm_program *p, uint32_t start, uint32_t end)
+{
+    uint16_t bases = 0;
+    for (uint32_t i = start; i <= end; i = next_of(p, i)) {
+        const struct vm_op *op = &p->ops[i];
+        switch ((enum vm_group)vm_isa[op->ix].group) {
+        case VM_GROUP_LDX:
+        case VM_GROUP_LDSX: bases |= BIT(op->src); break;
+        case VM_GROUP_ST:
+        case VM_GROUP_STX: bases |= BIT(op->dst); break;
+        default: break;
+        }
+    }
+    return bases & (uint16_t)~BIT(10);
+}
+
+/* What a loop uses as addresses is cleared before it, once, instead of in each round. */
+static void find_clears(struct analysis *a, const struct vm_program *p)
+{
+    for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
+        const struct vm_op *op = &p->ops[i];
+        uint8_t group = vm_isa[op->ix].group;
+        if ((group == VM_GROUP_JMP || group == VM_GROUP_JA) && op->target <= i &&
+            i - op->target <= LOOP_INSNS_MAX) {
+            uint16_t bases = bases_of(p, op->target, i);
+            a->clears[op->target] |= bases & a->live[op->target] & (uint16_t)~a->wide[op->target];
+        }
+    }
+}
+
 void narrow_ops(struct analysis *a, const struct vm_program *p, struct vm_op *ops)
 {
     for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
@@ -177,4 +209,5 @@ void narrow_ops(struct analysis *a, const struct vm_program *p, struct vm_op *op
         }
     }
     find_cleared(a, p);
+    find_clears(a, p);
 }

@@ -10,7 +10,7 @@
 /* Fills a->wide. Needs a->live and a->at_exit. */
 void narrow_find_wide(struct analysis *a, const struct vm_program *program);
 /* Gives instructions of `ops`, a copy of the program's, that make upper halves for nobody the
- * opcode that makes none. Fills a->cleared. */
+ * opcode that makes none. Fills a->cleared and a->clears. */
 void narrow_ops(struct analysis *a, const struct vm_program *program, struct vm_op *ops);
 
 #endif
