@@ -21,11 +21,20 @@ class counts:
     passed = failed = 0
 
 
-# The client says in x-to who is to answer, and in x-key what for.
+# The client says in x-to who is to answer, in x-key what for, and in x-hook that a script shall look at the answer for
+# longer than one turn.
 SCRIPT = r"""
 #include <zeroserve.h>
 static char to[4096];
 static char key[64];
+
+ZS_CALL_ENTRY(look, input)
+{
+    for (volatile zs_u64 i = 0; i < 3000000; i++) {
+    }
+    zs_res_add_header(ZS_STR("x-looked"), ZS_STR("yes"));
+    return input;
+}
 
 ZS_ENTRY zs_u64 entry(void)
 {
@@ -35,6 +44,8 @@ ZS_ENTRY zs_u64 entry(void)
         bytes = zs_req_header(ZS_STR("x-key"), key, sizeof key);
         if (bytes > 0)
             zs_upstream_hash(key, (zs_u64)bytes);
+        if (zs_req_header(ZS_STR("x-hook"), key, sizeof key) > 0)
+            zs_res_hook("", 0, ZS_STR("look"), zs_json_new_object());
     }
     return 0;
 }

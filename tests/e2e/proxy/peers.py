@@ -74,7 +74,7 @@ class Peer:
 
     def chunks(self):
         """The content of a body in chunks, and its trailer lines."""
-        content = b""
+        content = bytearray()
         while True:
             size = int(self.until(b"\r\n").split(b";")[0], 16)
             if size == 0:
@@ -86,7 +86,7 @@ class Peer:
         while True:
             line = self.until(b"\r\n")[:-2]
             if not line:
-                return content, trailers
+                return bytes(content), trailers
             trailers.append(line)
 
     def fields(self, lines):
@@ -246,7 +246,7 @@ class Response:
         return found[-1] if found else default
 
     def brief(self):
-        return self.status, self.body, self.end
+        return self.status, bytes(self.body), self.end
 
 
 class H1(Peer):
@@ -344,6 +344,7 @@ class H2(Peer):
     def start(self, method="GET", path="/", fields=(), body=None, length=None):
         self.id = self.h2.get_next_available_stream_id()
         self.now = Response()
+        self.now.body = bytearray()
         head = [(":method", method), (":scheme", "http"), (":authority", "proxied.test"), (":path", path)]
         head += [(name.lower(), value) for name, value in fields]
         if body is not None and length != -1:
@@ -414,4 +415,5 @@ class H2(Peer):
     def response(self):
         while self.now.end == "cut" and self.pump():
             pass
+        self.now.body = bytes(self.now.body)
         return self.now

@@ -10,6 +10,8 @@ import sys
 import time
 import traceback
 
+import faults  # noqa: F401
+import bulk  # noqa: F401
 import messages  # noqa: F401
 from harness import Server, cases, check, counts, prepare
 
