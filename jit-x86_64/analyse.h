@@ -2,8 +2,9 @@
 /* What the compiler knows of a program before it lowers it: where jumps lead, which registers are
  * still wanted after each instruction, which are below 2^32, and which a function may change.
  *
- * Sets of guest registers are masks, bit n for Rn. Both answers err on the safe side: "wanted",
- * "changed". The cage does not rest on them: a wrong one would compute wrongly, not reach out.
+ * Sets of guest registers are masks, bit n for Rn. All answers err on the safe side: "wanted",
+ * "changed", "may have an upper half". The cage does not rest on them: a wrong one would compute
+ * wrongly, not reach out.
  */
 #ifndef JIT_X86_64_ANALYSE_H
 #define JIT_X86_64_ANALYSE_H

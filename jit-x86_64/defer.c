@@ -97,7 +97,7 @@ static void settle(struct lower *l, unsigned guest, uint16_t live);
 /* Settles what uses the native register of Rn. What is not in `live` is dropped. */
 static void settle_users(struct lower *l, unsigned guest, uint16_t live)
 {
-    for (unsigned i = 0; i < DEFER_REGISTERS; i++) {
+    for (unsigned i = 0; i < DEFER_REGISTERS && l->defer.waiting != 0; i++) {
         if (i != guest && waits(&l->defer, i) &&
             defer_uses(&l->defer.of[i].sum, lower_reg(guest))) {
             settle(l, i, live);
@@ -140,7 +140,7 @@ static void settle(struct lower *l, unsigned guest, uint16_t live)
 
 static void settle_all(struct lower *l, uint16_t live)
 {
-    for (unsigned i = 0; i < DEFER_REGISTERS; i++) {
+    for (unsigned i = 0; i < DEFER_REGISTERS && l->defer.waiting != 0; i++) {
         settle(l, i, live);
     }
 }
