@@ -3,6 +3,7 @@
 #include "server/stream.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "server/epoch.h"
@@ -173,12 +174,10 @@ void stream_close(struct stream_table *table, struct stream *stream)
     hot_release(stream->hot);
     stream_wait(table, stream, STREAM_ACTIVE);
     exchange_reset(&stream->exchange);
-    struct stream blank = {
-        .slot = stream->slot,
-        .next = table->free,
-        .exchange = stream->exchange,
-    };
-    *stream = blank;
+    uint32_t slot = stream->slot;
+    memset(stream, 0, offsetof(struct stream, exchange));
+    stream->slot = slot;
+    stream->next = table->free;
     table->free = stream;
     table->live--;
 }

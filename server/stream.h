@@ -56,9 +56,8 @@ struct stream {
     struct stream *sibling; /* HTTP/2: in a list of the connection */
 
     struct epoch *epoch; /* what it is served from, whatever is loaded meanwhile */
-    struct exchange exchange;
-    bool head_only;     /* HEAD as the client sent it, whatever scripts made of it */
-    struct span method; /* as the client sent them, in the exchange's pool; for the log */
+    bool head_only;      /* HEAD as the client sent it, whatever scripts made of it */
+    struct span method;  /* as the client sent them, in the exchange's pool; for the log */
     struct span target;
     uint64_t started_us;
     enum access_decision decision;
@@ -85,6 +84,8 @@ struct stream {
     bool held;          /* the answer is not sent before the rest of the request came */
     uint64_t moved_ms;  /* when bytes of the body were last handed on, at first its answer */
     uint64_t body_sent; /* bytes of the answer's body handed to the connection */
+
+    struct exchange exchange; /* last: the rest is cleared by itself */
 };
 
 /* Takes the body from memory if it is there, or has it remembered when it is read. */
