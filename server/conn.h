@@ -72,6 +72,8 @@ struct conn {
     uint64_t head_ms;       /* HTTP/2: when a header block began that is not complete; or 0 */
     bool last_said;         /* HTTP/2: the GOAWAY that ends it is made */
     uint64_t ending_ms;     /* HTTP/2: when the client was told to open no more streams; or 0 */
+    size_t held_bytes;      /* HTTP/2: of files, in chunks of streams */
+    bool parked;            /* HTTP/2: streams wait until less of them is held */
     uint64_t framed_ms;     /* HTTP/2: when octets of a body were last framed */
     uint32_t turn_requests; /* answered in this turn of the loop */
 

@@ -49,6 +49,9 @@
 #define LIM_BODY_MS         30000u   /* between two reads of a body */
 /* A body may come slowly for a while, then it must have come at this rate from the start. */
 #define LIM_BODY_GRACE_MS 20000u
+/* Without a piece for so long, a request makes way when scripts have no arena for another one. */
+#define LIM_BODY_CROWDED_MS   250u
+#define LIM_BODY_CROWDED_ENDS 16u /* that do so in a turn of the loop */
 #define LIM_BODY_RATE     500u   /* bytes a second */
 #define LIM_SEND_MS       60000u /* a write without progress; then the connection is reset */
 #define LIM_SEND_CHECKS   4u     /* times within it that a send is looked at */
@@ -75,6 +78,7 @@
 #define LIM_CHUNK_BYTES_DEFAULT 65536u     /* body bytes read from the tar at a time */
 #define LIM_PIPELINE_BYTES      (64u << 10) /* unanswered request bytes in hand before reading stops */
 
+#define LIM_H2_HELD_BYTES (256u << 10) /* of files, read for a connection and not framed */
 #define LIM_H2_OUT_BYTES (80u << 10) /* frames collected before they are sent */
 #define LIM_H2_GOAWAY_MS 1000u       /* between the two GOAWAY of an end without hurry */
 
@@ -106,6 +110,7 @@
 #define LIM_JSON_BYTES          (256u << 10) /* memory of the JSON values of a script; by default */
 #define LIM_JSON_HANDLES        32u
 #define LIM_JSON_DEPTH          64u    /* containers in each other: recursion on a small stack */
+#define LIM_SCRIPT_RUNS         256u  /* of a worker at a time: each has an arena */
 #define LIM_CALL_DEPTH          8u     /* zs_call inside zs_call */
 #define LIM_CALL_NS             5000u  /* of the budget, for each call: entering a script takes time */
 #define LIM_RESPONSE_HOOKS      32u

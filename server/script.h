@@ -46,8 +46,9 @@ struct script_options {
     const struct script_watch *watch;    /* or NULL */
     const struct offline_client *client; /* of script_run_offline (server/offline.h), or NULL */
     struct rate_table *rates;            /* outlives the set; NULL: it has one of its own */
-    size_t json_bytes_max; /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
-    size_t body_bytes_max; /* of a request, that scripts may read; 0: LIM_SCRIPT_BODY_BYTES */
+    size_t json_bytes_max;  /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
+    unsigned run_count_max; /* runs of a host at a time; 0: VM_RUN_COUNT_DEFAULT */
+    size_t body_bytes_max;  /* of a request, that scripts may read; 0: LIM_SCRIPT_BODY_BYTES */
 };
 
 struct script_set;
@@ -75,6 +76,8 @@ struct script_host;
 struct script_host *script_host_create(const struct script_options *options, char *error,
                                        size_t error_bytes);
 void script_host_free(struct script_host *host);
+/* A run could not start for want of an arena, since this was asked last. */
+bool script_host_was_short(struct script_host *host);
 /* Before script_set_free, on every worker that ran it. */
 void script_host_forget(struct script_host *host, const struct script_set *set);
 

@@ -40,6 +40,7 @@ struct script_host *script_host_create(const struct script_options *options, cha
     struct vm_thread_config config = {
         .tick_ms = options->tick_ms,
         .budget_ms = options->budget_ms,
+        .run_count_max = options->run_count_max,
     };
     struct script_host *host = calloc(1, sizeof *host);
     struct vm_diag diag;
@@ -56,6 +57,13 @@ struct script_host *script_host_create(const struct script_options *options, cha
         return NULL;
     }
     return host;
+}
+
+bool script_host_was_short(struct script_host *host)
+{
+    bool was = host->short_of_runs;
+    host->short_of_runs = false;
+    return was;
 }
 
 void script_host_free(struct script_host *host)

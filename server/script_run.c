@@ -128,6 +128,7 @@ static bool start(struct script_runs *runs)
 
     frame->run = vm_run_start(host->thread, frame->script->image, frame->entry, &frame->state);
     if (frame->run == NULL) {
+        host->short_of_runs = true;
         return false;
     }
     host->live++;

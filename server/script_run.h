@@ -15,6 +15,7 @@ struct script_host {
     struct vm_thread *thread;
     const struct script_watch *watch; /* or NULL */
     unsigned live;                    /* runs */
+    bool short_of_runs;               /* one could not start, lately */
     unsigned stuck;                   /* of them, those that wait for one more */
 };
 

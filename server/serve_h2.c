@@ -241,6 +241,46 @@ static bool is_last(const struct stream *stream, uint64_t bytes)
     return bytes == source->bytes.len + source->file_left && source->segments_left == 0;
 }
 
+/* Clients can let a hundred streams begin and then none of them proceed. */
+static bool hold(struct stream *stream, size_t bytes)
+{
+    struct conn *conn = stream->conn;
+    if (conn->held_bytes > 0 && conn->held_bytes + bytes > LIM_H2_HELD_BYTES) {
+        stream->parked = true;
+        conn->parked = true;
+        return false;
+    }
+    stream->held_bytes = bytes;
+    conn->held_bytes += bytes;
+    return true;
+}
+
+static void unpark(void *context)
+{
+    struct stream *stream = context;
+    if (stream->parked) {
+        stream->parked = false;
+        h2_resume(stream->conn->h2, stream->id);
+    }
+}
+
+static void release_held(struct stream *stream)
+{
+    stream->conn->held_bytes -= stream->held_bytes;
+    stream->held_bytes = 0;
+}
+
+/* True: streams may go on that had to wait. */
+static bool unpark_all(struct conn *conn)
+{
+    bool any = conn->parked && conn->held_bytes < LIM_H2_HELD_BYTES / 2;
+    if (any) {
+        conn->parked = false;
+        h2_each(conn->h2, unpark);
+    }
+    return any;
+}
+
 /* Reads what the client's windows admit of the file. */
 static void start_read(struct worker *worker, struct stream *stream)
 {
@@ -249,6 +289,9 @@ static void start_read(struct worker *worker, struct stream *stream)
     size_t bytes = worker->options->chunk_bytes;
     bytes = stream->source.file_left < bytes ? (size_t)stream->source.file_left : bytes;
     bytes = window < bytes && window > 0 ? window : bytes;
+    if (!hold(stream, bytes)) {
+        return;
+    }
     if (!buffer_reserve(&stream->chunk, bytes, bytes)) {
         conn->broken = true;
         return;
@@ -283,6 +326,7 @@ static void on_take(void *context, char *out, size_t bytes)
         buffer_consume(&stream->chunk, bytes);
         if (buffer_bytes(&stream->chunk) == 0) {
             buffer_release(&stream->chunk);
+            release_held(stream);
         }
     }
     if (!stream->source.streamed) {
@@ -349,6 +393,7 @@ static void on_closed(void *context, uint32_t error)
     struct conn *conn = stream->conn;
     unlink_from(&conn->stream, stream);
     unlink_from(&conn->unread, stream);
+    release_held(stream);
     request_end(conn->worker, stream);
 }
 
@@ -403,7 +448,7 @@ static bool collect(struct conn *conn)
     bool fine = true;
     do {
         fine = h2_send(conn->h2, &conn->out, LIM_H2_OUT_BYTES);
-    } while (fine && end_unread(conn));
+    } while (fine && (end_unread(conn) || unpark_all(conn)));
     return fine;
 }
 

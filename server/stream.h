@@ -82,6 +82,8 @@ struct stream {
     bool wanted;        /* somebody reads the body, so that its window was widened */
     bool expecting;     /* the client waits for a 100 before it sends the body */
     bool held;          /* the answer is not sent before the rest of the request came */
+    size_t held_bytes;  /* of the connection's: asked of the file for the chunk */
+    bool parked;        /* they were too many to read more */
     uint64_t moved_ms;  /* when bytes of the body were last handed on, at first its answer */
     uint64_t body_sent; /* bytes of the answer's body handed to the connection */
 

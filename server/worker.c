@@ -389,6 +389,27 @@ static void resume_pending(struct worker *worker)
     }
 }
 
+/* Scripts that wait for clients keep their arenas. When others need one, those go that have waited
+ * for some time, the longest wait first; or few clients could keep scripts from all others. */
+static void make_room_for_scripts(struct worker *worker)
+{
+    uint64_t old_ms = worker->conns.now_ms + worker->options->body_ms - LIM_BODY_CROWDED_MS;
+    struct stream *next = NULL;
+    if (!script_host_was_short(worker->host)) {
+        return;
+    }
+    unsigned left = LIM_BODY_CROWDED_ENDS;
+    for (struct stream *stream = worker->streams.waiting[STREAM_AWAITING].first;
+         stream != NULL && stream->deadline_ms <= old_ms && left > 0; stream = next) {
+        next = stream->next;
+        if (!stream->answered && stream->relay == NULL) {
+            worker_touch(worker, stream->conn);
+            request_refuse(worker, stream, 503);
+            left--;
+        }
+    }
+}
+
 /* False: the ring broke. */
 static bool turn(struct worker *worker)
 {
@@ -403,6 +424,7 @@ static bool turn(struct worker *worker)
     }
     expire(worker);
     resume_pending(worker);
+    make_room_for_scripts(worker);
     step_touched(worker);
     if (worker->access != NULL) {
         access_flush(worker->access);
@@ -433,6 +455,7 @@ static bool init(struct worker *worker)
         .interpret = options->interpret,
         .tick_ms = options->tick_ms,
         .budget_ms = options->budget_ms,
+        .run_count_max = LIM_SCRIPT_RUNS,
     };
     char error[ERROR_BYTES] = "out of memory";
     worker->static_options = (struct static_options){

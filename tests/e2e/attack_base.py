@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What attacks.py and attacks_h2.py share: servers, an honest client in a process of its own, sockets, frames.
+
+A case is a function with @case. It attacks MAIN, or a server of its own; around those with @case(honest=True) an
+honest client asks for a small file all the time: each of its requests must be answered, and the slowest of a hundred
+within a time that even a loaded machine keeps.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import re
+import resource
+import select
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+BUILD = os.path.abspath(sys.argv[1])
+BINARY = os.path.join(BUILD, "zeroserve")
+WORK = tempfile.TemporaryDirectory()
+with open(BINARY, "rb") as program:
+    SANITIZED = re.search(rb"__[at]san_init", program.read()) is not None
+SMALL = b"home\n"
+BIG_BYTES = 8 << 20
+SECONDS = 30  # for what has to come; never waited for when all is well
+HEADER, IDLE, BODY, SEND = 3, 4, 2, 3  # time-outs of MAIN
+MEMORY = 48 << 20  # that an attack may cost
+FLOOR = 3.0  # seconds that the slowest of a hundred honest requests may always take
+CASES = []
+
+SCRIPT = r"""
+#include <zeroserve.h>
+static char path[64];
+static char value[256];
+static char body[64 * 1024];
+
+ZS_ENTRY zs_u64 entry(void)
+{
+    zs_req_path(path, sizeof path);
+    if (zs_strcmp(path, "/inject") == 0) {
+        zs_s64 bytes = zs_req_query_param(ZS_STR("v"), value, sizeof value);
+        if (bytes > 0)
+            zs_res_add_header(ZS_STR("x-value"), value, (zs_u64)bytes);
+        zs_respond(200, ZS_STR("injected?\n"));
+    } else if (zs_strcmp(path, "/body") == 0) {
+        zs_s64 bytes = zs_req_body(body, sizeof body);
+        zs_respond(bytes < 0 ? 413 : 200, ZS_STR("body\n"));
+    } else if (zs_strcmp(path, "/spin") == 0) {
+        for (volatile zs_u64 i = 0;; i++) {
+        }
+    }
+    return 0;
+}
+"""
+
+
+def path(name):
+    return os.path.join(WORK.name, name)
+
+
+def write(name, data):
+    os.makedirs(os.path.dirname(path(name)), exist_ok=True)
+    with open(path(name), "wb") as file:
+        file.write(data if isinstance(data, bytes) else data.encode())
+
+
+def case(function=None, honest=False):
+    if function is None:
+        return lambda f: case(f, honest)
+    CASES.append((function, honest))
+    return function
+
+
+def wait_for(condition, seconds=SECONDS):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+class Server:
+    def __init__(self, *arguments, site=None, descriptors=None, stderr=None):
+        self.log = path("log%d" % time.monotonic_ns())
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))) if descriptors else None
+        with open(self.log, "wb") as file:
+            self.process = subprocess.Popen(
+                [BINARY, "--addr", "127.0.0.1:0", "--threads", "1", *arguments, site or path("site")],
+                stderr=stderr or file, preexec_fn=limit)
+        if stderr is None:
+            assert wait_for(lambda: "listening on http:" in self.output() or self.process.poll() is not None)
+            self.find_ports()
+
+    def find_ports(self, text=None):
+        ports = dict(re.findall(r"listening on (https?)://127\.0\.0\.1:(\d+)", text or self.output()))
+        self.port = int(ports["http"])
+        if "https" in ports:
+            self.tls_port = int(ports["https"])
+
+    def output(self):
+        with open(self.log, errors="replace") as file:
+            return file.read()
+
+    def rss(self):
+        with open("/proc/%d/statm" % self.process.pid) as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def connect(self, data=b"", buffer=None, port=None):
+        client = socket.socket()
+        if buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.settimeout(SECONDS)
+        client.connect(("127.0.0.1", port or self.port))
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send(client, data)
+        return client
+
+    def connect_tls(self, *protocols):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        return context.wrap_socket(self.connect(port=self.tls_port))
+
+    def get(self, target="/", port=None):
+        """Status and body of one request."""
+        with self.connect(request(target, "Connection: close"), port=port) as client:
+            return split(drain(client))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = "hangs"
+        if status != 0:
+            print(self.output()[-4000:])
+        return status
+
+
+def request(target="/", *fields, method="GET"):
+    return "\r\n".join(["%s %s HTTP/1.1" % (method, target), "Host: a", *fields, "", ""]).encode("latin-1")
+
+
+def split(answer):
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split(b" ")[1]) if head.startswith(b"HTTP/1.1 ") else 0, body
+
+
+def send(client, data):
+    """True: all of it was taken by a peer that still listens."""
+    try:
+        client.sendall(data)
+        return True
+    except (BrokenPipeError, ConnectionResetError, socket.timeout, ssl.SSLError):
+        return False
+
+
+def drain(client, seconds=SECONDS):
+    """All that comes until the end, of either kind. None: it did not end in time."""
+    data = bytearray()
+    end = time.monotonic() + seconds
+    try:
+        while True:
+            client.settimeout(max(0.01, end - time.monotonic()))
+            piece = client.recv(1 << 16)
+            if not piece:
+                return bytes(data)
+            data += piece
+            if time.monotonic() > end:
+                return None
+    except socket.timeout:
+        return None
+    except (ConnectionResetError, BrokenPipeError, ssl.SSLError):
+        return bytes(data)
+
+
+def close_all(clients):
+    for client in clients:
+        client.close()
+
+
+def is_open(client):
+    """Has the server not ended the connection? Takes what it sent."""
+    try:
+        while select.select([client], [], [], 0)[0]:
+            if not client.recv(1 << 16):
+                return False
+        return True
+    except (ConnectionResetError, BrokenPipeError):
+        return False
+
+
+# ---- the honest client ----
+
+def ask_honestly(port, pipe, stop):
+    times = []
+    error = None
+    try:
+        while not stop.is_set() or len(times) < 50:
+            with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
+                for _ in range(10):
+                    start = time.monotonic()
+                    client.sendall(request())
+                    answer = b""
+                    while not answer.endswith(SMALL):
+                        piece = client.recv(4096)
+                        assert piece, "closed after %r" % answer
+                        answer += piece
+                    assert answer.startswith(b"HTTP/1.1 200 "), answer
+                    times.append(time.monotonic() - start)
+                    time.sleep(0.003)
+    except Exception as failure:  # told to the test
+        error = repr(failure)
+    pipe.send((sorted(times), error))
+
+
+@contextlib.contextmanager
+def honest_client(server):
+    """Gives a list that holds the sorted times at the end."""
+    times = []
+    ours, theirs = multiprocessing.Pipe()
+    stop = multiprocessing.Event()
+    client = multiprocessing.Process(target=ask_honestly, args=(server.port, theirs, stop), daemon=True)
+    client.start()
+    try:
+        yield times
+    finally:
+        stop.set()
+        assert ours.poll(2 * SECONDS), "the honest client is not answered"
+        measured, error = ours.recv()
+        times += measured
+        client.join()
+    assert error is None, "the honest client: " + error
+
+
+def percentile(times, share):
+    return times[min(len(times) - 1, int(len(times) * share))]
+
+
+# ---- HTTP/2 in frames ----
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+PRIORITY_UPDATE = 16
+END_STREAM, ACK, END_HEADERS = 1, 1, 4
+NO_ERROR, PROTOCOL, CANCEL, COMPRESSION, CALM = 0, 1, 8, 9, 11
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def frame(kind, flags=0, stream=0, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def literal(name, value, kind=0):
+    def text(data):
+        length = bytes([min(len(data), 127)])
+        if len(data) >= 127:
+            rest, length = len(data) - 127, b"\x7f"
+            while rest >= 128:
+                length += bytes([rest % 128 | 128])
+                rest //= 128
+            length += bytes([rest])
+        return length + data
+    return bytes([kind]) + text(name.encode()) + text(value.encode())
+
+
+def block(target="/", method="GET", *more):
+    fields = [(":method", method), (":scheme", "http"), (":authority", "a"), (":path", target), *more]
+    return b"".join(literal(*field) for field in fields)
+
+
+def head(stream, target="/", method="GET", *more, flags=END_STREAM | END_HEADERS):
+    return frame(HEADERS, flags, stream, block(target, method, *more))
+
+
+def settings(*pairs):
+    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *pair) for pair in pairs))
+
+
+def number(kind, stream, value):
+    return frame(kind, 0, stream, struct.pack(">I", value))
+
+
+def frames(data):
+    """(kind, flags, stream, payload) of all whole frames."""
+    found = []
+    while len(data) >= 9:
+        size = int.from_bytes(data[:3], "big")
+        kind, flags, stream = struct.unpack(">BBI", data[3:9])
+        found.append((kind, flags, stream, data[9:9 + size]))
+        data = data[9 + size:]
+    return found
+
+
+def goaways(data):
+    """(last stream, error) of each GOAWAY."""
+    return [struct.unpack(">II", f[3][:8]) for f in frames(data) if f[0] == GOAWAY]
+
+
+def h2_connect(server, *pairs, buffer=None):
+    return server.connect(PREFACE + settings(*pairs), buffer=buffer)
+
+
+# ---- the run ----
+
+def run(server):
+    """Runs all cases, the honest client beside those that want it; prints the count."""
+    passed = failed = 0
+    with honest_client(server) as quiet:
+        time.sleep(1)
+    allowed = max(FLOOR, 5 * percentile(quiet, 0.99))
+    for function, honest in CASES:
+        start = time.monotonic()
+        note = ""
+        try:
+            before = server.rss()
+            if honest:
+                with honest_client(server) as times:
+                    function(server)
+                worst = percentile(times, 0.99)
+                note = ", honest 99th percentile %.1f ms of %d" % (1000 * worst, len(times))
+                assert worst < allowed, "the honest client waits %.3f s, %.3f are allowed" % (worst, allowed)
+            else:
+                function(server)
+            grown = server.rss() - before
+            assert SANITIZED or grown < MEMORY, "memory grew by %d bytes" % grown
+            assert server.process.poll() is None, "the server ended: " + server.output()[-3000:]
+            passed += 1
+            print("ok   %s (%.1f s%s)" % (function.__name__, time.monotonic() - start, note))
+        except Exception:  # any is a failed case
+            failed += 1
+            print("FAIL %s\n%s" % (function.__name__, traceback.format_exc()))
+            if server.process.poll() is not None:
+                print("     the server ended:\n" + server.output()[-3000:])
+                break
+        sys.stdout.flush()
+    status = server.stop()
+    passed, failed = (passed + 1, failed) if status == 0 else (passed, failed + 1)
+    print("%s the server ends clean" % ("ok  " if status == 0 else "FAIL"))
+    print("%d passed, %d failed" % (passed, failed))
+    return 0 if failed == 0 else 1
