@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "jit-x86_64/compile.h"
+#include "vm/alloc.h"
 
 #define FUNCTION_SWEEPS_MAX (VM_CALL_DEPTH_MAX + 8)
 #define BIT(reg)            ((uint16_t)(1u << (reg)))
@@ -392,18 +393,18 @@ static void find_selects(struct analysis *a, const struct vm_program *p)
 
 bool analysis_init(struct analysis *a, const struct vm_program *program, unsigned without)
 {
-    a->joins = calloc((size_t)program->insn_count + 2, sizeof(*a->joins));
-    a->inverts = calloc(program->insn_count, sizeof(*a->inverts));
-    a->selects = calloc(program->insn_count, sizeof(*a->selects));
-    a->swaps = calloc(program->insn_count, sizeof(*a->swaps));
-    a->live = calloc((size_t)program->insn_count + 2, sizeof(*a->live));
-    a->clears = calloc((size_t)program->insn_count + 2, sizeof(*a->clears));
-    a->wide = calloc((size_t)program->insn_count + 2, sizeof(*a->wide));
-    a->cleared = calloc(program->function_count, sizeof(*a->cleared));
-    a->half = calloc((size_t)program->insn_count + 2, sizeof(*a->half));
-    a->at_exit = calloc(program->function_count, sizeof(*a->at_exit));
-    a->changes = calloc(program->function_count, sizeof(*a->changes));
-    a->height = calloc(program->function_count, sizeof(*a->height));
+    a->joins = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->joins));
+    a->inverts = vm_allocate_zero(program->insn_count, sizeof(*a->inverts));
+    a->selects = vm_allocate_zero(program->insn_count, sizeof(*a->selects));
+    a->swaps = vm_allocate_zero(program->insn_count, sizeof(*a->swaps));
+    a->live = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->live));
+    a->clears = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->clears));
+    a->wide = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->wide));
+    a->cleared = vm_allocate_zero(program->function_count, sizeof(*a->cleared));
+    a->half = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->half));
+    a->at_exit = vm_allocate_zero(program->function_count, sizeof(*a->at_exit));
+    a->changes = vm_allocate_zero(program->function_count, sizeof(*a->changes));
+    a->height = vm_allocate_zero(program->function_count, sizeof(*a->height));
     if (a->joins == NULL || a->inverts == NULL || a->selects == NULL || a->swaps == NULL ||
         a->live == NULL || a->half == NULL || a->wide == NULL || a->clears == NULL ||
         a->cleared == NULL || a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
@@ -428,17 +429,17 @@ void analysis_refine(struct analysis *a, const struct vm_program *program, unsig
 
 void analysis_fini(struct analysis *a)
 {
-    free(a->joins);
-    free(a->inverts);
-    free(a->selects);
-    free(a->swaps);
-    free(a->live);
-    free(a->half);
-    free(a->wide);
-    free(a->clears);
-    free(a->cleared);
-    free(a->at_exit);
-    free(a->changes);
-    free(a->height);
+    vm_release(a->joins);
+    vm_release(a->inverts);
+    vm_release(a->selects);
+    vm_release(a->swaps);
+    vm_release(a->live);
+    vm_release(a->half);
+    vm_release(a->wide);
+    vm_release(a->clears);
+    vm_release(a->cleared);
+    vm_release(a->at_exit);
+    vm_release(a->changes);
+    vm_release(a->height);
     *a = (struct analysis){.live = NULL};
 }

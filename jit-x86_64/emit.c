@@ -8,6 +8,7 @@
  * they mean ah..bh.
  */
 #include "jit-x86_64/emit.h"
+#include "vm/alloc.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ void emit_init(struct emit *e, size_t bytes_max)
 
 void emit_free(struct emit *e)
 {
-    free(e->bytes);
+    vm_release(e->bytes);
     e->bytes = NULL;
     e->count = e->capacity = 0;
 }
@@ -57,7 +58,7 @@ static bool reserve(struct emit *e, size_t more)
         return true;
     }
     size_t capacity = e->capacity == 0 ? CAPACITY_FIRST : 2 * e->capacity;
-    uint8_t *bytes = realloc(e->bytes, capacity);
+    uint8_t *bytes = vm_reallocate(e->bytes, capacity);
     if (bytes == NULL) {
         e->error = VM_ERROR_NO_MEMORY;
         return false;

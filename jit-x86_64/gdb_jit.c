@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "jit-x86_64/symbols.h"
+#include "vm/alloc.h"
 
 enum { ACTION_NONE, ACTION_REGISTER, ACTION_UNREGISTER };
 
@@ -48,7 +49,7 @@ static void announce(struct gdb_entry *entry, uint32_t action)
 
 struct gdb_entry *gdb_entry_add(const struct symbols_input *in)
 {
-    struct gdb_entry *entry = calloc(1, sizeof *entry);
+    struct gdb_entry *entry = vm_allocate_zero(1, sizeof *entry);
     size_t bytes = 0;
 
     if (entry == NULL) {
@@ -57,7 +58,7 @@ struct gdb_entry *gdb_entry_add(const struct symbols_input *in)
     entry->object = gdb_object(in, &bytes);
     entry->object_bytes = bytes;
     if (entry->object == NULL) {
-        free(entry);
+        vm_release(entry);
         return NULL;
     }
     pthread_mutex_lock(&lock);
@@ -87,6 +88,6 @@ void gdb_entry_remove(struct gdb_entry *entry)
     }
     announce(entry, ACTION_UNREGISTER);
     pthread_mutex_unlock(&lock);
-    free(entry->object);
-    free(entry);
+    vm_release(entry->object);
+    vm_release(entry);
 }

@@ -10,6 +10,7 @@
 #include "jit-x86_64/decode.h"
 #include "jit-x86_64/symbols.h"
 #include "jit-x86_64/x86.h"
+#include "vm/alloc.h"
 
 /* Names from the DWARF standard; what they are is told there. */
 enum {
@@ -73,7 +74,7 @@ static void put(struct bytes *b, const void *data, size_t count)
 {
     if (b->capacity - b->count < count && !b->failed) {
         size_t capacity = 2 * b->capacity + count + 256;
-        uint8_t *grown = realloc(b->data, capacity);
+        uint8_t *grown = vm_reallocate(b->data, capacity);
         b->failed = grown == NULL;
         b->data = grown != NULL ? grown : b->data;
         b->capacity = grown != NULL ? capacity : b->capacity;
@@ -503,9 +504,9 @@ uint8_t *gdb_object(const struct symbols_input *in, size_t *bytes)
     }
     finish(&o, has_lines ? SECTION_COUNT : SECTION_INFO);
     bool failed = o.file.failed || o.strings.failed;
-    free(o.strings.data);
+    vm_release(o.strings.data);
     if (failed) {
-        free(o.file.data);
+        vm_release(o.file.data);
         return NULL;
     }
     *bytes = o.file.count;

@@ -22,6 +22,7 @@
 #include "jit-x86_64/narrow.h"
 #include "jit-x86_64/symbols.h"
 #include "jit-x86_64/verify.h"
+#include "vm/alloc.h"
 
 #define SHRINK_PASSES 3
 
@@ -132,7 +133,7 @@ static enum vm_error place(struct lower *l)
 static uint32_t *entry_table(const struct lower *l)
 {
     const struct vm_program *p = l->program;
-    uint32_t *table = calloc(l->table_entries, sizeof(*table));
+    uint32_t *table = vm_allocate_zero(l->table_entries, sizeof(*table));
     for (uint32_t i = 0; table != NULL && i < p->function_count; i++) {
         uint32_t start = p->functions[i].start;
         table[start] = (uint32_t)l->table_room + l->offsets[start];
@@ -173,7 +174,7 @@ static enum vm_error map_text(struct lower *l, struct code *code, bool *is_far)
     } else if (error == VM_ERROR_OK) {
         error = code_fill(code, table, l->emit.bytes);
     }
-    free(table);
+    vm_release(table);
     return error;
 }
 
@@ -191,9 +192,9 @@ static bool lower_init(struct lower *l, const struct vm_program *program,
                         .bmi2 = !options->no_bmi2 && __builtin_cpu_supports("bmi2")};
     struct fuse fuse = {.program = program, .analysis = &l->analysis};
     emit_init(&l->emit, JIT_TEXT_BYTES_MAX);
-    l->offsets = calloc((size_t)count + 1, sizeof(*l->offsets));
-    l->forms = calloc(count, sizeof(*l->forms));
-    l->narrowed.ops = malloc(count * sizeof(*l->narrowed.ops));
+    l->offsets = vm_allocate_zero((size_t)count + 1, sizeof(*l->offsets));
+    l->forms = vm_allocate_zero(count, sizeof(*l->forms));
+    l->narrowed.ops = vm_allocate(count * sizeof(*l->narrowed.ops));
     if (l->offsets == NULL || l->forms == NULL || l->narrowed.ops == NULL ||
         !analysis_init(&l->analysis, program, options->without)) {
         return false;
@@ -219,12 +220,12 @@ static bool lower_init(struct lower *l, const struct vm_program *program,
 static void lower_fini(struct lower *l)
 {
     emit_free(&l->emit);
-    free(l->offsets);
-    free(l->forms);
-    free(l->sites);
-    free(l->outcalls);
-    free(l->notes);
-    free(l->narrowed.ops);
+    vm_release(l->offsets);
+    vm_release(l->forms);
+    vm_release(l->sites);
+    vm_release(l->outcalls);
+    vm_release(l->notes);
+    vm_release(l->narrowed.ops);
     analysis_fini(&l->analysis);
 }
 
@@ -259,10 +260,10 @@ static void jit_release(struct vm_code *code)
     }
     gdb_entry_remove(code->gdb);
     code_unmap(&code->code);
-    free(code->offsets);
-    free(code->live);
-    free(code->notes);
-    free(code);
+    vm_release(code->offsets);
+    vm_release(code->live);
+    vm_release(code->notes);
+    vm_release(code);
 }
 
 /* Builds that look for bugs check every program compiled; see verify.h. */
@@ -293,7 +294,7 @@ static struct vm_code *try_compile(const struct vm_program *program,
                                    struct vm_diag *diag)
 {
     struct lower l;
-    struct vm_code *made = calloc(1, sizeof(*made));
+    struct vm_code *made = vm_allocate_zero(1, sizeof(*made));
     enum vm_error error = VM_ERROR_NO_MEMORY;
     if (lower_init(&l, program, options) && made != NULL) {
         error = compile(&l, &made->code, is_far);
@@ -310,7 +311,7 @@ static struct vm_code *try_compile(const struct vm_program *program,
         l.notes = NULL;
     } else {
         explain(diag, error);
-        free(made);
+        vm_release(made);
         made = NULL;
     }
     lower_fini(&l);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "jit-x86_64/mem.h"
+#include "vm/alloc.h"
 
 enum lower_lddw { LDDW_IMM64, LDDW_FUNC };
 enum lower_ldx { LDX_LOAD };
@@ -282,7 +283,7 @@ static void add_note(struct lower *l, struct defer_note note)
 {
     if (l->note_count == l->note_capacity) {
         size_t capacity = l->note_capacity == 0 ? 64 : 2 * l->note_capacity;
-        struct defer_note *notes = realloc(l->notes, capacity * sizeof(*notes));
+        struct defer_note *notes = vm_reallocate(l->notes, capacity * sizeof(*notes));
         if (notes == NULL) {
             l->emit.error = VM_ERROR_NO_MEMORY;
             return;

@@ -12,6 +12,7 @@
 #include "jit-x86_64/calls.h"
 #include "jit-x86_64/compile.h"
 #include "jit-x86_64/mem.h"
+#include "vm/alloc.h"
 
 #define FIELD(name) offsetof(struct vm_context, name)
 
@@ -59,7 +60,7 @@ static void add_outcall(struct lower *l, struct lower_outcall call)
 {
     if (l->outcall_count == l->outcall_capacity) {
         size_t capacity = l->outcall_capacity == 0 ? 16 : 2 * l->outcall_capacity;
-        struct lower_outcall *calls = realloc(l->outcalls, capacity * sizeof(*calls));
+        struct lower_outcall *calls = vm_reallocate(l->outcalls, capacity * sizeof(*calls));
         if (calls == NULL) {
             l->emit.error = VM_ERROR_NO_MEMORY;
             return;
@@ -240,7 +241,7 @@ static void add_site(struct lower *l, struct lower_site site)
 {
     if (l->site_count == l->site_capacity) {
         size_t capacity = l->site_capacity == 0 ? 64 : 2 * l->site_capacity;
-        struct lower_site *sites = realloc(l->sites, capacity * sizeof(*sites));
+        struct lower_site *sites = vm_reallocate(l->sites, capacity * sizeof(*sites));
         if (sites == NULL) {
             l->emit.error = VM_ERROR_NO_MEMORY;
             return;

@@ -19,9 +19,11 @@
 #include "jit-x86_64/analyse.h"
 #include "jit-x86_64/jit.h"
 #include "jit-x86_64/verify_walk.h"
+#include "vm/alloc.h"
 
-#define WALKS_MAX (4 * ANALYSIS_SWEEPS_MAX) /* the compiler finds its answers in so many, or none  \
-                                             */
+#define WALKS_MAX                                                                                  \
+    (4 * ANALYSIS_SWEEPS_MAX) /* the compiler finds its answers in so many, or none                \
+                               */
 
 bool verify_refuse(struct walk *w, const char *why)
 {
@@ -646,11 +648,11 @@ static bool check_boundaries(struct walk *w)
 bool jit_verify(const struct jit_verify_input *input, struct vm_diag *diag)
 {
     struct walk w = {.in = input,
-                     .marks = calloc(input->bytes + 1, 1),
-                     .zext = malloc((input->bytes + 1) * sizeof(*w.zext))};
+                     .marks = vm_allocate_zero(input->bytes + 1, 1),
+                     .zext = vm_allocate((input->bytes + 1) * sizeof(*w.zext))};
     if (w.marks == NULL || w.zext == NULL) {
-        free(w.marks);
-        free(w.zext);
+        vm_release(w.marks);
+        vm_release(w.zext);
         vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "no memory to check native code");
         return false;
     }
@@ -660,8 +662,8 @@ bool jit_verify(const struct jit_verify_input *input, struct vm_diag *diag)
         vm_diag_set(diag, VM_ERROR_UNSUPPORTED, w.place == PLACE_BODY ? w.insn : VM_NO_INSN,
                     "native code at offset %zu: %s", w.at, w.why);
     }
-    free(w.marks);
-    free(w.zext);
+    vm_release(w.marks);
+    vm_release(w.zext);
     return ok;
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "loader/link.h"
+#include "vm/alloc.h"
 #include "vm/limits.h"
 
 enum {
@@ -245,8 +246,8 @@ static const struct ld_section *find_section(const struct ld_object *object, con
 
 static bool prepare(struct reader *r, const struct ld_object *object)
 {
-    r->code = calloc((size_t)object->section_count + 1, sizeof *r->code);
-    r->lines = calloc((size_t)r->insn_count + 1, sizeof *r->lines);
+    r->code = vm_allocate_zero((size_t)object->section_count + 1, sizeof *r->code);
+    r->lines = vm_allocate_zero((size_t)r->insn_count + 1, sizeof *r->lines);
     if (!r->code || !r->lines) {
         return false;
     }
@@ -290,6 +291,6 @@ void ld_read_lines(struct ld_linker *l)
         l->lines = r.lines;
         r.lines = NULL;
     }
-    free(r.code);
-    free(r.lines);
+    vm_release(r.code);
+    vm_release(r.lines);
 }

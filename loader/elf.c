@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "loader/object.h"
+#include "vm/alloc.h"
 
 #define ELF_MACHINE_BPF 247u /* EM_BPF; bpf-gcc's and clang's objects carry it alike */
 
@@ -197,7 +198,7 @@ static enum vm_error read_sections(struct ld_object *object, Elf *elf, size_t le
         return refuse(diag, "libelf cannot read the file header");
     }
     object->section_count = header->e_shnum;
-    object->sections = calloc(object->section_count, sizeof *object->sections);
+    object->sections = vm_allocate_zero(object->section_count, sizeof *object->sections);
     if (!object->sections) {
         return vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
     }
@@ -273,7 +274,7 @@ static enum vm_error read_symbols(struct ld_object *object, Elf *elf, struct vm_
         return refuse(diag, "symbol table is cut short");
     }
     object->symbol_count = s->size / (uint32_t)sizeof(Elf64_Sym);
-    object->symbols = calloc(object->symbol_count + 1, sizeof *object->symbols);
+    object->symbols = vm_allocate_zero(object->symbol_count + 1, sizeof *object->symbols);
     if (!object->symbols) {
         return vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
     }
@@ -345,7 +346,7 @@ enum vm_error ld_object_open(struct ld_object *object, const uint8_t *bytes, siz
     if (error) {
         return error;
     }
-    object->copy = malloc(length);
+    object->copy = vm_allocate(length);
     if (!object->copy) {
         return vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
     }
@@ -359,8 +360,8 @@ enum vm_error ld_object_open(struct ld_object *object, const uint8_t *bytes, siz
 
 void ld_object_close(struct ld_object *object)
 {
-    free(object->sections);
-    free(object->symbols);
-    free(object->copy);
+    vm_release(object->sections);
+    vm_release(object->symbols);
+    vm_release(object->copy);
     *object = (struct ld_object){0};
 }

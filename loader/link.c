@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "loader/link.h"
+#include "vm/alloc.h"
 #include "vm/limits.h"
 
 static enum vm_error out_of_memory(struct vm_diag *diag)
@@ -153,7 +154,7 @@ static enum vm_error collect_functions(struct ld_linker *l)
     enum vm_error error = VM_ERROR_OK;
     size_t room = (size_t)l->object.symbol_count + l->layout.insn_count + 1;
 
-    l->functions = calloc(room, sizeof *l->functions);
+    l->functions = vm_allocate_zero(room, sizeof *l->functions);
     if (!l->functions) {
         return out_of_memory(l->diag);
     }
@@ -203,7 +204,7 @@ static void collect_entries(struct ld_linker *l, bool of_text)
 
 static enum vm_error find_entries(struct ld_linker *l)
 {
-    l->entries = calloc((size_t)l->object.symbol_count + 1, sizeof *l->entries);
+    l->entries = vm_allocate_zero((size_t)l->object.symbol_count + 1, sizeof *l->entries);
     if (!l->entries) {
         return out_of_memory(l->diag);
     }
@@ -223,27 +224,27 @@ static enum vm_error find_entries(struct ld_linker *l)
 
 static enum vm_error allocate(struct ld_linker *l, uint32_t insn_count)
 {
-    l->insns = calloc((size_t)insn_count + 1, sizeof *l->insns);
-    l->notes = calloc((size_t)insn_count + 1, sizeof *l->notes);
-    l->rodata = calloc((size_t)l->layout.rodata_bytes + 1, 1);
-    l->data = calloc((size_t)l->layout.data_bytes + 1, 1);
-    l->used = calloc((size_t)l->helpers->count + 1, sizeof *l->used);
-    l->used_slot = calloc((size_t)l->helpers->count + 1, sizeof *l->used_slot);
+    l->insns = vm_allocate_zero((size_t)insn_count + 1, sizeof *l->insns);
+    l->notes = vm_allocate_zero((size_t)insn_count + 1, sizeof *l->notes);
+    l->rodata = vm_allocate_zero((size_t)l->layout.rodata_bytes + 1, 1);
+    l->data = vm_allocate_zero((size_t)l->layout.data_bytes + 1, 1);
+    l->used = vm_allocate_zero((size_t)l->helpers->count + 1, sizeof *l->used);
+    l->used_slot = vm_allocate_zero((size_t)l->helpers->count + 1, sizeof *l->used_slot);
     bool ok = l->insns && l->notes && l->rodata && l->data && l->used && l->used_slot;
     return ok ? VM_ERROR_OK : out_of_memory(l->diag);
 }
 
 static void release(struct ld_linker *l)
 {
-    free(l->insns);
-    free(l->notes);
-    free(l->rodata);
-    free(l->data);
-    free(l->functions);
-    free(l->entries);
-    free(l->lines);
-    free(l->used);
-    free(l->used_slot);
+    vm_release(l->insns);
+    vm_release(l->notes);
+    vm_release(l->rodata);
+    vm_release(l->data);
+    vm_release(l->functions);
+    vm_release(l->entries);
+    vm_release(l->lines);
+    vm_release(l->used);
+    vm_release(l->used_slot);
     ld_object_close(&l->object);
 }
 

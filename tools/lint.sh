@@ -51,7 +51,7 @@ mapfile -t sdk_files < <(sources sdk)
 only_includes sdk 'helpers\.def"' "${sdk_files[@]}"
 only_includes vm 'vm/' "${vm_files[@]}"
 only_includes jit-x86_64 'vm/|jit-x86_64/' "${jit_files[@]}"
-only_includes loader 'vm/(vm\.h|err\.def|limits\.h)|loader/' "${loader_files[@]}"
+only_includes loader 'vm/(vm|alloc|limits)\.h|vm/err\.def|loader/' "${loader_files[@]}"
 only_includes tools 'vm/|loader/|jit-x86_64/jit\.h|server/(script|pack|version|offline|rehearse)\.h|tools/' "${tool_files[@]}"
 only_includes 'server/script and server/helpers' 'sdk/|vm/vm\.h|vm/limits\.h|vm/fault\.def|vm/err\.def|loader/loader\.h|jit-x86_64/jit\.h|server/' \
     "${server_side[@]}"

@@ -124,7 +124,7 @@ static void clear(uint8_t *at, size_t bytes)
     }
 }
 
-void vm_arena_restore(struct vm_arena *arena)
+static void restore_stack_and_data(struct vm_arena *arena)
 {
     const struct vm_program *program = arena->program;
     const struct vm_region *stack = &arena->regions[VM_REGION_STACK];
@@ -137,9 +137,23 @@ void vm_arena_restore(struct vm_arena *arena)
     /* to the end of the page: the guest can write there too */
     clear(arena->base + data->start + program->data_bytes,
           page_up(data->end - data->start) - program->data_bytes);
+}
+
+void vm_arena_restore(struct vm_arena *arena)
+{
+    restore_stack_and_data(arena);
     if (arena->regions[VM_REGION_HEAP].end != VM_HEAP_BASE) {
         shrink_heap(arena);
     }
+}
+
+void vm_arena_rewind(struct vm_arena *arena)
+{
+    const struct vm_region *heap = &arena->regions[VM_REGION_HEAP];
+
+    restore_stack_and_data(arena);
+    clear(arena->base + heap->start, heap->end - heap->start);
+    arena->heap_used = 0;
 }
 
 uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **host)

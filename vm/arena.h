@@ -31,6 +31,8 @@ bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
 void vm_arena_destroy(struct vm_arena *arena);
 /* Undoes all that a run wrote. */
 void vm_arena_restore(struct vm_arena *arena);
+/* The same for the next run of a batch: the heap stays mapped, so that its size may show. */
+void vm_arena_rewind(struct vm_arena *arena);
 /* See vm_run_heap_alloc. */
 uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **host);
 /* See vm_guest_range. */

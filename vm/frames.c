@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 
+#include "vm/alloc.h"
 #include "vm/validate.h"
 
 /* What one scan of a function knows: the registers that may hold a copy of r10 (bit per register).
@@ -184,10 +185,10 @@ static void measure_stack(struct vm_program *p, struct walk *w)
 
 enum vm_error vm_measure_frames(struct vm_program *p, struct vm_diag *diag)
 {
-    struct walk w = {.state = calloc(p->function_count, sizeof *w.state),
-                     .bytes = calloc(p->function_count, sizeof *w.bytes),
-                     .path = calloc(p->function_count, sizeof *w.path),
-                     .resume = calloc(p->function_count, sizeof *w.resume)};
+    struct walk w = {.state = vm_allocate_zero(p->function_count, sizeof *w.state),
+                     .bytes = vm_allocate_zero(p->function_count, sizeof *w.bytes),
+                     .path = vm_allocate_zero(p->function_count, sizeof *w.path),
+                     .resume = vm_allocate_zero(p->function_count, sizeof *w.resume)};
     enum vm_error error = VM_ERROR_OK;
 
     if (w.state == NULL || w.bytes == NULL || w.path == NULL || w.resume == NULL) {
@@ -199,9 +200,9 @@ enum vm_error vm_measure_frames(struct vm_program *p, struct vm_diag *diag)
     if (error == VM_ERROR_OK) {
         measure_stack(p, &w);
     }
-    free(w.state);
-    free(w.bytes);
-    free(w.path);
-    free(w.resume);
+    vm_release(w.state);
+    vm_release(w.bytes);
+    vm_release(w.path);
+    vm_release(w.resume);
     return error;
 }

@@ -16,6 +16,7 @@
  */
 #include <stdlib.h>
 
+#include "vm/alloc.h"
 #include "vm/engine.h"
 
 #define NOT_SANITIZED no_sanitize("address", "thread", "undefined")
@@ -423,7 +424,7 @@ static void fill(struct vm_code *code, const struct vm_program *program)
 static struct vm_code *interp_prepare(const struct vm_program *program, struct vm_diag *diag)
 {
     size_t bytes = program->insn_count * sizeof(struct cell);
-    struct vm_code *code = calloc(1, sizeof *code + 2 * bytes);
+    struct vm_code *code = vm_allocate_zero(1, sizeof *code + 2 * bytes);
 
     if (code == NULL) {
         (void)vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
@@ -461,7 +462,7 @@ static uint32_t interp_insn_at(const struct vm_code *code, uintptr_t pc)
 
 static void interp_release(struct vm_code *code)
 {
-    free(code);
+    vm_release(code);
 }
 
 const struct vm_engine vm_interp = {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vm/alloc.h"
 #include "vm/lines.h"
 
 static enum vm_error out_of_memory(struct vm_diag *diag)
@@ -43,7 +44,7 @@ static enum vm_error copy_file(struct vm_program *p, const char *file,
         return vm_diag_set(diag, VM_ERROR_TOO_LARGE, VM_NO_INSN, "more than %u source files",
                            VM_FILE_COUNT_MAX);
     }
-    char *copy = strdup(file);
+    char *copy = vm_copy_text(file);
     if (copy == NULL) {
         return out_of_memory(diag);
     }
@@ -62,8 +63,8 @@ enum vm_error vm_copy_lines(struct vm_program *p, const struct vm_program_desc *
     if (error != VM_ERROR_OK || desc->line_count == 0) {
         return error;
     }
-    p->lines = calloc(desc->line_count, sizeof *p->lines);
-    p->files = calloc(VM_FILE_COUNT_MAX, sizeof *p->files);
+    p->lines = vm_allocate_zero(desc->line_count, sizeof *p->lines);
+    p->files = vm_allocate_zero(VM_FILE_COUNT_MAX, sizeof *p->files);
     if (p->lines == NULL || p->files == NULL) {
         return out_of_memory(diag);
     }
@@ -81,10 +82,10 @@ enum vm_error vm_copy_lines(struct vm_program *p, const struct vm_program_desc *
 void vm_free_lines(struct vm_program *p)
 {
     for (uint32_t i = 0; i < p->file_count; i++) {
-        free(p->files[i]);
+        vm_release(p->files[i]);
     }
-    free(p->files);
-    free(p->lines);
+    vm_release(p->files);
+    vm_release(p->lines);
 }
 
 const struct vm_line *vm_program_line_at(const struct vm_program *p, uint32_t insn)

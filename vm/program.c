@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vm/alloc.h"
 #include "vm/lines.h"
 #include "vm/validate.h"
 
@@ -66,7 +67,7 @@ static enum vm_error check_helpers(const struct vm_program_desc *desc, struct vm
 
 static void *copy_bytes(const void *from, size_t bytes)
 {
-    void *to = malloc(bytes != 0 ? bytes : 1);
+    void *to = vm_allocate(bytes != 0 ? bytes : 1);
 
     if (to != NULL && bytes != 0) {
         memcpy(to, from, bytes);
@@ -78,11 +79,11 @@ static enum vm_error copy_parts(struct vm_program *p, const struct vm_program_de
                                 struct vm_diag *diag)
 {
     p->rodata_fd = -1;
-    p->name = strdup(desc->name != NULL ? desc->name : "");
+    p->name = vm_copy_text(desc->name != NULL ? desc->name : "");
     p->insn_count = desc->insn_count;
     p->insns = copy_bytes(desc->insns, desc->insn_count * sizeof *desc->insns);
-    p->ops = calloc(desc->insn_count, sizeof *p->ops);
-    p->function_index = calloc(desc->insn_count, sizeof *p->function_index);
+    p->ops = vm_allocate_zero(desc->insn_count, sizeof *p->ops);
+    p->function_index = vm_allocate_zero(desc->insn_count, sizeof *p->function_index);
     p->helper_count = desc->helper_count;
     p->helpers = copy_bytes(desc->helpers, desc->helper_count * sizeof *desc->helpers);
     p->rodata_bytes = desc->rodata_bytes;
@@ -126,7 +127,7 @@ static enum vm_error collect_functions(struct vm_program *p, const struct vm_pro
     uint32_t room = desc->function_count + desc->entry_count + count_call_targets(p) + 1;
     uint32_t count = 0;
 
-    p->functions = calloc(room, sizeof *p->functions);
+    p->functions = vm_allocate_zero(room, sizeof *p->functions);
     if (p->functions == NULL) {
         return out_of_memory(diag);
     }
@@ -170,7 +171,7 @@ static enum vm_error finish_functions(struct vm_program *p, struct vm_diag *diag
         uint32_t end = f + 1 < p->function_count ? p->functions[f + 1].start : p->insn_count;
 
         function->count = end - function->start;
-        function->name = strdup(function->name);
+        function->name = vm_copy_text(function->name);
         ok = ok && function->name != NULL;
         for (uint32_t i = function->start; i < end; i++) {
             p->function_index[i] = f;
@@ -186,15 +187,15 @@ static enum vm_error copy_entries(struct vm_program *p, const struct vm_program_
     const struct vm_entry *from = desc->entry_count != 0 ? desc->entries : &whole;
     uint32_t count = desc->entry_count != 0 ? desc->entry_count : 1;
 
-    p->entries = calloc(count, sizeof *p->entries);
+    p->entries = vm_allocate_zero(count, sizeof *p->entries);
     if (p->entries == NULL) {
         return out_of_memory(diag);
     }
     p->entry_count = count;
     for (uint32_t i = 0; i < count; i++) {
         p->entries[i].insn = from[i].insn;
-        p->entries[i].section = strdup(from[i].section != NULL ? from[i].section : "");
-        p->entries[i].name = strdup(from[i].name != NULL ? from[i].name : "");
+        p->entries[i].section = vm_copy_text(from[i].section != NULL ? from[i].section : "");
+        p->entries[i].name = vm_copy_text(from[i].name != NULL ? from[i].name : "");
         if (p->entries[i].section == NULL || p->entries[i].name == NULL) {
             return out_of_memory(diag);
         }
@@ -263,7 +264,7 @@ struct vm_program *vm_program_create(const struct vm_program_desc *desc, struct 
     if (check_sizes(desc, diag) != VM_ERROR_OK || check_helpers(desc, diag) != VM_ERROR_OK) {
         return NULL;
     }
-    p = calloc(1, sizeof *p);
+    p = vm_allocate_zero(1, sizeof *p);
     if (p == NULL) {
         (void)out_of_memory(diag);
         return NULL;
@@ -281,26 +282,26 @@ void vm_program_free(struct vm_program *p)
         return;
     }
     for (uint32_t i = 0; i < p->function_count; i++) {
-        free((char *)p->functions[i].name);
+        vm_release((char *)p->functions[i].name);
     }
     for (uint32_t i = 0; i < p->entry_count; i++) {
-        free((char *)p->entries[i].section);
-        free((char *)p->entries[i].name);
+        vm_release((char *)p->entries[i].section);
+        vm_release((char *)p->entries[i].name);
     }
     vm_free_lines(p);
     if (p->rodata_fd >= 0) {
         close(p->rodata_fd);
     }
-    free(p->name);
-    free(p->insns);
-    free(p->ops);
-    free(p->functions);
-    free(p->function_index);
-    free(p->entries);
-    free(p->helpers);
-    free(p->rodata);
-    free(p->data);
-    free(p);
+    vm_release(p->name);
+    vm_release(p->insns);
+    vm_release(p->ops);
+    vm_release(p->functions);
+    vm_release(p->function_index);
+    vm_release(p->entries);
+    vm_release(p->helpers);
+    vm_release(p->rodata);
+    vm_release(p->data);
+    vm_release(p);
 }
 
 const char *vm_program_name(const struct vm_program *p)

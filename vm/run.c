@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "vm/alloc.h"
 #include "vm/run.h"
 
 #define NS_PER_MS 1000000ull
@@ -20,7 +21,7 @@ const char *vm_engine_name(const struct vm_engine *engine)
 struct vm_image *vm_image_create(const struct vm_engine *engine, const struct vm_program *program,
                                  struct vm_diag *diag)
 {
-    struct vm_image *image = calloc(1, sizeof *image);
+    struct vm_image *image = vm_allocate_zero(1, sizeof *image);
 
     if (image == NULL) {
         (void)vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
@@ -30,7 +31,7 @@ struct vm_image *vm_image_create(const struct vm_engine *engine, const struct vm
     image->program = program;
     image->code = engine->prepare(program, diag);
     if (image->code == NULL) {
-        free(image);
+        vm_release(image);
         return NULL;
     }
     engine->preemptible(image->code, &image->preemptible.start, &image->preemptible.end);
@@ -45,7 +46,7 @@ void vm_image_free(struct vm_image *image)
 {
     if (image != NULL) {
         image->engine->release(image->code);
-        free(image);
+        vm_release(image);
     }
 }
 
@@ -58,7 +59,7 @@ const struct vm_program *vm_image_program(const struct vm_image *image)
 
 struct vm_thread *vm_thread_create(const struct vm_thread_config *config, struct vm_diag *diag)
 {
-    struct vm_thread *t = calloc(1, sizeof *t);
+    struct vm_thread *t = vm_allocate_zero(1, sizeof *t);
 
     if (t == NULL) {
         (void)vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
@@ -74,7 +75,7 @@ struct vm_thread *vm_thread_create(const struct vm_thread_config *config, struct
     }
     if (vm_trap_attach(t, diag) != VM_ERROR_OK) {
         vm_trap_detach(t);
-        free(t);
+        vm_release(t);
         return NULL;
     }
     return t;
@@ -84,7 +85,7 @@ static void destroy_run(struct vm_run *run)
 {
     vm_fiber_destroy(&run->fiber);
     vm_arena_destroy(&run->arena);
-    free(run);
+    vm_release(run);
 }
 
 void vm_thread_free(struct vm_thread *t)
@@ -100,7 +101,7 @@ void vm_thread_free(struct vm_thread *t)
         destroy_run(run);
     }
     vm_trap_detach(t);
-    free(t);
+    vm_release(t);
 }
 
 void vm_thread_forget(struct vm_thread *t, const struct vm_image *image)
@@ -141,7 +142,7 @@ static const struct vm_fault no_fault = {.function = "", .insn = VM_NO_INSN};
 
 static struct vm_run *make_run(struct vm_thread *t, const struct vm_image *image)
 {
-    struct vm_run *run = calloc(1, sizeof *run);
+    struct vm_run *run = vm_allocate_zero(1, sizeof *run);
 
     if (run == NULL) {
         return NULL;
@@ -150,12 +151,12 @@ static struct vm_run *make_run(struct vm_thread *t, const struct vm_image *image
     run->image = image;
     run->fault = no_fault;
     if (!vm_arena_create(&run->arena, image->program, t->heap_bytes_max, NULL)) {
-        free(run);
+        vm_release(run);
         return NULL;
     }
     if (!vm_fiber_create(&run->fiber)) {
         vm_arena_destroy(&run->arena);
-        free(run);
+        vm_release(run);
         return NULL;
     }
     vm_arena_context(&run->arena)->run = run;
@@ -231,11 +232,33 @@ void vm_yield(struct vm_context *context)
 
 /* ---- on the thread's stack ---- */
 
+void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
+{
+    struct vm_context *context = vm_arena_context(&run->arena);
+
+    vm_fiber_reset(&run->fiber, run_main, run);
+    run->entry_insn = entry != NULL ? entry->insn : run->image->program->entries[0].insn;
+    run->state = VM_STATE_PREEMPTED;
+    run->resumed = false;
+    run->slice_start_ns = 0;
+    run->budget_left_ns = run->thread->budget_ms * NS_PER_MS;
+    if (run->fault.kind != VM_FAULT_NONE) {
+        run->fault = no_fault;
+    }
+    memset(context->args, 0, sizeof context->args);
+    context->insn = run->entry_insn;
+    context->depth_left = VM_CALL_DEPTH_MAX;
+    atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
+    context->host = host;
+    context->trace = NULL;
+    context->regs = context->kept;
+    context->regs_known = 0;
+}
+
 struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
                             const struct vm_entry *entry, void *host)
 {
     struct vm_run *run;
-    struct vm_context *context;
 
     assert(t == vm_thread_self());
     if (t->live_count >= t->run_count_max) {
@@ -249,24 +272,7 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
         return NULL;
     }
     t->live_count++;
-    vm_fiber_reset(&run->fiber, run_main, run);
-    run->entry_insn = entry != NULL ? entry->insn : image->program->entries[0].insn;
-    run->state = VM_STATE_PREEMPTED;
-    run->resumed = false;
-    run->slice_start_ns = 0;
-    run->budget_left_ns = t->budget_ms * NS_PER_MS;
-    if (run->fault.kind != VM_FAULT_NONE) {
-        run->fault = no_fault;
-    }
-    context = vm_arena_context(&run->arena);
-    memset(context->args, 0, sizeof context->args);
-    context->insn = run->entry_insn;
-    context->depth_left = VM_CALL_DEPTH_MAX;
-    atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
-    context->host = host;
-    context->trace = NULL;
-    context->regs = context->kept;
-    context->regs_known = 0;
+    vm_run_begin(run, entry, host);
     return run;
 }
 

@@ -57,6 +57,8 @@ void vm_trap_arm(struct vm_thread *thread);
 
 /* ---- run.c ---- */
 
+/* Makes a run whose memory is pristine ready to start, or to start again when it has ended. */
+void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host);
 /* Leaves the run for good, with run->fault filled by the caller. On the run's stack. */
 void vm_run_leave_faulted(struct vm_run *run) __attribute__((noreturn));
 /* Fills run->fault. Async-signal-safe. */

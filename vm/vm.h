@@ -74,6 +74,21 @@ VM_API const char *vm_error_text(enum vm_error error);
 VM_API enum vm_error vm_diag_set(struct vm_diag *diag, enum vm_error error, uint32_t insn,
                                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* ---- memory ---- */
+
+/* Where the library gets the memory of its own structures. Guest memory, stacks and native code are
+ * mapped from the kernel and not meant. Called by every thread that calls the library. */
+struct vm_allocator {
+    void *(*allocate)(void *context, size_t bytes); /* aligned as malloc's; NULL: out of memory */
+    void *(*resize)(void *context, void *block, size_t bytes); /* NULL: the block is as it was */
+    void (*release)(void *context, void *block);
+    void *context;
+};
+
+/* Copies *allocator (NULL: malloc and its kin), for the whole process: before any other thread uses
+ * the library, and while nothing is alive that it made; else false, and nothing changes. */
+VM_API bool vm_set_allocator(const struct vm_allocator *allocator) VM_MUST_USE;
+
 /* ---- helpers ---- */
 
 struct vm_context; /* a run as its helpers see it */
@@ -332,6 +347,28 @@ VM_API const struct vm_fault *vm_run_fault(const struct vm_run *run);
 VM_API void vm_fault_format(const struct vm_fault *fault, char *out, size_t out_bytes);
 /* Ends the run wherever it is; a suspended one is dropped. Same thread. NULL is fine. */
 VM_API void vm_run_free(struct vm_run *run);
+
+/* ---- many runs ---- */
+
+/* One run of a batch. */
+struct vm_call {
+    uint64_t args[5];      /* r1..r5 at entry */
+    const void *memory;    /* copied to guest heap; its guest address is put in args[0] */
+    uint32_t memory_bytes; /* 0: none, and args[0] is as given */
+    void *memory_after;    /* or NULL: gets memory_bytes back when the call is done */
+    void *host;            /* of vm_context_host */
+    uint64_t result;       /* r0, when done */
+    enum vm_state state;   /* DONE or FAULT */
+};
+
+/* Makes calls[0..count) in order, each as pristine as a run of its own, with the budget of one, and
+ * to its end: what is preempted goes on at once, a helper that waits faults. Shares among them what
+ * starting a run costs. Ends early after a call that faulted, with *fault (may be NULL) saying why.
+ * Returns how many were made: 0 when run_count_max runs are live or memory is out; fewer than
+ * `count` with the last one DONE when the memory of the next does not fit. */
+VM_API uint32_t vm_run_batch(struct vm_thread *thread, const struct vm_image *image,
+                             const struct vm_entry *entry, struct vm_call *calls, uint32_t count,
+                             struct vm_fault *fault) VM_MUST_USE;
 
 #ifdef __cplusplus
 }
