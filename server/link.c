@@ -275,7 +275,7 @@ static void connected(struct link *link, int result)
 {
     if (result < 0 && result != -ECANCELED) {
         fail(link, strerror(-result));
-    } else if (result == 0) {
+    } else if (result == 0 && link->state == LINK_CONNECTING) { /* may have been closed since */
         link->connected = true;
         link->state = link->tls == NULL ? LINK_USED : LINK_CONNECTING;
     }
