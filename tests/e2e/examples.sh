@@ -102,6 +102,11 @@ for _ in $(seq 400); do
 done
 is "maintenance: it ends by a reload" "$(code /)" 200
 
+serve vhosts
+like "vhosts: a host" "$(get / -H 'Host: b.example')" 'The site b.example'
+is "vhosts: as a browser goes" "$(curl -sSL -m 20 -o /dev/null -w '%{http_code} %{url_effective}' --resolve "a.example:$port:127.0.0.1" \
+    "http://a.example:$port/docs")" "200 http://a.example:$port/docs/"
+
 serve spa
 like "spa: an address without file" "$(get /users/7)" 'app-3f2a'
 is "spa: a missing asset" "$(code /assets/none.js)" 404
@@ -177,6 +182,13 @@ done
 like "gateway: when it is gone, the other one" "$(get /app/)" '^(two|three) GET /app/ '
 [ "$(get /app/)" != "$first" ]
 result "gateway: which is another one" $?
+
+sed "s|answer(201, .*|zs_reverse_proxy(ZS_STR(\"http://127.0.0.1:$one\"));|" \
+    "$root/examples/validate-body/.zeroserve/scripts/10-validate-body.c" \
+    >"$work/examples/validate-body/.zeroserve/scripts/10-validate-body.c"
+serve validate-body
+is "validate-body: a body that was read goes on to an upstream" \
+    "$(get /orders -H 'Content-Type: application/json' -d "$order")" "one POST /orders 127.0.0.1:$port None $order"
 
 sed -i "s/9011/$one/; s/9012/$three/" "$work/examples/canary/.zeroserve/scripts/10-canary.c"
 serve canary

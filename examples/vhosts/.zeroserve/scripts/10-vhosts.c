@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Several sites in one tar: the folder of a host is its root. Hosts that have none get the folder
+ * "default". */
+#include <zeroserve.h>
+
+static char uri[2048];
+static char host[128];
+
+/* Cuts the port off, and says whether the name can be that of a folder. */
+static int is_name(char *name)
+{
+    for (; *name != '\0' && *name != ':'; name++)
+        if (*name == '/' || *name == '?' || *name == '#' || *name == '%' || *name == '[')
+            return 0;
+    *name = '\0';
+    return 1;
+}
+
+static int has_site(void)
+{
+    char page[160];
+
+    zs_stpcpy(zs_stpcpy(page, host), "/index.html");
+    return zs_load_file_metadata(ZS_STR(page)) > 0;
+}
+
+/* A folder without its slash is redirected to where it lies in the tar: the host's own part of that
+ * comes off again. */
+ZS_CALL_ENTRY(outside, folder)
+{
+    zs_s64 bytes = zs_json_read_string(folder, host, sizeof host);
+
+    zs_res_header(ZS_STR("location"), uri, sizeof uri);
+    if (bytes > 0 && uri[0] == '/' && zs_strncmp(uri + 1, host, (size_t)bytes) == 0 &&
+        uri[bytes + 1] == '/')
+        zs_meta_set(ZS_STR("zs.response.header.location"), ZS_STR(uri + bytes + 1));
+    return folder;
+}
+
+ZS_ENTRY zs_u64 entry(void)
+{
+    zs_s64 bytes, folder;
+    char *end;
+
+    bytes = zs_req_header(ZS_STR("host"), host, sizeof host);
+    if (bytes < 1 || bytes >= (zs_s64)sizeof host || !is_name(host) || !has_site())
+        zs_strcpy(host, "default");
+    uri[0] = '/';
+    end = zs_stpcpy(uri + 1, host);
+    if (zs_req_uri(end, 1800) >= 1800) {
+        zs_respond(414, ZS_STR("too long\n"));
+        return 0;
+    }
+    zs_req_set_uri(ZS_STR(uri));
+    folder = zs_json_new_object();
+    zs_json_set_string(folder, ZS_STR(host));
+    zs_res_hook("", 0, ZS_STR("outside"), folder);
+    return 0;
+}
