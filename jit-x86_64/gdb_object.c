@@ -79,7 +79,7 @@ static void put(struct bytes *b, const void *data, size_t count)
         b->data = grown != NULL ? grown : b->data;
         b->capacity = grown != NULL ? capacity : b->capacity;
     }
-    if (!b->failed) {
+    if (!b->failed && count != 0) {
         memcpy(b->data + b->count, data, count);
         b->count += count;
     }
