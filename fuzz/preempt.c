@@ -26,6 +26,7 @@
 enum {
     TRAP_FLAG = 1 << 8,
     TRAPS_MAX = 600, /* of one run; then it goes on unwatched */
+    HOST_RARITY = 8, /* so many times fewer ticks while host code runs */
     TICK_MS = 1,
     BUDGET_MS = 20, /* of the run left alone */
 };
@@ -87,7 +88,7 @@ static void on_trap(int signo, siginfo_t *info, void *context)
         protect_heap(run, in_guest && (step.taken || roll(16) == 0));
     if (step.skip)
         step.skip = false;
-    else if (roll(step.rarity) == 0) {
+    else if ((in_guest || roll(HOST_RARITY) == 0) && roll(step.rarity) == 0) {
         step.skip = true;
         send_ticks();
     }

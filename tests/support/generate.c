@@ -240,6 +240,32 @@ static void emit_access(struct generator *g, enum vm_group group)
         emit(g, ix, base, group == VM_GROUP_ATOMIC ? writable(g) : readable(g), off, value32(g));
 }
 
+/* base + (index << scale), as for arrays; the address is used again, and perhaps moved on. */
+static void emit_indexed(struct generator *g)
+{
+    unsigned base = choose(g, 4) + 1, index = base + 1 + choose(g, 3);
+    enum vm_ix load = row_of(g, VM_GROUP_LDX), store = row_of(g, VM_GROUP_STX);
+    emit(g, VM_IX_MOV64_IMM, base, 0, 0, VM_HEAP_BASE + choose(g, 32));
+    emit(g, row_of(g, VM_GROUP_LDX), index, 10, -8 - 8 * (int)choose(g, 16), 0);
+    emit(g, one_in(g, 2) ? VM_IX_AND32_IMM : VM_IX_AND64_IMM, index, 0, 0, choose(g, 8));
+    if (!one_in(g, 3))
+        emit(g, one_in(g, 3) ? VM_IX_LSH32_IMM : VM_IX_LSH64_IMM, index, 0, 0, choose(g, 4));
+    if (one_in(g, 4))
+        emit(g, VM_IX_MOV64_REG, 8, base, 0, 0);
+    emit(g, VM_IX_ADD64_REG, base, index, 0, 0);
+    for (unsigned i = choose(g, 3) + 1; i > 0; i--) {
+        int off = (int)choose(g, 40);
+        if (one_in(g, 2))
+            emit(g, load, one_in(g, 8) ? base : 0, base, off, 0);
+        else
+            emit(g, store, base, one_in(g, 4) ? index : readable(g), off, 0);
+        if (one_in(g, 3))
+            emit(g, VM_IX_ADD64_IMM, base, 0, 0, (int)choose(g, 16));
+        if (one_in(g, 6))
+            emit(g, row_of(g, VM_GROUP_ALU), index, readable(g), 0, value32(g));
+    }
+}
+
 /* ---- arithmetic */
 
 static void emit_alu(struct generator *g)
@@ -305,6 +331,46 @@ static void emit_idiom(struct generator *g)
 /* ---- control flow */
 
 static void emit_item(struct generator *g);
+
+/* A condition on what memory holds. Leaves the jump's distance to the caller. */
+static uint32_t emit_loaded_jump(struct generator *g)
+{
+    unsigned reg = writable(g);
+    emit(g, row_of(g, VM_GROUP_LDX), reg, 10, -8 - 8 * (int)choose(g, 16), 0);
+    if (one_in(g, 3))
+        emit(g, row_of(g, VM_GROUP_ALU), reg, readable(g), 0, value32(g));
+    return emit(g, row_of(g, VM_GROUP_JMP), reg, readable(g), 0, value32(g));
+}
+
+/* Jumps over one instruction, which a compiler of ours may turn into something without a jump. */
+static void emit_short_jump(struct generator *g)
+{
+    uint32_t jump = emit_loaded_jump(g);
+    enum vm_ix move = one_in(g, 3) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG;
+    switch (choose(g, 4)) {
+    case 0: /* if */
+        emit(g, move, writable(g), readable(g), 0, 0);
+        g->code->insns[jump].off = 1;
+        break;
+    case 1: /* both ways meet behind a jump */
+        emit(g, move, writable(g), readable(g), 0, 0);
+        emit(g, VM_IX_JA, 0, 0, 0, 0);
+        g->code->insns[jump].off = 2;
+        break;
+    case 2: /* if and else */
+        emit(g, move, writable(g), readable(g), 0, 0);
+        emit(g, VM_IX_JA, 0, 0, 1, 0);
+        emit(g, move, writable(g), readable(g), 0, 0);
+        g->code->insns[jump].off = 2;
+        break;
+    default: { /* over a jump */
+        uint32_t over = emit(g, VM_IX_JA, 0, 0, 0, 0);
+        g->code->insns[jump].off = 1;
+        emit_alu(g);
+        g->code->insns[over].off = (int16_t)(g->code->count - over - 1);
+    }
+    }
+}
 
 static void emit_items(struct generator *g, unsigned count)
 {
@@ -422,7 +488,7 @@ static void emit_helper(struct generator *g)
 static void emit_item(struct generator *g)
 {
     bool nested = g->depth > 4;
-    switch (choose(g, 24)) {
+    switch (choose(g, 28)) {
     default: emit_alu(g); break;
     case 8:
     case 9: emit_idiom(g); break;
@@ -439,6 +505,10 @@ static void emit_item(struct generator *g)
     case 20: nested ? emit_alu(g) : emit_loop(g); break;
     case 21: emit_call(g); break;
     case 22: emit_helper(g); break;
+    case 24:
+    case 25: emit_short_jump(g); break;
+    case 26:
+    case 27: emit_indexed(g); break;
     case 23:
         if (one_in(g, 16) && g->depth > 1)
             emit(g, VM_IX_EXIT, 0, 0, 0, 0);
