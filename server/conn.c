@@ -4,7 +4,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
+#include "server/siphash.h"
 #include "server/tls.h"
 
 #define TO(name) (1u << CONN_##name)
@@ -47,6 +49,9 @@ static void list_remove(struct conn_list *list, struct conn *conn)
 static void enter(struct conn_table *table, struct conn *conn, enum conn_state next)
 {
     uint32_t ms = table->ms[next];
+    if (conn->state == CONN_TLS && next != CONN_TLS) {
+        table->handshakes[conn->bucket]--;
+    }
     list_remove(&table->lists[conn->state], conn);
     conn->state = next;
     conn->deadline_ms = ms == 0 ? UINT64_MAX : table->now_ms + ms;
@@ -58,6 +63,32 @@ void conn_set_state(struct conn_table *table, struct conn *conn, enum conn_state
     assert(conn_rows[conn->state].successors & 1u << next);
     assert(next != CONN_FREE || conn->inflight == 0);
     enter(table, conn, next);
+}
+
+/* Of IPv6 the network counts: who has one address has them all. */
+static struct span address_of(const struct conn *conn)
+{
+    const struct in6_addr *v6 = &conn->peer.v6.sin6_addr;
+    const char *bytes = (const char *)v6->s6_addr;
+    if (conn->peer.any.sa_family != AF_INET6) {
+        return (struct span){(const char *)&conn->peer.v4.sin_addr, 4};
+    }
+    return IN6_IS_ADDR_V4MAPPED(v6) ? (struct span){bytes + 12, 4} : (struct span){bytes, 8};
+}
+
+struct conn *conn_shake_hands(struct conn_table *table, struct conn *conn)
+{
+    uint64_t hash = siphash(table->secret, address_of(conn));
+    conn->bucket = (uint32_t)(hash % LIM_HANDSHAKE_BUCKETS);
+    conn_set_state(table, conn, CONN_TLS);
+    if (++table->handshakes[conn->bucket] <= LIM_HANDSHAKES_EACH) {
+        return NULL;
+    }
+    struct conn *oldest = table->lists[CONN_TLS].first;
+    while (oldest->bucket != conn->bucket) {
+        oldest = oldest->next;
+    }
+    return oldest;
 }
 
 void conn_restart_deadline(struct conn_table *table, struct conn *conn)
@@ -106,6 +137,9 @@ int64_t conn_wait_ms(const struct conn_table *table)
 void conn_table_init(struct conn_table *table, uint64_t now_ms)
 {
     table->now_ms = now_ms;
+    if (getrandom(table->secret, sizeof(table->secret), GRND_NONBLOCK) < 0) {
+        table->secret[0] = (uintptr_t)table; /* early in the boot: not secret, but not fixed */
+    }
     for (unsigned state = 0; state < CONN_STATES; state++) {
         table->ms[state] = conn_rows[state].ms;
     }

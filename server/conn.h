@@ -48,6 +48,7 @@ struct conn {
     uint64_t deadline_ms;      /* UINT64_MAX: none */
     uint64_t acked_bytes;      /* by the peer, when it was last looked at */
     uint64_t opened_ms;
+    uint32_t bucket;        /* TLS: where its address is counted */
     uint64_t sent_ms;       /* when the send in hand was started, or last seen to advance */
     uint64_t linger_end_ms; /* LINGER: however much the peer still sends */
 
@@ -113,6 +114,8 @@ struct conn_table {
     uint32_t ms[CONN_STATES]; /* how long each state may last; 0: no deadline */
     bool crowded;             /* idle connections have to go sooner */
     struct conn_list lists[CONN_STATES];
+    uint64_t secret[2];                         /* of the hash of addresses; secret */
+    uint16_t handshakes[LIM_HANDSHAKE_BUCKETS]; /* under way, by address */
 };
 
 /* A table of zeros; the rows tell how long states may last, `ms` may be changed afterwards. */
@@ -123,6 +126,9 @@ struct conn *conn_open(struct conn_table *table, int fd);
 struct conn *conn_find(struct conn_table *table, uint32_t slot, uint32_t generation);
 /* The only way to change the state: asserts that the table allows it, sets the deadline. */
 void conn_set_state(struct conn_table *table, struct conn *conn, enum conn_state next);
+/* Enters TLS. Returns the oldest handshake of the same address (of IPv6: of the same network) when
+ * it has too many, else NULL. The caller ends that. */
+struct conn *conn_shake_hands(struct conn_table *table, struct conn *conn);
 /* Starts the deadline of the state again. */
 void conn_restart_deadline(struct conn_table *table, struct conn *conn);
 /* From CLOSING, with nothing in flight, to FREE: memory is given back, the generation goes on. */

@@ -62,6 +62,8 @@
 /* ---- connections and buffers, per worker ---- */
 #define LIM_CONNECTIONS         16384u /* or 0.9 of RLIMIT_NOFILE, whichever is less */
 #define LIM_STREAMS             65536u /* requests in hand: all connections of HTTP/1.1, and some of HTTP/2 */
+#define LIM_HANDSHAKES_EACH     256u  /* TLS, of one address; with more the oldest goes */
+#define LIM_HANDSHAKE_BUCKETS   4096u /* of addresses; those that share one are taken for one */
 #define LIM_LISTEN_BACKLOG      4096u
 #define LIM_RING_ENTRIES        1024u /* submission queue */
 #define LIM_RING_COMPLETIONS    8192u

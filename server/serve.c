@@ -160,7 +160,10 @@ static void begin_tls(struct worker *worker, struct conn *conn)
         return;
     }
     conn->epoch = epoch_enter(worker->epoch);
-    conn_set_state(&worker->conns, conn, CONN_TLS);
+    struct conn *oldest = conn_shake_hands(&worker->conns, conn);
+    if (oldest != NULL) {
+        serve_close(worker, oldest);
+    }
 }
 
 void serve_begin(struct worker *worker, struct conn *conn, bool secure)

@@ -193,7 +193,9 @@ def close_all(clients):
 def is_open(client):
     """Has the server not ended the connection? Takes what it sent."""
     try:
-        while select.select([client], [], [], 0)[0]:
+        poll = select.poll()
+        poll.register(client, select.POLLIN)
+        while poll.poll(0):
             if not client.recv(1 << 16):
                 return False
         return True

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of connections: which states follow which, deadlines, slots; and the buffers that
  * connections hold. No sockets. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/conn.h"
 
@@ -54,7 +56,8 @@ Test(conn, only_closing_frees_and_only_free_opens)
 Test(conn, waiting_for_the_peer_has_a_deadline)
 {
     for (unsigned state = 0; state < CONN_STATES; state++) {
-        bool ours = state == CONN_RUN || state == CONN_TUNNEL || state == CONN_CLOSING || state == CONN_FREE;
+        bool ours = state == CONN_RUN || state == CONN_TUNNEL || state == CONN_CLOSING ||
+                    state == CONN_FREE;
         cr_expect_eq(conn_rows[state].ms == 0, ours, "%s", conn_rows[state].name);
     }
 }
@@ -162,6 +165,57 @@ Test(conn, times_are_the_tables_own)
     end(table, conn);
     conn_table_free(table);
     free(table);
+}
+
+/* ---- handshakes ---- */
+
+static struct conn *shake(struct conn_table *table, const char *address, struct conn **oldest)
+{
+    struct conn *conn = conn_open(table, 3);
+    bool v6 = strchr(address, ':') != NULL;
+    conn->peer.any.sa_family = v6 ? AF_INET6 : AF_INET;
+    void *out = v6 ? (void *)&conn->peer.v6.sin6_addr : (void *)&conn->peer.v4.sin_addr;
+    cr_assert_eq(inet_pton(conn->peer.any.sa_family, address, out), 1);
+    *oldest = conn_shake_hands(table, conn);
+    return conn;
+}
+
+/* The first of LIM_HANDSHAKES_EACH of one address is the one that goes, not those of another. */
+static void expect_limit(const char *address, const char *same, const char *other)
+{
+    struct conn_table *table = new_table();
+    struct conn *conns[LIM_HANDSHAKES_EACH + 2];
+    struct conn *oldest;
+    do { /* the secret may put both into one bucket */
+        conns[0] = shake(table, other, &oldest);
+        conns[1] = shake(table, address, &oldest);
+        if (conns[0]->bucket == conns[1]->bucket) {
+            end(table, conns[0]);
+            end(table, conns[1]);
+            conn_table_init(table, 1000);
+        }
+    } while (conns[0]->state == CONN_FREE);
+    for (unsigned i = 2; i < LIM_HANDSHAKES_EACH + 1; i++) {
+        conns[i] = shake(table, i % 2 ? address : same, &oldest);
+        cr_expect_null(oldest);
+    }
+    conns[LIM_HANDSHAKES_EACH + 1] = shake(table, same, &oldest);
+    cr_expect_eq(oldest, conns[1]);
+    for (unsigned i = 0; i < LIM_HANDSHAKES_EACH + 2; i++) {
+        end(table, conns[i]);
+    }
+    struct conn *again = shake(table, address, &oldest);
+    cr_expect_null(oldest);
+    cr_expect_eq(table->handshakes[again->bucket], 1);
+    end(table, again);
+    conn_table_free(table);
+    free(table);
+}
+
+Test(conn, handshakes_of_an_address_are_limited)
+{
+    expect_limit("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2");
+    expect_limit("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1");
 }
 
 /* ---- slots ---- */
