@@ -2,88 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The example site in a real browser: every page is laid out, and every style sheet, script and picture
 # it asks for arrives, is of the type the browser wants and passes the content security policy.
-#
-# A copy of the site is served with one more script on its pages, which writes into the document what
-# the browser saw; the browser then prints the document. The pages themselves are as they are.
 # usage: browser.sh BUILD
 . "$(dirname "$0")/common.bash"
+. "$(dirname "$0")/browser.bash"
 
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
-[ -n "$browser" ] || { result "a chromium is installed" 1; finish; }
-
-cp -r "$root/examples/site" "$work/site"
-cat >"$work/site/report.js" <<'SCRIPT'
-"use strict";
-const problems = [];
-document.addEventListener("securitypolicyviolation", (event) => problems.push("policy " + event.blockedURI));
-addEventListener("error", (event) => problems.push("error " + (event.target.src || event.target.href || event.message)), true);
-addEventListener("load", async function () {
-    for (const image of document.images) {
-        if (!image.complete || image.naturalWidth === 0) {
-            problems.push("image " + image.src);
-        }
-    }
-    for (const entry of performance.getEntriesByType("resource")) {
-        if (entry.responseStatus !== 200 || new URL(entry.name).origin !== location.origin) {
-            problems.push("status " + entry.responseStatus + " " + entry.name);
-        }
-    }
-    const page = performance.getEntriesByType("navigation")[0];
-    const sheets = [...document.styleSheets].reduce((sum, sheet) => sum + sheet.cssRules.length, 0);
-    const body = getComputedStyle(document.body);
-    if (sheets < 50 || body.display !== "flex") {
-        problems.push("style " + sheets);
-    }
-    const live = document.querySelector(".live");
-    if (live) {
-        for (let i = 0; i < 50 && !live.textContent.includes("status ok"); i++) {
-            await new Promise((done) => setTimeout(done, 20));
-        }
-        if (!live.textContent.includes("status ok")) {
-            problems.push("health " + live.textContent);
-        }
-    }
-    const search = document.querySelector(".search");
-    if (search) {
-        search.value = "zs_abort atomic_xchg32".split(" ").find((word) => document.body.textContent.includes(word));
-        search.dispatchEvent(new Event("input"));
-        const rows = [...document.querySelectorAll("[data-filter]:not([hidden]) tbody tr:not([hidden])")];
-        if (rows.length !== 1) {
-            problems.push("search " + rows.length);
-        }
-    }
-    document.querySelector(".theme").click();
-    if (!document.documentElement.dataset.theme) {
-        problems.push("theme");
-    }
-    if (document.documentElement.scrollWidth > innerWidth) {
-        problems.push("wider than the window: " + document.documentElement.scrollWidth);
-    }
-    document.body.replaceChildren("REPORT status=" + page.responseStatus + " images=" + document.images.length +
-        " resources=" + performance.getEntriesByType("resource").length + " problems=" + problems.length +
-        " [" + problems.join("; ") + "] END");
-});
-SCRIPT
-find "$work/site" -name '*.html' -exec sed -i 's|<link rel="stylesheet"|<script src="/report.js"></script>&|' {} +
 start "$work/site"
-
-visit() { # visit WIDTH URL [ARGUMENT...]: the document after it loaded
-    local width=$1 page=$2
-    shift 2
-    timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
-        --disable-background-networking --disable-component-update --disable-sync --disable-extensions \
-        --disable-dev-shm-usage --user-data-dir="$work/profile" --window-size="$width,900" \
-        --virtual-time-budget=10000 "$@" "$page" 2>"$work/browser.errors"
-}
-
-page_is_fine() { # page_is_fine PATH STATUS LEAST_RESOURCES [WIDTH]
-    local report resources
-    report=$(visit "${4:-1200}" "$url$1" --dump-dom | grep -o 'REPORT .* END')
-    resources=$(grep -o 'resources=[0-9]*' <<<"$report" | cut -d= -f2)
-    like "$1 ${4:+at width $4 }arrives whole" "$report" "^REPORT status=$2 .* problems=0 "
-    result "$1 ${4:+at width $4 }loads its ${resources:-0} parts" $((${resources:-0} < $3)) "$report" \
-        "$(tail -n 3 "$work/browser.errors")"
-}
 
 page_is_fine / 200 6
 page_is_fine / 200 6 500
