@@ -134,7 +134,7 @@
 #define LIM_LINK_BYTES             (64u << 10) /* in hand each way before reading stops */
 #define LIM_TUNNEL_MS              600000u /* of silence, both ways, after a change of protocol */
 #define LIM_UPSTREAM_IDLE          256u    /* connections a worker keeps for later */
-#define LIM_UPSTREAM_IDLE_EACH     32u     /* of them to one upstream */
+#define LIM_UPSTREAM_IDLE_EACH     128u    /* of them to one upstream */
 #define LIM_UPSTREAM_IDLE_MS       10000u  /* below what upstreams usually allow */
 #define LIM_UPSTREAM_CONNECT_MS    5000u
 #define LIM_UPSTREAM_EXPECT_MS     1000u  /* for a 100; then the body goes without */
