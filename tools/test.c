@@ -139,8 +139,10 @@ static bool is_pattern(const struct test_case *test)
 }
 
 /* Newlines at the end do not count. */
-static bool body_equals(const struct test_case *test, const char *got)
+static bool body_equals(const struct test_case *test, const char *got, size_t got_bytes)
 {
+    const char *end = got + got_bytes;
+
     for (size_t i = 0; i < test->body_lines; i++) {
         size_t bytes = strlen(test->body[i]);
         if (strncmp(got, test->body[i], bytes) != 0 || (got[bytes] != '\n' && got[bytes] != '\0')) {
@@ -148,14 +150,14 @@ static bool body_equals(const struct test_case *test, const char *got)
         }
         got += bytes + (got[bytes] == '\n');
     }
-    return got[strspn(got, "\n")] == '\0';
+    return got + strspn(got, "\n") == end; /* and not a NUL before it */
 }
 
-static void compare_body(struct comparison *c, const char *got)
+static void compare_body(struct comparison *c, const char *got, size_t got_bytes)
 {
     const struct test_case *test = c->test;
     bool pattern = is_pattern(test);
-    bool fits = pattern || test->body_lines == 0 || body_equals(test, got);
+    bool fits = pattern || test->body_lines == 0 || body_equals(test, got, got_bytes);
 
     for (size_t i = 0; i < test->body_lines; i++) {
         if (pattern ? !matches(test->body[i] + (test->body[i][0] == '~'), got) : !fits) {
@@ -205,7 +207,7 @@ static void run_case(struct tester *t, const char *path, const struct test_case 
     for (size_t i = 0; i < test->field_count; i++) {
         compare_field(&c, test->fields[i], fields);
     }
-    compare_body(&c, answer.body);
+    compare_body(&c, answer.body, answer.body_bytes);
     rehearsal_answer_free(&answer);
     if (!c.differs) {
         tell_case("ok  ", path, test);
