@@ -55,7 +55,7 @@ static uint16_t before_alu(const struct vm_op *op, const struct vm_isa_row *row,
     case VM_IX_MOVSX32_64: return others;
     case VM_IX_MOV64_REG: return others | ((after & dst) != 0 ? src : 0);
     case VM_IX_LSH64_IMM: return (op->imm & 63) < 32 ? after : others;
-    case VM_IX_LSH64_REG: return after;
+    case VM_IX_LSH64_REG: /* not narrowed; a fault must not tell of a wrong upper half */
     case VM_IX_RSH64_IMM:
     case VM_IX_RSH64_REG:
     case VM_IX_ARSH64_IMM:

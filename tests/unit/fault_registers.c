@@ -137,3 +137,23 @@ Test(fault_text, names_the_argument)
     format("(", 2, 5, "h: argument 2: 0x10..0x15 is not readable in f");
     format(list, 0, 5, "h: is not readable in f");
 }
+
+/* r1 is an address later: of its upper half nothing is told, rather than what a shift made of a
+ * lower half alone. */
+Test(fault_registers, upper_halves_are_right_or_zero)
+{
+    static struct t_outcome out[T_ENGINE_COUNT];
+    struct vm_program *program[T_ENGINE_COUNT];
+
+    for (int e = 0; e < T_ENGINE_COUNT; e++)
+        program[e] =
+            run(t_engines[e],
+                "stdw [r10-8], -1\n stdw [r10-16], 4\n ldxdw r1, [r10-8]\n"
+                "ldxdw r3, [r10-16]\n lddw r4, 0x123456789abcdef\n mul r1, r4\n lsh r1, r3\n"
+                "mov r2, 8\n ldxb r0, [r2+0]\n ldxb r0, [r1+0]\n exit\n",
+                &out[e]);
+    cr_expect_null(t_difference(&out[0], &out[1]), "r1 is %#lx, want %#lx", out[1].fault.regs[1],
+                   out[0].fault.regs[1]);
+    for (int e = 0; e < T_ENGINE_COUNT; e++)
+        vm_program_free(program[e]);
+}
