@@ -24,7 +24,7 @@
 
 enum { EXIT_FINE = 0, EXIT_RUNTIME = 1, EXIT_INPUT = 2 };
 enum { ERROR_BYTES = 1024 };
-enum { MEMORY_KEPT_BYTES = 8 << 20 };
+enum { MEMORY_MAPPED_BYTES = 8 << 20, MEMORY_KEPT_BYTES = 32 << 20 };
 
 /* Descriptors 0 to 2 must be taken, or a site might be opened as standard error and logged into. */
 static bool standard_descriptors_open(void)
@@ -274,10 +274,11 @@ static int serve(const struct options *options)
 }
 
 /* A busy connection fills and releases its buffers many times a second. By default such sizes are
- * given back to the system, and taken from it again page by page, each time. */
+ * given back to the system, and taken from it again page by page, each time. What is kept is a
+ * worker's; some dozens of proxied connections fill it with their buffers. */
 static void keep_memory(void)
 {
-    mallopt(M_MMAP_THRESHOLD, MEMORY_KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, MEMORY_MAPPED_BYTES);
     mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT_BYTES);
 }
 
