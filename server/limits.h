@@ -70,6 +70,8 @@
 #define LIM_RECV_BUFFERS        256u /* provided to the kernel; a power of two */
 #define LIM_RECV_BUFFER_BYTES   4096u
 #define LIM_REQUESTS_PER_TURN   32u    /* of one connection, before the others have their turn */
+#define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
+#define LIM_ACCEPTED            1024u  /* that wait for a later turn; beyond, they do not wait */
 #define LIM_ACCEPT_RETRY_MS     100u   /* after accept failed, for lack of descriptors mostly */
 #define LIM_ACCESS_LOG_BYTES    65536u /* lines of one turn, written together */
 #define LIM_ACCESS_TARGET_BYTES 2048u  /* of a target in the access log; longer ones are cut */

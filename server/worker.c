@@ -132,12 +132,47 @@ static void add_connection(struct worker *worker, int fd, bool secure)
     worker_touch(worker, conn);
 }
 
+/* New clients in turn with all others. */
+static void take_accepted(struct worker *worker)
+{
+    struct accepted_queue *queue = &worker->accepted;
+    queue->of_turn = 0;
+    while (queue->count > 0 && queue->of_turn < LIM_ACCEPTS_PER_TURN) {
+        unsigned at = queue->first++ % LIM_ACCEPTED;
+        queue->count--;
+        queue->of_turn++;
+        add_connection(worker, queue->items[at].fd, queue->items[at].secure);
+    }
+}
+
+static void put_accepted(struct worker *worker, int fd, bool secure)
+{
+    struct accepted_queue *queue = &worker->accepted;
+    if (queue->count == LIM_ACCEPTED ||
+        (queue->count == 0 && queue->of_turn < LIM_ACCEPTS_PER_TURN)) {
+        queue->of_turn++;
+        add_connection(worker, fd, secure);
+        return;
+    }
+    unsigned at = (queue->first + queue->count++) % LIM_ACCEPTED;
+    queue->items[at].fd = fd;
+    queue->items[at].secure = secure;
+}
+
+static void drop_accepted(struct worker *worker)
+{
+    struct accepted_queue *queue = &worker->accepted;
+    for (; queue->count > 0; queue->count--) {
+        ring_close(worker->ring, queue->items[queue->first++ % LIM_ACCEPTED].fd);
+    }
+}
+
 static void accepted(struct worker *worker, const struct ring_event *event)
 {
     struct listener *listener = &worker->listeners[event->tag.slot];
     int error = event->result < 0 ? -event->result : 0;
     if (error == 0) {
-        add_connection(worker, event->result, event->tag.slot == LISTENER_TLS);
+        put_accepted(worker, event->result, event->tag.slot == LISTENER_TLS);
     }
     if (event->more) {
         return;
@@ -191,6 +226,7 @@ static void start_drain(struct worker *worker)
             close_listener(listener);
         }
     }
+    drop_accepted(worker);
     close_all(worker, CONN_PROXY);
     close_all(worker, CONN_TLS);
     close_all(worker, CONN_IDLE);
@@ -213,7 +249,7 @@ static void give_up(struct worker *worker)
 
 static bool is_done(const struct worker *worker)
 {
-    bool accepting = false;
+    bool accepting = worker->accepted.count > 0;
     for (unsigned i = 0; i < LISTENERS; i++) {
         accepting = accepting || worker->listeners[i].accepting;
     }
@@ -323,7 +359,7 @@ static int64_t until(uint64_t time_ms, uint64_t now_ms)
 /* -1: no limit. */
 static int64_t wait_ms(const struct worker *worker)
 {
-    if (worker->streams.waiting[STREAM_PENDING].first != NULL) {
+    if (worker->streams.waiting[STREAM_PENDING].first != NULL || worker->accepted.count > 0) {
         return 0;
     }
     const struct stream *awaiting = worker->streams.waiting[STREAM_AWAITING].first;
@@ -419,6 +455,7 @@ static bool turn(struct worker *worker)
     }
     worker->conns.now_ms = now_ms();
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
+    take_accepted(worker);
     while (ring_next(worker->ring, &event)) {
         dispatch(worker, &event);
     }

@@ -31,6 +31,17 @@ struct listener {
     uint64_t retry_ms; /* when to arm accept again; 0: it did not fail */
 };
 
+/* Clients that were accepted and have no connection yet, oldest first. */
+struct accepted_queue {
+    struct {
+        int fd;
+        bool secure;
+    } items[LIM_ACCEPTED];
+    unsigned first;
+    unsigned count;
+    unsigned of_turn; /* that got a connection in this turn */
+};
+
 struct worker {
     /* set by the creator */
     const struct options *options;
@@ -53,6 +64,7 @@ struct worker {
     struct ring *ring;
     struct epoch *epoch; /* the current one */
     struct script_host *host;
+    struct accepted_queue accepted;
     struct conn_table conns;
     struct stream_table streams;
     struct link_table links;
