@@ -42,6 +42,8 @@ struct relay {
     bool client_ended;       /* tunnel: nothing more comes from the client */
     enum h1_framing framing; /* of the request's body */
     uint64_t expect_end_ms;
+    uint64_t awaiting_ms; /* since when octets of the request's body are awaited */
+    uint64_t awaited_ms;  /* and for how long before that */
     struct answer answer;
     struct resolve_query query;
 };
@@ -314,9 +316,25 @@ static bool send_body(struct relay *relay)
     }
     body->gather_max = LIM_LINK_BYTES;
     stream->deadline_ms = relay->worker->conns.now_ms + relay->worker->options->body_ms;
+    if (stream->wait != STREAM_AWAITING) {
+        relay->awaiting_ms = relay->worker->conns.now_ms;
+    }
     stream_wait(&relay->worker->streams, stream, STREAM_AWAITING);
     serve_want_body(relay->worker, stream);
     return true;
+}
+
+/* Time in which the upstream kept it waiting is not the client's fault. */
+bool proxy_client_dribbles(struct stream *stream)
+{
+    struct relay *relay = stream->relay;
+    uint64_t now_ms = relay->worker->conns.now_ms;
+    if (stream->wait == STREAM_AWAITING) {
+        relay->awaited_ms += now_ms - relay->awaiting_ms;
+        relay->awaiting_ms = now_ms;
+    }
+    return relay->awaited_ms > LIM_BODY_GRACE_MS &&
+           stream->exchange.request_body.received < relay->awaited_ms * LIM_BODY_RATE / 1000;
 }
 
 void proxy_body_arrived(struct stream *stream)
@@ -587,8 +605,7 @@ static void relay_step(struct worker *worker, struct relay *relay)
         link_update_receive(worker, link);
         return;
     }
-    if (link->broken && buffer_bytes(&link->in) == 0 && !relay->tunnel) {
-        /* What came before it broke still counts: upstreams may answer and close early. */
+    if (link->broken && link->state == LINK_CONNECTING) { /* later, what came before counts */
         attempt_failed(relay, link->reason, 502);
         return;
     }

@@ -15,6 +15,8 @@ struct relay;
 void proxy_start(struct worker *worker, struct stream *stream);
 /* More of the request's body was gathered, or its end came. */
 void proxy_body_arrived(struct stream *stream);
+/* Does the client send less of its body than the slowest honest one, while it is waited for? */
+bool proxy_client_dribbles(struct stream *stream);
 /* The stream has room again: octets of its chunk were taken, or the client's output is free. */
 void proxy_resume(struct stream *stream);
 /* The client left, or the request is over. Fine when there is no relay. */

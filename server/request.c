@@ -187,7 +187,11 @@ static bool dribbles(const struct worker *worker, const struct stream *stream)
 void request_body_arrived(struct worker *worker, struct stream *stream)
 {
     if (stream->relay != NULL) {
-        proxy_body_arrived(stream);
+        if (proxy_client_dribbles(stream) && !stream->exchange.request_body.complete) {
+            request_body_expired(worker, stream);
+        } else {
+            proxy_body_arrived(stream);
+        }
         return;
     }
     if (stream->wait != STREAM_AWAITING || stream->answered) {

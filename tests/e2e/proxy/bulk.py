@@ -11,9 +11,9 @@ import threading
 import time
 
 from harness import BUILD, CLIENTS, WORK, Server, ask, case, check, eventually
-from peers import H1, H2, SECONDS, Upstream, UpstreamPeer, answering
+from peers import CLOSE, H1, H2, SECONDS, Upstream, answering
 
-MANY = 200 << 20
+MANY = 128 << 20
 MIB = 1 << 20
 ALLOWED = 4 * MIB  # that memory may grow
 PIECES = 800  # of 64 KiB: more than the buffers of two connections hold
@@ -110,7 +110,7 @@ def memory():
 
             down(8 * MIB), up(8 * MIB, "length"), up(8 * MIB, "chunks")
             before = Server.main.resident()
-            for name, wanted, run in (("down", size, lambda: down(size)), ("up", size, lambda: up(size, "length")),
+            for name, wanted, run in (("down", size, lambda: down(size)), ("up", size // 2, lambda: up(size // 2, "length")),
                                       ("up, of unknown length", size // 4, lambda: up(size // 4, "chunks"))):
                 watch = Watch(Server.main)
                 begin = time.monotonic()
@@ -163,7 +163,7 @@ def back_pressure():
     def slow(peer, _):
         request = peer.request()
         go.wait(SECONDS)
-        peer.answer(b"%d" % drain(peer, request))
+        peer.answer(b"%d" % drain(peer, request), fields=CLOSE)
 
     with Upstream(slow) as upstream:
         for client in CLIENTS:
@@ -313,6 +313,7 @@ def nginx():
                 check(client.name + ": TLS after a reload", ask(client, tls, path="/file", port=own.port).status, 200)
         slow.close()
     truncation(peer)
+    secure(peer)
     check("the server of nginx's clients ends well", own.stop(), 0)
     peer.stop()
 
@@ -345,6 +346,50 @@ def truncation(files):
     check("and its server ends well", own.stop(), 0)
 
 
+def secure(files):
+    """TLS on both sides: bodies, and a tunnel with an end on each side."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.dir + "/cert.pem", files.dir + "/key.pem")
+    ends = []
+
+    def serve(peer, _):
+        request = peer.request()
+        if request.get("upgrade"):
+            peer.send(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+            while peer.more():
+                data, peer.pending = peer.pending, b""
+                peer.send(data)
+            ends.append("end")
+            return
+        peer.answer(peer.body(request), fields=CLOSE)
+
+    own = Server("--tls-addr", "127.0.0.1:0", "--cert", files.dir + "/cert.pem", "--key", files.dir + "/key.pem",
+                 env={"SSL_CERT_FILE": files.dir + "/cert.pem"})
+    port = int(re.search(r"https://127\.0\.0\.1:(\d+)", own.text()).group(1))
+    with Upstream(serve, context=context) as upstream:
+        url = upstream.url.replace("127.0.0.1", "localhost")
+        for client in CLIENTS:
+            trust = ssl.create_default_context(cafile=files.dir + "/cert.pem")
+            trust.set_alpn_protocols(["h2"] if client is H2 else ["http/1.1"])
+            body = os.urandom(700000)
+            peer = client(port, trust)
+            peer.start("POST", "/", [("x-to", url)], body)
+            got = peer.response()
+            peer.close()
+            check(client.name + ": TLS on both sides", (got.status, got.body == body, got.end), (200, True, "complete"))
+        trust = ssl.create_default_context(cafile=files.dir + "/cert.pem")
+        peer = H1(port, trust)
+        peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-To: %s\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n" %
+                  url.encode())
+        peer.until(b"\r\n\r\n")
+        data = os.urandom(50000)
+        peer.send(data)
+        check("a tunnel with TLS on both sides", peer.exactly(len(data)) == data, True)
+        peer.close()
+        check("its end reaches the upstream", eventually(lambda: ends == ["end"]), True)
+    check("and its server ends well", own.stop(), 0)
+
+
 @case
 def descriptors():
     """Nothing is left of many requests of all kinds."""
@@ -372,7 +417,7 @@ def descriptors():
             for number in range(count):
                 peer.start(path="/%d" % number, fields=[("x-to", upstream.url)])
                 got = peer.response()
-                if got.end != "complete" and client is H1:
+                if (got.end != "complete" and client is H1) or number % 500 == 499:
                     peer.close()
                     peer = client(Server.main.port)
             peer.close()

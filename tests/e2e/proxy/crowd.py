@@ -10,7 +10,7 @@ import time
 from harness import CLIENTS, WORK, Server, case, check, eventually
 from peers import H1, Upstream
 
-LASTS = float(os.environ.get("PROXY_CROWD", "3"))
+LASTS = float(os.environ.get("PROXY_CROWD", "2"))
 
 
 def whim(peer, request):

@@ -194,7 +194,7 @@ def pool():
 @case
 def silence():
     """Upstreams that say nothing: each pause has its time."""
-    slow = Server("--proxy-timeout", "1")
+    slow = Server("--proxy-timeout", "3")
     over = threading.Event()
 
     def serve(peer, _):
@@ -267,7 +267,7 @@ def silence():
 
             thread = threading.Thread(target=push, daemon=True)
             thread.start()
-            thread.join(SECONDS / 2)
+            thread.join(SECONDS)
             check(client.name + ": an upstream that reads nothing of an upload", thread.is_alive(), False)
             if client is H2:
                 check("h2: is told", peer.response().status, 504)

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from peers import H1, H2, SECONDS, Cut, Upstream, answering
+from peers import CLOSE, H1, H2, SECONDS, Cut, Upstream, answering
 from harness import CLIENTS, Server, ask, case, check, eventually
 
 # ---- what goes through ----
@@ -142,13 +142,13 @@ def interim():
             peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 17)
             peer.answer(b"hinted")
         elif request.target == "/refuse":
-            peer.answer(request.get("expect", "none").encode(), "417 Expectation Failed", "connection: close\r\n")
+            peer.answer(request.get("expect", "none").encode(), "417 Expectation Failed", CLOSE)
         elif request.target == "/go":
             expected = request.get("expect", "none").encode()
             peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            peer.answer(expected + peer.body(request))
+            peer.answer(expected + peer.body(request), fields=CLOSE)
         else:
-            peer.answer(peer.body(request))
+            peer.answer(peer.body(request), fields=CLOSE)
 
     with Upstream(serve) as upstream:
         for client in CLIENTS:
@@ -242,7 +242,7 @@ def both_ways():
 
     def serve(peer, _):
         request = peer.request()
-        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(5):
             data = peer.exactly(3)
             peer.send(b"3\r\n" + data + b"\r\n")
@@ -267,6 +267,81 @@ def both_ways():
                     break
             check(client.name + ": echo piece by piece", echoed, b"<0><1><2><3><4>")
             peer.close()
+
+
+@case
+def versions():
+    """HTTP/1.0 clients, requests behind each other, many at once on one connection."""
+    def serve(peer, request, body):
+        if request.target == "/cut":
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            cut.wait(SECONDS)
+            raise Cut()
+        if request.target == "/streamed":
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            time.sleep(0.05)
+            peer.send(b"0\r\n\r\n")
+            return
+        time.sleep(0.01 * int(request.get("x-wait", "0")))
+        peer.answer(request.target.encode() * 1000, fields="x-via: %s\r\n" % request.get("via"))
+
+    cut = threading.Event()
+    with Upstream(answering(serve)) as upstream:
+        ask_1_0 = "GET %s HTTP/1.0\r\nHost: a\r\nX-To: %s\r\n\r\n"
+        for path, body in (("/a", b"/a" * 1000), ("/streamed", b"hello")):
+            peer = H1(Server.main.port)
+            peer.send((ask_1_0 % (path, upstream.url)).encode())
+            head, _, got = peer.rest().partition(b"\r\n\r\n")
+            peer.close()
+            check("HTTP/1.0: " + path, (got, b"chunked" in head, b"1.1 200" in head), (body, False, True))
+        peer = H1(Server.main.port)
+        peer.send((ask_1_0 % ("/cut", upstream.url)).encode())
+        peer.until(b"hello")
+        cut.set()
+        try:
+            ended = peer.sock.recv(10)
+        except ConnectionResetError:
+            ended = "reset"
+        check("HTTP/1.0: an answer cut off is no whole one", ended, "reset")
+        peer.close()
+
+        peer = H1(Server.main.port)
+        one = "%s /%d HTTP/1.1\r\nHost: a\r\nX-To: %s\r\nX-Wait: %d\r\nContent-Length: 2\r\n\r\nhi"
+        peer.send("".join(one % ("POST", n, upstream.url, 5 - n) for n in range(6)).encode() + b"GET /none HTTP/1.1\r\nHost: a"
+                  b"\r\n\r\n")
+        peer.method = "POST"
+        got = [peer.response().body for _ in range(7)]
+        peer.close()
+        check("requests behind each other", (got[:6], got[6][:3]), ([b"/%d" % n * 1000 for n in range(6)], b"404"))
+
+        peer = H2(Server.main.port)
+        bodies = {}
+        for number in range(60):
+            stream = peer.h2.get_next_available_stream_id()
+            bodies[stream] = [bytearray(), b"/%d" % number * 1000]
+            peer.h2.send_headers(stream, [(":method", "POST"), (":scheme", "http"), (":authority", "a"),
+                                          (":path", "/%d" % number), ("x-to", upstream.url),
+                                          ("x-wait", str(number % 7))])
+            peer.h2.send_data(stream, b"x" * (number * 16), end_stream=True)
+        ended = set()
+
+        def collect(event):
+            if type(event).__name__ == "DataReceived":
+                bodies[event.stream_id][0].extend(event.data)
+                peer.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif type(event).__name__ in ("StreamEnded", "StreamReset"):
+                ended.add(event.stream_id)
+
+        peer.flush()
+        while len(ended) < 60:
+            data = peer.sock.recv(65536)
+            if not data:
+                break
+            for event in peer.h2.receive_data(data):
+                collect(event)
+            peer.flush()
+        peer.close()
+        check("sixty at once", [bytes(got) == wanted for got, wanted in bodies.values()], [True] * 60)
 
 
 # ---- what is refused ----

@@ -13,9 +13,11 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
-import h2.exceptions
 
 SECONDS = int(os.environ.get("PROXY_SECONDS", "20"))  # for what has to come
+
+# An upstream that ends without having said so may meet the next request, which is repeated only if it is idempotent.
+CLOSE = "connection: close\r\n"
 
 
 class Cut(Exception):
@@ -259,12 +261,13 @@ class H1(Peer):
         if context:
             sock = context.wrap_socket(sock, server_hostname="localhost")
         super().__init__(sock)
+        self.host = "localhost" if context else "proxied.test"
 
     def start(self, method="GET", path="/", fields=(), body=None, length=None):
         """body None: there is none. length: how much of it will come; -1: not said."""
         self.method = method
         self.chunked = body is not None and length == -1
-        lines = ["%s %s HTTP/1.1" % (method, path), "host: proxied.test"]
+        lines = ["%s %s HTTP/1.1" % (method, path), "host: " + self.host]
         lines += ["%s: %s" % field for field in fields]
         if self.chunked:
             lines.append("transfer-encoding: chunked")
@@ -330,6 +333,7 @@ class H2(Peer):
         if context:
             sock = context.wrap_socket(sock, server_hostname="localhost")
         super().__init__(sock)
+        self.host = "localhost" if context else "proxied.test"
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.h2.initiate_connection()
         self.id = 0
@@ -345,7 +349,7 @@ class H2(Peer):
         self.id = self.h2.get_next_available_stream_id()
         self.now = Response()
         self.now.body = bytearray()
-        head = [(":method", method), (":scheme", "http"), (":authority", "proxied.test"), (":path", path)]
+        head = [(":method", method), (":scheme", "http"), (":authority", self.host), (":path", path)]
         head += [(name.lower(), value) for name, value in fields]
         if body is not None and length != -1:
             head.append(("content-length", str(len(body) if length is None else length)))
