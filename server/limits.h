@@ -55,6 +55,7 @@
 #define LIM_BODY_RATE     500u   /* bytes a second */
 #define LIM_SEND_MS       60000u /* a write without progress; then the connection is reset */
 #define LIM_SEND_CHECKS   4u     /* times within it that a send is looked at */
+#define LIM_TRIM_MS   10000u /* memory that is free goes back to the system so often, at most */
 #define LIM_LINGER_MS     2000u  /* after our FIN, between what the peer still sends ... */
 #define LIM_LINGER_ALL_MS 5000u  /* ... and in all */
 #define LIM_DRAIN_MS      30000u /* SIGTERM to exit */

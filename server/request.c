@@ -28,6 +28,7 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     stream->epoch = epoch_enter(worker->epoch);
     struct exchange *ex = &stream->exchange;
     stream->started_us = now_us();
+    worker->trim_ms = worker->trim_ms == 0 ? worker->conns.now_ms + LIM_TRIM_MS : worker->trim_ms;
     ex->id = worker->requests++ * worker->count + worker->index + 1;
     ex->is_tls = conn->tls != NULL;
     ex->scheme = ex->is_tls ? SPAN("https") : SPAN("http");

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 #include <sys/eventfd.h>
@@ -367,6 +368,9 @@ static int64_t wait_ms(const struct worker *worker)
     int64_t wait = conn_wait_ms(&worker->conns);
     wait = least(wait, link_wait_ms(worker));
     wait = least(wait, resolve_wait_ms(worker->resolve, now));
+    if (worker->trim_ms != 0) {
+        wait = least(wait, until(worker->trim_ms, now));
+    }
     if (awaiting != NULL) {
         wait = least(wait, until(awaiting->deadline_ms, now));
     }
@@ -379,6 +383,16 @@ static int64_t wait_ms(const struct worker *worker)
         }
     }
     return wait;
+}
+
+/* The allocator keeps what a burst of requests needed; when none is in hand, it is too much. */
+static void trim(struct worker *worker)
+{
+    bool busy = worker->streams.live > 0;
+    worker->trim_ms = busy ? worker->conns.now_ms + LIM_TRIM_MS : 0;
+    if (!busy) {
+        malloc_trim(0);
+    }
 }
 
 static void expire(struct worker *worker)
@@ -404,6 +418,9 @@ static void expire(struct worker *worker)
     }
     if (worker->draining && worker->drain_end_ms <= now) {
         give_up(worker);
+    }
+    if (worker->trim_ms != 0 && worker->trim_ms <= now) {
+        trim(worker);
     }
 }
 

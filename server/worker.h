@@ -79,6 +79,7 @@ struct worker {
     struct access_log *access; /* NULL: requests are not logged */
     struct h1_head head;       /* scratch: of the request being started */
     uint64_t requests;
+    uint64_t trim_ms; /* when memory that bursts left is given back; 0: there was no request since */
     int64_t date_second; /* that `date` shows */
     char date[DATE_BYTES + 1];
     int spare_fd; /* closed to accept and drop a client when descriptors ran out */
