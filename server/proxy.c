@@ -258,7 +258,7 @@ void proxy_start(struct worker *worker, struct stream *stream)
     }
     *relay = (struct relay){.worker = worker, .stream = stream};
     stream->relay = relay;
-    serve_waiting(worker, stream);
+    serve_suspended(worker, stream);
     try_next(relay);
 }
 

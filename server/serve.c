@@ -283,11 +283,6 @@ bool serve_client_expects(const struct stream *stream)
                             : conn->expecting && buffer_bytes(&conn->in) == 0;
 }
 
-void serve_waiting(struct worker *worker, struct stream *stream)
-{
-    serve_suspended(worker, stream);
-}
-
 void serve_more(struct worker *worker, struct stream *stream)
 {
     if (stream->conn->h2 != NULL) {

@@ -91,13 +91,13 @@ static void write_answer(struct worker *worker, struct conn *conn)
 {
     struct stream *stream = conn->stream;
     response_finish(&stream->exchange);
-    conn->keep_alive = conn->keep_alive && !serve_is_over(worker, conn) && may_drop_body(conn);
     if (!stream->head_only) {
         stream_start_body(stream);
     }
-    conn->chunked = !body_has_length(&stream->exchange.body) && stream->exchange.proto_minor > 0;
-    conn->keep_alive =
-        conn->keep_alive && (conn->chunked || body_has_length(&stream->exchange.body));
+    bool has_length = body_has_length(&stream->exchange.body);
+    conn->chunked = !has_length && stream->exchange.proto_minor > 0;
+    conn->keep_alive = conn->keep_alive && !serve_is_over(worker, conn) && may_drop_body(conn) &&
+                       (has_length || conn->chunked);
     if (!append_head(worker, conn) || !append_bytes(worker, conn)) {
         serve_close(worker, conn);
     } else if (stream_answer_ended(stream)) {

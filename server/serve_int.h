@@ -71,14 +71,12 @@ void serve_h2_want_body(struct worker *worker, struct stream *stream);
 
 /* The exchange has its response. */
 void serve_answer(struct worker *worker, struct stream *stream);
-/* The scripts wait for their next go. */
+/* The answer will come: scripts wait for their next go, or an upstream has the request. */
 void serve_suspended(struct worker *worker, struct stream *stream);
 /* Octets of the request's body are wanted: gathers what is here, and has the rest sent. */
 void serve_want_body(struct worker *worker, struct stream *stream);
 /* The client waits for a 100 before it sends the body. */
 bool serve_client_expects(const struct stream *stream);
-/* An upstream has the request; the answer will come. */
-void serve_waiting(struct worker *worker, struct stream *stream);
 /* Octets were added to the chunk of an answered stream, or its end is known. */
 void serve_more(struct worker *worker, struct stream *stream);
 /* The answer cannot be completed, and must not look as if it was. */
