@@ -77,7 +77,7 @@ def write_json(path, machine, settings, items):
 
 PLOT = '''set terminal pngcairo size 1100,520 font "sans,10"
 set output "{png}"
-set title "Processor time of a request, zeroserve = 1 (lower is better)"
+set title "Processor time of a request, zeroserve = 1 (lower is better; cut at {top})"
 set style data histograms
 set style histogram clustered gap 1
 set style fill solid 0.9 noborder
@@ -85,7 +85,8 @@ set boxwidth 0.9
 set grid ytics lc rgb "#dddddd"
 set yrange [0:{top}]
 set xtics rotate by -35 scale 0
-set key top left horizontal
+set key outside top center horizontal
+set rmargin 12
 set border 3
 plot {plots}
 '''
@@ -107,7 +108,7 @@ def plot(folder, items):
     tallest = max(s['ratio'] for r in rows for s in r['servers'].values())
     png = folder / 'server.png'
     plots = ', '.join(f'"{data}" using {k + 2}:xtic(1) title "{n}" lc rgb "{COLOURS[n]}"' for k, n in enumerate(names))
-    script = PLOT.format(png=png, top=f'{min(tallest * 1.1, 8):.1f}', plots=plots)
+    script = PLOT.format(png=png, top=f'{min(tallest * 1.1, 4):.1f}', plots=plots)
     script = script.replace('set style data', 'set datafile missing "-"\nset style data')
     run = subprocess.run(['gnuplot'], input=script.encode(), capture_output=True, check=False)
     return f'plot: {png}' if run.returncode == 0 else 'no plot: ' + run.stderr.decode(errors='replace').strip()
