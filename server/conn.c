@@ -54,6 +54,7 @@ static void enter(struct conn_table *table, struct conn *conn, enum conn_state n
     }
     list_remove(&table->lists[conn->state], conn);
     conn->state = next;
+    conn->entered_ms = table->now_ms;
     conn->deadline_ms = ms == 0 ? UINT64_MAX : table->now_ms + ms;
     list_append(&table->lists[next], conn);
 }

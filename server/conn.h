@@ -46,6 +46,7 @@ struct conn {
     struct conn *previous;
     struct conn *touched_next; /* the worker's list of connections to step this turn */
     uint64_t deadline_ms;      /* UINT64_MAX: none */
+    uint64_t entered_ms;       /* when it came into the state, or its deadline started again */
     uint64_t acked_bytes;      /* by the peer, when it was last looked at */
     uint64_t opened_ms;
     uint32_t bucket;        /* TLS: where its address is counted */
@@ -59,6 +60,7 @@ struct conn {
     bool sending;           /* the start of `out` (TLS: of `wire`) belongs to the kernel */
     bool reading;           /* what follows the end of `out` belongs to the kernel */
     bool eof;               /* the peer sends no more */
+    bool warm;              /* idle, and keeps its memory for a while */
     bool broken;            /* the connection failed: nothing can be sent */
     bool secure;            /* it came by the listener for TLS */
     bool fresh;             /* nothing of it was looked at: it may turn out to be HTTP/2 */

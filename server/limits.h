@@ -55,6 +55,7 @@
 #define LIM_BODY_RATE     500u   /* bytes a second */
 #define LIM_SEND_MS       60000u /* a write without progress; then the connection is reset */
 #define LIM_SEND_CHECKS   4u     /* times within it that a send is looked at */
+#define LIM_COOL_MS   200u   /* a connection keeps its buffers for its next request */
 #define LIM_TRIM_MS   10000u /* memory that is free goes back to the system so often, at most */
 #define LIM_LINGER_MS     2000u  /* after our FIN, between what the peer still sends ... */
 #define LIM_LINGER_ALL_MS 5000u  /* ... and in all */
@@ -65,6 +66,7 @@
 #define LIM_STREAMS             65536u /* requests in hand: all connections of HTTP/1.1, and some of HTTP/2 */
 #define LIM_HANDSHAKES_EACH     256u  /* TLS, of one address; with more the oldest goes */
 #define LIM_HANDSHAKE_BUCKETS   4096u /* of addresses; those that share one are taken for one */
+#define LIM_WARM                128u /* connections that keep their buffers between requests */
 #define LIM_LISTEN_BACKLOG      4096u
 #define LIM_RING_ENTRIES        1024u /* submission queue */
 #define LIM_RING_COMPLETIONS    8192u

@@ -141,13 +141,41 @@ void serve_linger(struct worker *worker, struct conn *conn)
     buffer_release(&conn->wire);
 }
 
-/* Memory for records is needed only while there are any. */
-void serve_release_records(struct conn *conn)
+/* What a connection between requests can do without. */
+static void give_memory_back(struct conn *conn)
 {
-    if (conn->tls != NULL && !conn->sending && !serve_has_records(conn)) {
+    bool rests = buffer_bytes(&conn->in) + buffer_bytes(&conn->out) == 0 && !conn->sending;
+    if (!rests) {
+        return; /* something has just come, or is on its way: it will rest again */
+    }
+    buffer_release(&conn->in);
+    buffer_release(&conn->out);
+    if (conn->tls != NULL && !serve_has_records(conn)) {
         buffer_release(&conn->wire);
         tls_idle(conn->tls);
     }
+}
+
+void serve_rest(struct worker *worker, struct conn *conn)
+{
+    bool idle = conn->state == CONN_IDLE || conn->state == CONN_H2_IDLE;
+    bool long_idle = idle && conn->entered_ms < worker->cooled_ms; /* it only said something */
+    if (!conn->warm && (long_idle || worker->warm >= LIM_WARM)) {
+        give_memory_back(conn);
+        return;
+    }
+    worker->warm += !conn->warm;
+    conn->warm = true;
+    if (worker->cool_ms == 0) {
+        worker->cool_ms = worker->conns.now_ms + LIM_COOL_MS;
+    }
+}
+
+void serve_cool(struct worker *worker, struct conn *conn)
+{
+    worker->warm--;
+    conn->warm = false;
+    give_memory_back(conn);
 }
 
 /* ---- before the first request ---- */
@@ -360,6 +388,7 @@ void serve_step(struct worker *worker, struct conn *conn)
     } else if (conn->inflight == 0 && !conn->touched) {
         ring_close(worker->ring, conn->fd);
         struct epoch *epoch = conn->epoch;
+        worker->warm -= conn->warm;
         conn_release(&worker->conns, conn);
         epoch_leave(epoch); /* after TLS, which uses its certificates */
     }
@@ -401,7 +430,7 @@ void serve_sent(struct worker *worker, struct conn *conn, int result)
     }
     buffer_consume(conn->tls != NULL ? &conn->wire : &conn->out, (size_t)result);
     if (conn->state == CONN_IDLE) {
-        serve_release_records(conn);
+        serve_rest(worker, conn);
     }
     if (conn->state == CONN_RUN && conn->stream->relay != NULL) {
         proxy_resume(conn->stream); /* an interim answer may have waited */

@@ -19,6 +19,8 @@ void serve_cancelled(struct conn *conn);
 
 /* Brings the connection as far as it gets without waiting. May free it. */
 void serve_step(struct worker *worker, struct conn *conn);
+/* Idle for a while: gives its memory back. */
+void serve_cool(struct worker *worker, struct conn *conn);
 /* The deadline passed. Leaves the state, or moves the deadline. */
 void serve_expire(struct worker *worker, struct conn *conn);
 /* Ends the connection in any state, as soon as nothing is in flight for it. */

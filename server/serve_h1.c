@@ -309,16 +309,14 @@ static bool enter_linger(struct worker *worker, struct conn *conn)
     return true;
 }
 
-/* All is answered and sent: waits for the next request, holding no memory for it. */
+/* All is answered and sent: waits for the next request. */
 static bool enter_next(struct worker *worker, struct conn *conn)
 {
     if (buffer_bytes(&conn->in) > 0) {
         conn_set_state(&worker->conns, conn, CONN_HEAD);
     } else {
-        buffer_release(&conn->in);
-        buffer_release(&conn->out);
-        serve_release_records(conn);
         conn_set_state(&worker->conns, conn, CONN_IDLE);
+        serve_rest(worker, conn);
     }
     return true;
 }

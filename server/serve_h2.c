@@ -452,7 +452,6 @@ static bool collect(struct conn *conn)
     return fine;
 }
 
-/* Between requests, memory is given back. */
 static void update_state(struct worker *worker, struct conn *conn)
 {
     bool busy = h2_streams(conn->h2) > 0 || h2_in_head(conn->h2);
@@ -463,9 +462,7 @@ static void update_state(struct worker *worker, struct conn *conn)
         conn_set_state(&worker->conns, conn, wanted);
     }
     if (!busy && !conn->sending) {
-        buffer_release(&conn->in);
-        buffer_release(&conn->out);
-        serve_release_records(conn);
+        serve_rest(worker, conn);
     }
 }
 

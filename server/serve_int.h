@@ -18,8 +18,8 @@ bool serve_has_records(const struct conn *conn);
 bool serve_seal(struct worker *worker, struct conn *conn);
 /* Sends `out`, or the records. Nothing may be in flight. */
 void serve_flush(struct worker *worker, struct conn *conn);
-/* Memory for records is needed only while there are any. */
-void serve_release_records(struct conn *conn);
+/* Between requests: keeps its memory for a while, as another often follows soon. */
+void serve_rest(struct worker *worker, struct conn *conn);
 /* Should the connection end after the answer in hand? */
 bool serve_is_over(const struct worker *worker, const struct conn *conn);
 /* Did the peer take anything of the send in hand for the time that it may rest? */

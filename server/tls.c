@@ -114,6 +114,14 @@ void tls_at(struct tls_conn *tls, uint64_t now_ms)
     tls->now_ms = now_ms;
 }
 
+/* What an earlier call left would be taken for this one's. Looking is cheaper than clearing. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error() != 0) {
+        ERR_clear_error();
+    }
+}
+
 /* The call that gave `result` goes on when more bytes come, or was the peer's last; else the
  * connection failed. */
 static bool may_go_on(struct tls_conn *tls, int result)
@@ -122,7 +130,7 @@ static bool may_go_on(struct tls_conn *tls, int result)
     tls->ended = tls->ended || reason == SSL_ERROR_ZERO_RETURN;
     tls->failed = reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_ZERO_RETURN;
     tls->reason = tls->failed ? ERR_peek_error() : 0;
-    ERR_clear_error();
+    clear_errors();
     return !tls->failed;
 }
 
@@ -173,7 +181,7 @@ bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, 
         return !tls->failed;
     }
     tls->input = bytes;
-    ERR_clear_error();
+    clear_errors();
     bool fine = tls->established || tls_shake_hands(tls);
     if (fine && tls->established) {
         fine = read_records(tls, plain, plain_max);
@@ -222,9 +230,9 @@ bool tls_send(struct tls_conn *tls, struct span plain)
                                        LIM_TLS_OUTPUT_BYTES)) {
         return false;
     }
-    ERR_clear_error();
+    clear_errors();
     tls->failed = !write_records(tls, plain);
-    ERR_clear_error();
+    clear_errors();
     return !tls->failed;
 }
 
@@ -241,9 +249,9 @@ void tls_close(struct tls_conn *tls)
     if (!tls->established || tls->failed || (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) != 0) {
         return;
     }
-    ERR_clear_error();
+    clear_errors();
     tls->failed = SSL_shutdown(tls->ssl) < 0;
-    ERR_clear_error();
+    clear_errors();
 }
 
 bool tls_established(const struct tls_conn *tls)

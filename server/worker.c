@@ -368,6 +368,9 @@ static int64_t wait_ms(const struct worker *worker)
     int64_t wait = conn_wait_ms(&worker->conns);
     wait = least(wait, link_wait_ms(worker));
     wait = least(wait, resolve_wait_ms(worker->resolve, now));
+    if (worker->cool_ms != 0) {
+        wait = least(wait, until(worker->cool_ms, now));
+    }
     if (worker->trim_ms != 0) {
         wait = least(wait, until(worker->trim_ms, now));
     }
@@ -383,6 +386,29 @@ static int64_t wait_ms(const struct worker *worker)
         }
     }
     return wait;
+}
+
+/* Cools connections that have been idle for a while. Those that became so last stand last in their
+ * list, so only the warm ones are looked at. */
+static void cool_list(struct worker *worker, enum conn_state state, uint64_t until_ms)
+{
+    struct conn *conn = worker->conns.lists[state].last;
+    for (; conn != NULL && conn->entered_ms >= worker->cooled_ms; conn = conn->previous) {
+        if (conn->warm && conn->entered_ms <= until_ms) {
+            serve_cool(worker, conn);
+        } else if (conn->warm) {
+            worker->cool_ms = worker->conns.now_ms + LIM_COOL_MS;
+        }
+    }
+}
+
+static void cool(struct worker *worker)
+{
+    uint64_t until_ms = worker->conns.now_ms - LIM_COOL_MS;
+    worker->cool_ms = 0;
+    cool_list(worker, CONN_IDLE, until_ms);
+    cool_list(worker, CONN_H2_IDLE, until_ms);
+    worker->cooled_ms = until_ms;
 }
 
 /* The allocator keeps what a burst of requests needed; when none is in hand, it is too much. */
@@ -418,6 +444,9 @@ static void expire(struct worker *worker)
     }
     if (worker->draining && worker->drain_end_ms <= now) {
         give_up(worker);
+    }
+    if (worker->cool_ms != 0 && worker->cool_ms <= now) {
+        cool(worker);
     }
     if (worker->trim_ms != 0 && worker->trim_ms <= now) {
         trim(worker);

@@ -79,7 +79,11 @@ struct worker {
     struct access_log *access; /* NULL: requests are not logged */
     struct h1_head head;       /* scratch: of the request being started */
     uint64_t requests;
-    uint64_t trim_ms; /* when memory that bursts left is given back; 0: there was no request since */
+    unsigned warm;      /* connections that keep their memory between requests */
+    uint64_t cool_ms;   /* when to look for connections to cool; 0: none is warm */
+    uint64_t cooled_ms; /* those that became warm before are cool */
+    uint64_t
+        trim_ms; /* when memory that bursts left is given back; 0: there was no request since */
     int64_t date_second; /* that `date` shows */
     char date[DATE_BYTES + 1];
     int spare_fd; /* closed to accept and drop a client when descriptors ran out */

@@ -14,7 +14,7 @@ import time
 
 from attack_base import *
 
-COUNT = int(os.environ.get("CONNECTIONS", "400"))
+COUNT = int(os.environ.get("CONNECTIONS", "800"))
 KIB = {"http/1.1": 6, "h2 plain": 26, "TLS http/1.1": 22, "TLS h2": 48}  # of one connection
 
 
@@ -35,10 +35,10 @@ def open_one(server, kind):
 
 def measure(server, kind):
     clients = [open_one(server, kind) for _ in range(COUNT // 10)]  # what is allocated once
-    time.sleep(0.3)
+    time.sleep(1)  # a connection keeps its buffers for a while
     before = server.rss()
     clients += [open_one(server, kind) for _ in range(COUNT)]
-    time.sleep(0.3)
+    time.sleep(1)  # a connection keeps its buffers for a while
     grown = server.rss() - before
     close_all(clients)
     return grown / COUNT / 1024
