@@ -21,6 +21,7 @@
 
 /* `out` holds at most a chunk before an answer is made, whose head and body come from its pool. */
 #define ANSWER_BYTES_MAX (2 * LIM_EXCHANGE_POOL_BYTES)
+#define DIRECT_BYTES_MIN (8u << 10)
 
 _Static_assert(LIM_HEAD_BYTES < LIM_PIPELINE_BYTES, "a complete head fits before reading stops");
 
@@ -49,14 +50,22 @@ static void end_request(struct worker *worker, struct conn *conn)
     conn->stream = NULL;
 }
 
+/* Puts bytes in memory behind `out`. Many are sealed where they lie, which saves a copy. */
+static bool append_span(struct worker *worker, struct conn *conn, struct span bytes)
+{
+    if (conn->tls != NULL && bytes.len >= DIRECT_BYTES_MIN) {
+        return serve_seal(worker, conn) && tls_send(conn->tls, bytes);
+    }
+    return buffer_append(&conn->out, bytes, worker->options->chunk_bytes + ANSWER_BYTES_MAX);
+}
+
 /* Puts what is in memory of the body into `out`, up to what is to be read from the tar. */
 static bool append_bytes(struct worker *worker, struct conn *conn)
 {
     struct stream *stream = conn->stream;
     while (stream->source.bytes.len > 0) {
         size_t bytes = stream->source.bytes.len;
-        if (!buffer_append(&conn->out, stream->source.bytes,
-                           worker->options->chunk_bytes + ANSWER_BYTES_MAX)) {
+        if (!append_span(worker, conn, stream->source.bytes)) {
             return false;
         }
         source_advance(&stream->source, bytes);
@@ -362,12 +371,18 @@ static bool step_head(struct worker *worker, struct conn *conn)
     return false;
 }
 
+/* Octets of answers that wait to be sent. */
+static size_t unsent(const struct conn *conn)
+{
+    return buffer_bytes(&conn->out) + (conn->tls != NULL ? buffer_bytes(tls_output(conn->tls)) : 0);
+}
+
 /* Every answer is complete in `out` or sent: goes on to the next request, or sends. */
 static bool step_answered(struct worker *worker, struct conn *conn)
 {
     enum h1_result body = conn->keep_alive ? drop_body(conn) : H1_BAD;
     if (body == H1_DONE && conn->turn_requests < LIM_REQUESTS_PER_TURN &&
-        buffer_bytes(&conn->out) < worker->options->chunk_bytes && next_request(worker, conn)) {
+        unsent(conn) < worker->options->chunk_bytes && next_request(worker, conn)) {
         return true;
     }
     if (body == H1_BAD && conn->tls != NULL && serve_seal(worker, conn)) {
