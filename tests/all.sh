@@ -4,12 +4,12 @@
 # "N passed, N failed". A step that fails to build counts as one failure. Exit status 1 on any failure and when nothing
 # ran. Under 10 minutes on two cores.
 #
-# FUZZ_SHARE: seconds of random inputs for each fuzz harness (default 8).
+# FUZZ_SHARE: seconds of random inputs for each fuzz harness (default 5).
 set -u
 export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=0:${ASAN_OPTIONS:-}"
 export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
 export TSAN_OPTIONS="halt_on_error=0:exitcode=66:${TSAN_OPTIONS:-}"
-share=${FUZZ_SHARE:-8}
+share=${FUZZ_SHARE:-5}
 passed=0
 failed=0
 ran=0
