@@ -474,7 +474,7 @@ struct h2 *h2_open(const struct h2_options *options, const struct h2_handler *ha
     assert(options->stream_window <= INT32_MAX && options->connection_window <= INT32_MAX);
     *h2 = (struct h2){.handler = handler, .owner = owner};
     h2->streams_max = or_default(options->max_streams, LIM_H2_STREAMS);
-    h2_guard_init(&h2->guard);
+    h2_guard_init(&h2->guard, or_default(options->total_streams, LIM_H2_STREAMS_TOTAL));
     if (!session_open(h2) || !submit_settings(h2, options)) {
         h2_free(h2);
         return NULL;

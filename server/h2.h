@@ -41,6 +41,7 @@ struct h2_options {
     uint32_t stream_window;     /* request body bytes a stream may have in hand, at first */
     uint32_t connection_window; /* the same of all streams together */
     uint32_t max_streams;       /* requests at a time */
+    uint32_t total_streams;     /* requests in all; then the client is told to open no more */
     bool connect_protocol;      /* take extended CONNECT, RFC 8441 */
 };
 

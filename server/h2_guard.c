@@ -6,9 +6,9 @@
 
 enum { THOUSANDTHS = 1000 };
 
-void h2_guard_init(struct h2_guard *guard)
+void h2_guard_init(struct h2_guard *guard, uint32_t streams_total)
 {
-    *guard = (struct h2_guard){0};
+    *guard = (struct h2_guard){.streams_total = streams_total};
     guard->resets_received.thousandths = (uint64_t)LIM_H2_RESETS_BURST * THOUSANDTHS;
     guard->resets_caused = guard->resets_received;
 }
@@ -55,5 +55,5 @@ bool h2_guard_glitch(struct h2_guard *guard)
 
 bool h2_guard_wants_drain(const struct h2_guard *guard)
 {
-    return guard->streams >= LIM_H2_STREAMS_TOTAL || guard->glitches > LIM_H2_GLITCHES / 4 * 3;
+    return guard->streams >= guard->streams_total || guard->glitches > LIM_H2_GLITCHES / 4 * 3;
 }

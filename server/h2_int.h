@@ -20,16 +20,17 @@ struct h2_bucket {
 
 struct h2_guard {
     uint64_t now_ms;
-    uint64_t bytes;   /* received */
-    uint64_t payload; /* bytes that were worth it: header lists, bodies of both directions */
-    uint32_t streams; /* opened by the peer */
+    uint64_t bytes;         /* received */
+    uint64_t payload;       /* bytes that were worth it: header lists, bodies of both directions */
+    uint32_t streams;       /* opened by the peer */
+    uint32_t streams_total; /* that it may open */
     uint32_t streams_of_read; /* of these, by the bytes of this h2_receive */
     uint32_t glitches;        /* oddities that were survived */
     struct h2_bucket resets_received;
     struct h2_bucket resets_caused;
 };
 
-void h2_guard_init(struct h2_guard *guard);
+void h2_guard_init(struct h2_guard *guard, uint32_t streams_total);
 /* New bytes. Each function returns false when the connection has to end for it. */
 bool h2_guard_read(struct h2_guard *guard, size_t bytes, uint64_t now_ms);
 bool h2_guard_stream(struct h2_guard *guard, uint32_t streams_max);

@@ -44,6 +44,7 @@ struct options {
     unsigned hostname_count;
     uint32_t h2_stream_window; /* bytes */
     uint32_t h2_connection_window;
+    uint32_t h2_requests; /* of a connection */
     uint32_t threads;              /* 0: one a core */
     uint32_t chunk_bytes;
     uint32_t tick_ms;

@@ -411,7 +411,8 @@ static const struct h2_handler handler = {
 void serve_h2_begin(struct worker *worker, struct conn *conn)
 {
     conn->worker = worker;
-    struct h2_options options = {.connection_window = worker->options->h2_connection_window};
+    struct h2_options options = {.connection_window = worker->options->h2_connection_window,
+                                 .total_streams = worker->options->h2_requests};
     conn->h2 = h2_open(&options, &handler, conn);
     if (conn->h2 == NULL) {
         serve_close(worker, conn);

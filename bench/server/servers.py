@@ -201,6 +201,7 @@ class Lab:
         log = place / 'log'
         command = [self.zeroserve, '--addr', '127.0.0.1:0', '--tls-addr', '127.0.0.1:0', '--cert', str(place / 'cert.pem'),
                    '--key', str(place / 'key.pem'), '--threads', str(threads), '--disable-request-logging',
+                   '--h2-connection-requests', '1000000000',
                    str(self.pack(place, root, backend, scripts))]
         process = launch(command, cores, log)
         for _ in range(2000):
