@@ -127,6 +127,7 @@ static void settle(struct lower *l, unsigned guest, uint16_t live)
         emit_mov(&l->emit, value->narrow ? 32 : 64, dst, value->sum.base);
     } else {
         struct x86_mem sum = value->sum;
+        assert(!value->narrow_index || sum.index != X86_NO_REG);
         if (value->narrow_index) {
             emit_mov(&l->emit, 32, X86_R10, sum.index);
             sum.index = X86_R10;
@@ -162,8 +163,7 @@ static bool take_constant(int64_t imm, bool narrow, struct defer_value *to)
     if (!fits32(value) && value != (int64_t)(uint32_t)value) {
         return false;
     }
-    to->narrow = !fits32(value);
-    to->sum = plain(X86_NO_REG, (int32_t)value);
+    *to = (struct defer_value){.sum = plain(X86_NO_REG, (int32_t)value), .narrow = !fits32(value)};
     return true;
 }
 
