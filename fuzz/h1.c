@@ -5,7 +5,7 @@
  *
  * Input: the first byte seeds the sizes of the pieces, the rest is what the client sends.
  */
-#include "fuzz/fuzz.h"
+#include "fuzz/feed.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,13 +14,6 @@
 #include "server/h1.h"
 
 enum { REQUESTS_MAX = 16 };
-
-static void check(bool property)
-{
-    if (!property) {
-        abort();
-    }
-}
 
 /* What a request was, apart from where its bytes lay. */
 struct seen {
@@ -36,56 +29,6 @@ struct transcript {
     unsigned count;
 };
 
-/* FNV-1a, and the length so that borders count. */
-static void digest_add(uint64_t *digest, struct span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        *digest = (*digest ^ (uint8_t)text.base[i]) * 0x100000001b3u;
-    }
-    *digest = (*digest ^ text.len) * 0x100000001b3u;
-}
-
-/* The client: how much of its bytes has arrived. */
-struct feed {
-    const char *bytes;
-    size_t size;
-    size_t have;
-    size_t start; /* of what the parser is shown */
-    char *shown;  /* copy of bytes[start..have), so that reads outside are seen */
-    uint32_t random;
-    bool whole;
-};
-
-static void feed_show(struct feed *feed, size_t start)
-{
-    size_t bytes = feed->have - start;
-    free(feed->shown);
-    feed->shown = malloc(bytes > 0 ? bytes : 1);
-    check(feed->shown != NULL);
-    memcpy(feed->shown, feed->bytes + start, bytes);
-    feed->start = start;
-}
-
-/* More bytes; false when there are none. */
-static bool feed_more(struct feed *feed)
-{
-    if (feed->have == feed->size) {
-        return false;
-    }
-    feed->random = feed->random * 1664525u + 1013904223u;
-    size_t left = feed->size - feed->have;
-    size_t bytes = (feed->random >> 16) % ((feed->random >> 30) == 0 ? 64 : 5) + 1;
-    feed->have += feed->whole || bytes > left ? left : bytes;
-    return true;
-}
-
-static void check_inside(const struct feed *feed, struct span span)
-{
-    size_t bytes = feed->have - feed->start;
-    check(span.len == 0 || (span.base >= feed->shown && span.len <= bytes &&
-                            span.base - feed->shown <= (ptrdiff_t)(bytes - span.len)));
-}
-
 /* Builds an exchange of the head and answers it: nothing may end a line early. */
 static void answer(const struct h1_head *head, uint64_t *digest)
 {
@@ -100,8 +43,8 @@ static void answer(const struct h1_head *head, uint64_t *digest)
         check(memmem(ex.path.base, ex.path.len, "//", 2) == NULL);
         check(memmem(ex.path.base, ex.path.len, "/../", 4) == NULL);
         check(memchr(ex.path.base, '\0', ex.path.len) == NULL);
-        digest_add(digest, ex.path);
-        digest_add(digest, ex.query);
+        feed_digest(digest, ex.path);
+        feed_digest(digest, ex.query);
     }
     response_error(&ex, routed ? 404 : 400);
     for (unsigned i = 0; i < head->field_count; i++) {
@@ -125,22 +68,22 @@ static void answer(const struct h1_head *head, uint64_t *digest)
 
 static void check_head(const struct feed *feed, const struct h1_head *head, uint64_t *digest)
 {
-    check_inside(feed, head->method);
-    check_inside(feed, head->target);
-    check_inside(feed, head->authority);
+    feed_check_inside(feed, head->method);
+    feed_check_inside(feed, head->target);
+    feed_check_inside(feed, head->authority);
     check(head->method.len > 0 && head->target.len > 0);
     check(head->authority.len > 0 || head->minor == 0);
     check(head->field_count <= LIM_FIELD_COUNT);
-    digest_add(digest, head->method);
-    digest_add(digest, head->target);
-    digest_add(digest, head->authority);
+    feed_digest(digest, head->method);
+    feed_digest(digest, head->target);
+    feed_digest(digest, head->authority);
     for (unsigned i = 0; i < head->field_count; i++) {
-        check_inside(feed, head->fields[i].name);
-        check_inside(feed, head->fields[i].value);
+        feed_check_inside(feed, head->fields[i].name);
+        feed_check_inside(feed, head->fields[i].value);
         check(field_name_valid(head->fields[i].name));
         check(field_value_valid(head->fields[i].value));
-        digest_add(digest, head->fields[i].name);
-        digest_add(digest, head->fields[i].value);
+        feed_digest(digest, head->fields[i].name);
+        feed_digest(digest, head->fields[i].value);
     }
     *digest ^= head->content_length ^ (uint64_t)head->framing << 60 ^ (uint64_t)head->minor << 59 ^
                (uint64_t)head->keep_alive << 58 ^ (uint64_t)head->expect_continue << 57;
@@ -155,15 +98,12 @@ static void play_body(struct feed *feed, const struct h1_head *head, struct seen
     for (;;) {
         size_t consumed;
         struct span content;
-        size_t shown = feed->have - seen->end;
         feed_show(feed, seen->end);
-        seen->body = h1_body_next(&body, feed->shown, shown, &consumed, &content);
-        check(consumed <= shown);
-        check_inside(feed, content);
+        seen->body = h1_body_next(&body, feed->shown, feed->shown_bytes, &consumed, &content);
+        check(consumed <= feed->shown_bytes);
+        feed_check_inside(feed, content);
         check(content.len <= consumed);
-        for (size_t i = 0; i < content.len; i++) {
-            seen->digest = (seen->digest ^ (uint8_t)content.base[i]) * 0x100000001b3u;
-        }
+        feed_digest_bytes(&seen->digest, content);
         bytes += content.len;
         if (seen->body == H1_BAD) {
             check(body.status == 400 || body.status == 413);
@@ -171,7 +111,7 @@ static void play_body(struct feed *feed, const struct h1_head *head, struct seen
             return; /* where it was noticed depends on the pieces */
         }
         seen->end += consumed;
-        check(seen->body == H1_DONE || consumed > 0 || shown == 0);
+        check(seen->body == H1_DONE || consumed > 0 || feed->shown_bytes == 0);
         if (seen->body == H1_DONE || (seen->end == feed->have && !feed_more(feed))) {
             break;
         }
@@ -185,14 +125,13 @@ static struct seen play_request(struct feed *feed, size_t start)
 {
     struct h1_parser parser;
     static struct h1_head head;
-    struct seen seen = {.end = start, .digest = 0xcbf29ce484222325u};
+    struct seen seen = {.end = start, .digest = FEED_DIGEST_START};
     size_t consumed = 0;
     h1_parser_init(&parser);
     for (;;) {
-        size_t shown = feed->have - start;
         feed_show(feed, start);
-        seen.head = h1_parse_head(&parser, feed->shown, shown, &head, &consumed);
-        check(seen.head != H1_MORE || shown < LIM_HEAD_BYTES);
+        seen.head = h1_parse_head(&parser, feed->shown, feed->shown_bytes, &head, &consumed);
+        check(seen.head != H1_MORE || feed->shown_bytes < LIM_HEAD_BYTES);
         if (seen.head != H1_MORE || !feed_more(feed)) {
             break;
         }

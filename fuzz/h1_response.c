@@ -7,7 +7,7 @@
  * Input: the first byte seeds the sizes of the pieces and chooses the method, the rest is what the
  * upstream sends.
  */
-#include "fuzz/fuzz.h"
+#include "fuzz/feed.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -18,13 +18,6 @@
 
 enum { HEADS_MAX = 16 };
 
-static void check(bool property)
-{
-    if (!property) {
-        abort();
-    }
-}
-
 /* What an answer was, apart from where its bytes lay. */
 struct seen {
     enum h1_result head;
@@ -33,55 +26,6 @@ struct seen {
     size_t end; /* offset behind it */
     uint64_t digest;
 };
-
-/* FNV-1a, and the length so that borders count. */
-static void digest_add(uint64_t *digest, struct span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        *digest = (*digest ^ (uint8_t)text.base[i]) * 0x100000001b3u;
-    }
-    *digest = (*digest ^ text.len) * 0x100000001b3u;
-}
-
-/* The upstream: how much of its bytes has arrived. */
-struct feed {
-    const char *bytes;
-    size_t size;
-    size_t have;
-    char *shown; /* copy of bytes[start..have), so that reads outside are seen */
-    size_t shown_bytes;
-    uint32_t random;
-    bool whole;
-    struct span method;
-};
-
-static void feed_show(struct feed *feed, size_t start)
-{
-    feed->shown_bytes = feed->have - start;
-    free(feed->shown);
-    feed->shown = malloc(feed->shown_bytes > 0 ? feed->shown_bytes : 1);
-    check(feed->shown != NULL);
-    memcpy(feed->shown, feed->bytes + start, feed->shown_bytes);
-}
-
-/* More bytes; false when there are none. */
-static bool feed_more(struct feed *feed)
-{
-    if (feed->have == feed->size) {
-        return false;
-    }
-    feed->random = feed->random * 1664525u + 1013904223u;
-    size_t left = feed->size - feed->have;
-    size_t bytes = (feed->random >> 16) % ((feed->random >> 30) == 0 ? 64 : 5) + 1;
-    feed->have += feed->whole || bytes > left ? left : bytes;
-    return true;
-}
-
-static void check_inside(const struct feed *feed, struct span span)
-{
-    check(span.len == 0 || (span.base >= feed->shown && span.len <= feed->shown_bytes &&
-                            span.base - feed->shown <= (ptrdiff_t)(feed->shown_bytes - span.len)));
-}
 
 static void forward(const struct h1_response *head)
 {
@@ -114,15 +58,15 @@ static void check_head(const struct feed *feed, const struct h1_response *head, 
     check(head->field_count <= LIM_UPSTREAM_FIELDS);
     check(!head->until_close || (head->framing == H1_BODY_NONE && !head->keep_alive));
     check(head->framing != H1_BODY_LENGTH || (head->has_length && head->content_length > 0));
-    check_inside(feed, head->reason);
-    digest_add(digest, head->reason);
+    feed_check_inside(feed, head->reason);
+    feed_digest(digest, head->reason);
     for (unsigned i = 0; i < head->field_count; i++) {
-        check_inside(feed, head->fields[i].name);
-        check_inside(feed, head->fields[i].value);
+        feed_check_inside(feed, head->fields[i].name);
+        feed_check_inside(feed, head->fields[i].value);
         check(field_name_valid(head->fields[i].name));
         check(field_value_valid(head->fields[i].value));
-        digest_add(digest, head->fields[i].name);
-        digest_add(digest, head->fields[i].value);
+        feed_digest(digest, head->fields[i].name);
+        feed_digest(digest, head->fields[i].value);
     }
     *digest ^= head->content_length ^ (uint64_t)head->framing << 60 ^ (uint64_t)head->minor << 59 ^
                (uint64_t)head->keep_alive << 58 ^ (uint64_t)head->until_close << 57 ^
@@ -142,10 +86,8 @@ static void play_body(struct feed *feed, const struct h1_response *head, struct 
         seen->body =
             h1_response_body_next(&body, feed->shown, feed->shown_bytes, &consumed, &content);
         check(consumed <= feed->shown_bytes && content.len <= consumed);
-        check_inside(feed, content);
-        for (size_t i = 0; i < content.len; i++) {
-            seen->digest = (seen->digest ^ (uint8_t)content.base[i]) * 0x100000001b3u;
-        }
+        feed_check_inside(feed, content);
+        feed_digest_bytes(&seen->digest, content);
         bytes += content.len;
         if (seen->body == H1_BAD) {
             return; /* where it was noticed depends on the pieces */
@@ -162,17 +104,17 @@ static void play_body(struct feed *feed, const struct h1_response *head, struct 
 }
 
 /* One head from offset `start` on, and its body. */
-static struct seen play_answer(struct feed *feed, size_t start)
+static struct seen play_answer(struct feed *feed, size_t start, struct span method)
 {
     struct h1_parser parser;
     static struct h1_response head;
-    struct seen seen = {.end = start, .digest = 0xcbf29ce484222325u};
+    struct seen seen = {.end = start, .digest = FEED_DIGEST_START};
     size_t consumed = 0;
     h1_parser_init(&parser);
     for (;;) {
         feed_show(feed, start);
-        seen.head = h1_parse_response(&parser, feed->shown, feed->shown_bytes, feed->method, &head,
-                                      &consumed);
+        seen.head =
+            h1_parse_response(&parser, feed->shown, feed->shown_bytes, method, &head, &consumed);
         check(seen.head != H1_MORE || feed->shown_bytes < LIM_UPSTREAM_HEAD_BYTES);
         if (seen.head != H1_MORE || !feed_more(feed)) {
             break;
@@ -193,16 +135,14 @@ static struct seen play_answer(struct feed *feed, size_t start)
 
 static unsigned play(struct seen *heads, const uint8_t *data, size_t size, bool whole)
 {
-    struct feed feed = {.bytes = (const char *)data + 1,
-                        .size = size - 1,
-                        .random = data[0],
-                        .whole = whole,
-                        .method = data[0] % 4 == 0 ? SPAN("HEAD") : SPAN("GET")};
+    struct feed feed = {
+        .bytes = (const char *)data + 1, .size = size - 1, .random = data[0], .whole = whole};
+    struct span method = data[0] % 4 == 0 ? SPAN("HEAD") : SPAN("GET");
     unsigned count = 0;
     size_t at = 0;
     feed_more(&feed);
     while (count < HEADS_MAX) {
-        struct seen seen = play_answer(&feed, at);
+        struct seen seen = play_answer(&feed, at, method);
         heads[count++] = seen;
         if (seen.head != H1_DONE || seen.body != H1_DONE || !seen.keep_alive) {
             break;

@@ -15,13 +15,6 @@
 
 enum { RECORD_BYTES = 4 };
 
-static void check(bool property)
-{
-    if (!property) {
-        abort();
-    }
-}
-
 /* How a run goes on; deterministic. */
 struct player {
     struct h2_app *app;

@@ -9,13 +9,6 @@
 
 #include "server/ja4.h"
 
-static void check(bool property)
-{
-    if (!property) {
-        abort();
-    }
-}
-
 static bool is_hash(const char *text)
 {
     return strspn(text, "0123456789abcdef") == 12;

@@ -17,13 +17,6 @@
 
 enum { OUTPUT_BYTES_MAX = 64 << 10 };
 
-static void check(bool property)
-{
-    if (!property) {
-        abort();
-    }
-}
-
 static struct tls_context *server_context;
 static struct tls_context *client_context;
 
