@@ -33,7 +33,6 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     ex->is_tls = conn->tls != NULL;
     ex->scheme = ex->is_tls ? SPAN("https") : SPAN("http");
     memcpy(&ex->peer, &conn->peer, sizeof(conn->peer));
-    ex->connection = (struct connection_info){0}; /* the slot's last request may have had TLS */
     if (ex->is_tls) {
         struct tls_info tls = tls_info(conn->tls);
         ex->connection = (struct connection_info){
@@ -49,7 +48,7 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
 }
 
 bool request_fill(struct stream *stream, struct span method, struct span target,
-                  struct span authority)
+                  struct span authority, const struct field *fields, unsigned field_count)
 {
     struct exchange *ex = &stream->exchange;
     ex->method = pool_copy(&ex->pool, method);
@@ -61,6 +60,11 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
         return false;
     }
     stream->method = ex->method;
+    for (unsigned i = 0; i < field_count; i++) {
+        if (!field_add(ex, &ex->request_fields, fields[i].name, fields[i].value)) {
+            return false;
+        }
+    }
     return true;
 }
 

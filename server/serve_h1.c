@@ -205,15 +205,8 @@ static bool fill(struct stream *stream, const struct h1_head *head)
     ex->request_body.length =
         head->framing == H1_BODY_CHUNKED ? REQUEST_BODY_UNKNOWN : head->content_length;
     ex->request_body.complete = ex->request_body.length == 0;
-    if (!request_fill(stream, head->method, head->target, head->authority)) {
-        return false;
-    }
-    for (unsigned i = 0; i < head->field_count; i++) {
-        if (!field_add(ex, &ex->request_fields, head->fields[i].name, head->fields[i].value)) {
-            return false;
-        }
-    }
-    return true;
+    return request_fill(stream, head->method, head->target, head->authority, head->fields,
+                        head->field_count);
 }
 
 /* worker->head was parsed from the first `consumed` bytes of `in`. */

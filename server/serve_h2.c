@@ -52,15 +52,8 @@ static bool fill(struct stream *stream, const struct h2_head *head)
                               : head->has_length ? head->content_length
                                                  : REQUEST_BODY_UNKNOWN;
     stream->expecting = head->expect_continue && head->has_body;
-    if (!request_fill(stream, head->method, head->target, head->authority)) {
-        return false;
-    }
-    for (unsigned i = 0; i < head->field_count; i++) {
-        if (!field_add(ex, &ex->request_fields, head->fields[i].name, head->fields[i].value)) {
-            return false;
-        }
-    }
-    return true;
+    return request_fill(stream, head->method, head->target, head->authority, head->fields,
+                        head->field_count);
 }
 
 static void *on_request(void *owner, int32_t id, const struct h2_head *head)

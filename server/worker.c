@@ -300,34 +300,9 @@ static void woken(struct worker *worker)
 
 /* ---- the loop ---- */
 
-static void dispatch(struct worker *worker, const struct ring_event *event)
+/* An operation of a connection ended; it may be gone since. */
+static void dispatch_conn(struct worker *worker, const struct ring_event *event)
 {
-    if (event->tag.op == RING_ACCEPT) {
-        accepted(worker, event);
-        return;
-    }
-    if (event->tag.op == RING_WAKE) {
-        woken(worker);
-        return;
-    }
-    if (event->tag.op == RING_NONE) {
-        return;
-    }
-    if (event->tag.op >= RING_LINK_CONNECT && event->tag.op <= RING_LINK_CANCEL) {
-        link_event(worker, event);
-        return;
-    }
-    if (event->tag.op == RING_RESOLVED) {
-        await_resolved(worker);
-        proxy_resolved(worker);
-        return;
-    }
-    if (event->tag.op == RING_STREAM_READ) {
-        struct stream *stream = stream_at(&worker->streams, event->tag.slot);
-        worker_touch(worker, stream->conn);
-        serve_stream_read(worker, stream, event->result);
-        return;
-    }
     struct conn *conn = conn_find(&worker->conns, event->tag.slot, event->tag.generation);
     if (conn == NULL) {
         return;
@@ -336,14 +311,41 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
     case RING_RECV: serve_received(worker, conn, event); break;
     case RING_SEND: serve_sent(worker, conn, event->result); break;
     case RING_READ: serve_read(worker, conn, event->result); break;
-    case RING_CANCEL: serve_cancelled(conn); break;
-    default: break;
-    case RING_NONE:
-    case RING_ACCEPT:
-    case RING_STREAM_READ:
-    case RING_WAKE: break;
+    default:
+        assert(event->tag.op == RING_CANCEL);
+        serve_cancelled(conn);
+        break;
     }
     worker_touch(worker, conn);
+}
+
+static void dispatch_stream(struct worker *worker, const struct ring_event *event)
+{
+    struct stream *stream = stream_at(&worker->streams, event->tag.slot);
+    worker_touch(worker, stream->conn);
+    serve_stream_read(worker, stream, event->result);
+}
+
+static void dispatch(struct worker *worker, const struct ring_event *event)
+{
+    switch (event->tag.op) {
+    case RING_NONE: break;
+    case RING_ACCEPT: accepted(worker, event); break;
+    case RING_RECV:
+    case RING_SEND:
+    case RING_READ:
+    case RING_CANCEL: dispatch_conn(worker, event); break;
+    case RING_STREAM_READ: dispatch_stream(worker, event); break;
+    case RING_LINK_CONNECT:
+    case RING_LINK_RECV:
+    case RING_LINK_SEND:
+    case RING_LINK_CANCEL: link_event(worker, event); break;
+    case RING_RESOLVED:
+        await_resolved(worker);
+        proxy_resolved(worker);
+        break;
+    case RING_WAKE: woken(worker); break;
+    }
 }
 
 /* Of two waits, of which -1 means for ever. */
