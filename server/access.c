@@ -45,6 +45,11 @@ void access_set_format(enum access_format format)
     format_of_process = format;
 }
 
+bool access_wants_details(void)
+{
+    return format_of_process != ACCESS_PLAIN;
+}
+
 /* ---- parts ---- */
 
 /* A span that fits anyway. */

@@ -67,6 +67,8 @@ struct access_entry {
 enum access_format access_format_find(const char *name);
 /* Of all logs of the process; called before there are any. */
 void access_set_format(enum access_format format);
+/* Whether lines tell more of an entry than its peer, request line, status, size and time. */
+bool access_wants_details(void);
 
 void access_add(struct access_log *log, const struct access_entry *entry);
 /* The same with a given format and time. */

@@ -238,34 +238,44 @@ static struct span sent_field(const struct exchange *ex, struct span name)
     return field != NULL ? field->value : SPAN("");
 }
 
+/* What takes a search, for the formats that show it. */
+static void add_details(const struct stream *stream, struct tls_info *tls,
+                        struct access_entry *entry)
+{
+    const struct exchange *ex = &stream->exchange;
+    entry->user_agent = sent_field(ex, SPAN("User-Agent"));
+    entry->referer = sent_field(ex, SPAN("Referer"));
+    if (stream->conn->tls != NULL) {
+        *tls = tls_info(stream->conn->tls);
+        entry->tls = tls;
+    }
+}
+
 static void log_request(struct worker *worker, const struct stream *stream)
 {
     if (worker->access == NULL) {
         return;
     }
     const struct exchange *ex = &stream->exchange;
-    const struct conn *conn = stream->conn;
     struct tls_info tls;
-    if (conn->tls != NULL) {
-        tls = tls_info(conn->tls);
+    struct access_entry entry = {
+        .peer = &stream->conn->peer.any,
+        .method = stream->method,
+        .target = stream->target,
+        .major = ex->proto_major,
+        .minor = ex->proto_minor,
+        .status = ex->status,
+        .body_bytes = stream->body_sent,
+        .microseconds = now_us() - stream->started_us,
+        .id = ex->id,
+        .host = ex->authority,
+        .decision = stream->decision,
+        .upstream = stream->upstream_name,
+    };
+    if (access_wants_details()) {
+        add_details(stream, &tls, &entry);
     }
-    access_add(worker->access, &(struct access_entry){
-                                   .peer = &conn->peer.any,
-                                   .method = stream->method,
-                                   .target = stream->target,
-                                   .major = ex->proto_major,
-                                   .minor = ex->proto_minor,
-                                   .status = ex->status,
-                                   .body_bytes = stream->body_sent,
-                                   .microseconds = now_us() - stream->started_us,
-                                   .id = ex->id,
-                                   .host = ex->authority,
-                                   .user_agent = sent_field(ex, SPAN("User-Agent")),
-                                   .referer = sent_field(ex, SPAN("Referer")),
-                                   .tls = conn->tls != NULL ? &tls : NULL,
-                                   .decision = stream->decision,
-                                   .upstream = stream->upstream_name,
-                               });
+    access_add(worker->access, &entry);
 }
 
 void request_end(struct worker *worker, struct stream *stream)
