@@ -311,6 +311,12 @@ bool serve_client_expects(const struct stream *stream)
                             : conn->expecting && buffer_bytes(&conn->in) == 0;
 }
 
+void serve_taken(struct stream *stream)
+{
+    proxy_resume(stream);
+    page_resume(stream);
+}
+
 void serve_more(struct worker *worker, struct stream *stream)
 {
     if (stream->conn->h2 != NULL) {

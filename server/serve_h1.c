@@ -13,7 +13,6 @@
 #include "server/forward.h"
 #include "server/h2.h"
 #include "server/log.h"
-#include "server/page.h"
 #include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
@@ -404,8 +403,7 @@ static bool append_chunk(struct conn *conn)
                              : buffer_append(&conn->out, bytes, SIZE_MAX / 2);
         buffer_consume(&stream->chunk, bytes.len);
         stream->body_sent += bytes.len;
-        proxy_resume(stream);
-        page_resume(stream);
+        serve_taken(stream);
     }
     if (fine && conn->chunked && stream_answer_ended(stream)) {
         fine = forward_chunk_end(&conn->out, NULL, SIZE_MAX / 2);

@@ -13,8 +13,6 @@
 #include "server/forward.h"
 #include "server/h2.h"
 #include "server/log.h"
-#include "server/page.h"
-#include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
 
@@ -329,8 +327,7 @@ static void on_take(void *context, char *out, size_t bytes)
     stream->moved_ms = stream->conn->worker->conns.now_ms;
     stream->conn->framed_ms = stream->moved_ms;
     if (stream->source.streamed) {
-        proxy_resume(stream);
-        page_resume(stream);
+        serve_taken(stream);
     }
 }
 

@@ -77,6 +77,8 @@ void serve_suspended(struct worker *worker, struct stream *stream);
 void serve_want_body(struct worker *worker, struct stream *stream);
 /* The client waits for a 100 before it sends the body. */
 bool serve_client_expects(const struct stream *stream);
+/* Octets of the chunk were taken: whoever fills it goes on. */
+void serve_taken(struct stream *stream);
 /* Octets were added to the chunk of an answered stream, or its end is known. */
 void serve_more(struct worker *worker, struct stream *stream);
 /* The answer cannot be completed, and must not look as if it was. */
