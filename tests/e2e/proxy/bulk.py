@@ -215,11 +215,11 @@ http {
         ssl_certificate %(dir)s/cert.pem;
         ssl_certificate_key %(dir)s/key.pem;
         client_max_body_size 100m;
-        root %(dir)s/root;
+        root %(dir)s/files;
         location /who { return 200 "$scheme $http_x_forwarded_for $connection"; }
         location /put { proxy_pass http://unix:%(dir)s/echo.sock; proxy_request_buffering off; }
-        location /compressed { gzip on; gzip_proxied any; gzip_types *; gzip_min_length 1; alias %(dir)s/root; }
-        location /slow { limit_rate 200k; alias %(dir)s/root/; }
+        location /compressed { gzip on; gzip_proxied any; gzip_types *; gzip_min_length 1; alias %(dir)s/files; }
+        location /slow { limit_rate 200k; alias %(dir)s/files/; }
     }
 }
 """
@@ -228,9 +228,9 @@ http {
 class Nginx:
     def __init__(self):
         self.dir = os.path.join(WORK.name, "nginx")
-        os.makedirs(os.path.join(self.dir, "root"))
+        os.makedirs(os.path.join(self.dir, "files"))
         self.content = os.urandom(3 * MIB)
-        with open(os.path.join(self.dir, "root", "file"), "wb") as file:
+        with open(os.path.join(self.dir, "files", "file"), "wb") as file:
             file.write(self.content)
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                         "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=DNS:localhost", "-keyout",
