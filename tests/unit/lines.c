@@ -11,38 +11,10 @@
 
 #include "jit-x86_64/jit.h"
 #include "loader/loader.h"
+#include "tests/support/object.h"
 #include "vm/limits.h"
 
-struct object {
-    uint8_t *bytes;
-    size_t length;
-};
-
-/* Compiles tests/data/objects/lines.c. */
-static struct object compile(const char *flags)
-{
-    char folder[] = "/tmp/lines-test-XXXXXX";
-    char command[512];
-    char path[128];
-    struct object o = {malloc(1 << 16), 0};
-
-    cr_assert_not_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/object.o", folder);
-    snprintf(command, sizeof command,
-             "clang -target bpf -mcpu=v3 -O2 %s -c tests/data/objects/lines.c -o %s", flags, path);
-    int status = system(command);
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s", command);
-    FILE *file = fopen(path, "rb");
-    cr_assert_not_null(file);
-    o.length = fread(o.bytes, 1, 1 << 16, file);
-    fclose(file);
-    unlink(path);
-    rmdir(folder);
-    cr_assert(o.length > 0 && o.length < 1 << 16);
-    return o;
-}
-
-#define WITH_LINES "-g -fdebug-compilation-dir=."
+#define WITH_LINES "-mcpu=v3 -g -fdebug-compilation-dir=."
 
 static struct vm_program *load(const struct object *o)
 {
@@ -50,21 +22,6 @@ static struct vm_program *load(const struct object *o)
     struct vm_program *p = ld_load("object", o->bytes, o->length, NULL, &diag);
     cr_assert_not_null(p, "%s", diag.text);
     return p;
-}
-
-/* Header of a section. */
-static Elf64_Shdr *header_of(const struct object *o, const char *name)
-{
-    const Elf64_Ehdr *h = (const Elf64_Ehdr *)o->bytes;
-    Elf64_Shdr *headers = (Elf64_Shdr *)(o->bytes + h->e_shoff);
-    const char *names = (const char *)o->bytes + headers[h->e_shstrndx].sh_offset;
-    for (unsigned i = 0; i < h->e_shnum; i++) {
-        if (strcmp(names + headers[i].sh_name, name) == 0) {
-            return &headers[i];
-        }
-    }
-    cr_assert_fail("no section %s", name);
-    return NULL;
 }
 
 static uint32_t lines_of(const struct object *o)
@@ -101,7 +58,7 @@ static void expect_some_line(const struct vm_program *p, const char *function, u
 
 Test(lines, of_every_section)
 {
-    struct object o = compile(WITH_LINES);
+    struct object o = object_compile("lines", WITH_LINES);
     struct vm_program *p = load(&o);
     uint32_t count;
 
@@ -118,7 +75,7 @@ Test(lines, of_every_section)
 
 Test(lines, none_without_debug_information)
 {
-    struct object o = compile("");
+    struct object o = object_compile("lines", "-mcpu=v3");
     struct vm_program *p = load(&o);
     cr_expect_eq(vm_program_line_count(p), 0);
     cr_expect_null(vm_program_line_at(p, 0));
@@ -209,8 +166,8 @@ static void fault_text(const struct vm_engine *engine, const struct vm_program *
 Test(lines, faults_name_theirs)
 {
     static const struct vm_engine *const engines[] = {&vm_interp, &jit_x86_64};
-    struct object o = compile(WITH_LINES);
-    struct object bare = compile("");
+    struct object o = object_compile("lines", WITH_LINES);
+    struct object bare = object_compile("lines", "-mcpu=v3");
     struct vm_program *p = load(&o);
     struct vm_program *q = load(&bare);
     char text[256];
@@ -235,7 +192,7 @@ Test(lines, faults_name_theirs)
 /* Sets a word of a section for the time of one load: no lines must be left. */
 static void dropped(const struct object *o, const char *name, uint32_t at, uint32_t value)
 {
-    uint8_t *word = o->bytes + header_of(o, name)->sh_offset + at;
+    uint8_t *word = o->bytes + object_section(o, name)->sh_offset + at;
     uint32_t good;
 
     memcpy(&good, word, sizeof good);
@@ -247,14 +204,14 @@ static void dropped(const struct object *o, const char *name, uint32_t at, uint3
 static uint32_t word_at(const struct object *o, const char *name, uint32_t at)
 {
     uint32_t value;
-    memcpy(&value, o->bytes + header_of(o, name)->sh_offset + at, sizeof value);
+    memcpy(&value, o->bytes + object_section(o, name)->sh_offset + at, sizeof value);
     return value;
 }
 
 Test(lines, malformed_are_dropped)
 {
     static const uint32_t absurd[] = {0, 1, 23, 0x7fffffff, 0xfffffff8, 0xffffffff};
-    struct object o = compile(WITH_LINES);
+    struct object o = object_compile("lines", WITH_LINES);
     /* Line information: record size, then per section name, count, records. */
     uint32_t info = 24 + 8 + word_at(&o, ".BTF.ext", 16);
 
@@ -295,7 +252,7 @@ static void damage(const struct object *o, uint64_t *state)
 {
     static const uint8_t telling[] = {0, 1, 8, 16, 0x7f, 0x80, 0xff};
     for (uint32_t n = 1 + random_next(state) % 4; n; n--) {
-        const Elf64_Shdr *h = header_of(o, random_next(state) % 4 ? ".BTF.ext" : ".BTF");
+        const Elf64_Shdr *h = object_section(o, random_next(state) % 4 ? ".BTF.ext" : ".BTF");
         uint8_t *at = o->bytes + h->sh_offset + random_next(state) % h->sh_size;
         *at = random_next(state) % 2 ? telling[random_next(state) % sizeof telling]
                                      : (uint8_t)random_next(state);
@@ -305,7 +262,7 @@ static void damage(const struct object *o, uint64_t *state)
 /* Whatever line information says, the program loads, and its lines can be looked at. */
 Test(lines, survive_damage, .timeout = 60)
 {
-    struct object good = compile(WITH_LINES);
+    struct object good = object_compile("lines", WITH_LINES);
     struct object bad = {malloc(good.length), good.length};
     uint64_t state = 1;
     uint32_t with_lines = 0;
@@ -331,9 +288,9 @@ Test(lines, survive_damage, .timeout = 60)
 /* Every length of the sections but the whole one. */
 Test(lines, cut_short)
 {
-    struct object o = compile(WITH_LINES);
-    Elf64_Shdr *ext = header_of(&o, ".BTF.ext");
-    Elf64_Shdr *btf = header_of(&o, ".BTF");
+    struct object o = object_compile("lines", WITH_LINES);
+    Elf64_Shdr *ext = object_section(&o, ".BTF.ext");
+    Elf64_Shdr *btf = object_section(&o, ".BTF");
     uint64_t whole = ext->sh_size;
 
     for (ext->sh_size = 0; ext->sh_size < whole; ext->sh_size++) {

@@ -11,12 +11,8 @@
 
 #include "jit-x86_64/jit.h"
 #include "loader/loader.h"
+#include "tests/support/object.h"
 #include "vm/limits.h"
-
-struct object {
-    uint8_t *bytes;
-    size_t length;
-};
 
 /* ---- helpers for objects --------------------------------------------------------------------- */
 
@@ -45,30 +41,6 @@ static const struct vm_helper table[] = {
     {.name = "test_sum", .fn = host_sum, .kind = {VM_ARG_SCALAR, VM_ARG_SCALAR}},
 };
 static const struct ld_helpers helpers = {table, sizeof table / sizeof table[0]};
-
-/* Compiles tests/data/objects/<name>.c with these flags. */
-static struct object compile(const char *name, const char *flags)
-{
-    char folder[] = "/tmp/loader-test-XXXXXX";
-    char command[512];
-    char path[128];
-    struct object o = {malloc(1 << 20), 0};
-
-    cr_assert_not_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/object.o", folder);
-    snprintf(command, sizeof command, "clang -target bpf -O2 %s -c tests/data/objects/%s.c -o %s",
-             flags, name, path);
-    int status = system(command);
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s", command);
-    FILE *file = fopen(path, "rb");
-    cr_assert_not_null(file);
-    o.length = fread(o.bytes, 1, 1 << 20, file);
-    fclose(file);
-    unlink(path);
-    rmdir(folder);
-    cr_assert(o.length > 0 && o.length < 1 << 20);
-    return o;
-}
 
 static struct vm_program *load(const struct object *o)
 {
@@ -136,7 +108,7 @@ static const char *const every_way[] = {"-mcpu=v1", "-mcpu=v2", "-mcpu=v3", "-mc
     struct object o;                                                                               \
     struct vm_program *p;                                                                          \
     for (size_t way = 0; way < sizeof every_way / sizeof every_way[0] &&                           \
-                         (o = compile(name, every_way[way]), true) && (p = load(&o), true);        \
+                         (o = object_compile(name, every_way[way]), true) && (p = load(&o), true); \
          way++, vm_program_free(p), free(o.bytes))
 
 Test(loader, calls_cross_sections)
@@ -152,7 +124,7 @@ Test(loader, calls_cross_sections)
 
 Test(loader, functions_keep_their_names)
 {
-    struct object o = compile("sections", "-mcpu=v3");
+    struct object o = object_compile("sections", "-mcpu=v3");
     struct vm_program *p = load(&o);
     const struct vm_entry *first = vm_program_find_entry(p, "test.first");
     cr_assert_not_null(first);
@@ -208,7 +180,7 @@ Test(loader, helpers_by_name_and_number)
 
 Test(loader, entries_of_text_alone)
 {
-    struct object o = compile("text", "-mcpu=v3");
+    struct object o = object_compile("text", "-mcpu=v3");
     struct vm_program *p = load(&o);
     cr_expect_eq(vm_program_entry_count(p), 2);
     cr_expect_str_eq(vm_program_entry(p, 0)->name, "one");
@@ -220,7 +192,7 @@ Test(loader, entries_of_text_alone)
 
 Test(loader, unused_maps_and_licences_are_no_data)
 {
-    struct object o = compile("licence", "-mcpu=v3 -g");
+    struct object o = object_compile("licence", "-mcpu=v3 -g");
     struct vm_program *p = load(&o);
     cr_expect_eq(vm_program_data_bytes(p), 0);
     expect(p, "test.xdp", 0, 2);
@@ -313,7 +285,7 @@ Test(loader, refuses_what_cannot_be_linked)
         {"private", VM_ERROR_NO_ENTRY, "no entry point"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct object o = compile(cases[i].name, "-mcpu=v3");
+        struct object o = object_compile(cases[i].name, "-mcpu=v3");
         refused(&o, cases[i].error, cases[i].part);
         free(o.bytes);
     }
@@ -321,7 +293,7 @@ Test(loader, refuses_what_cannot_be_linked)
 
 Test(loader, refuses_other_files)
 {
-    struct object o = compile("text", "-mcpu=v3");
+    struct object o = object_compile("text", "-mcpu=v3");
     Elf64_Ehdr *h = (Elf64_Ehdr *)o.bytes;
     const Elf64_Ehdr good = *h;
 
@@ -351,24 +323,10 @@ Test(loader, refuses_other_files)
     refused(&text, VM_ERROR_BAD_OBJECT, "not an ELF object");
 }
 
-static Elf64_Shdr *section(const struct object *o, const char *name)
-{
-    const Elf64_Ehdr *h = (const Elf64_Ehdr *)o->bytes;
-    Elf64_Shdr *headers = (Elf64_Shdr *)(o->bytes + h->e_shoff);
-    const char *names = (const char *)o->bytes + headers[h->e_shstrndx].sh_offset;
-    for (unsigned i = 0; i < h->e_shnum; i++) {
-        if (strcmp(names + headers[i].sh_name, name) == 0) {
-            return &headers[i];
-        }
-    }
-    cr_assert_fail("no section %s", name);
-    return NULL;
-}
-
 Test(loader, refuses_bad_sections)
 {
-    struct object o = compile("sections", "-mcpu=v3");
-    Elf64_Shdr *first = section(&o, "test.first");
+    struct object o = object_compile("sections", "-mcpu=v3");
+    Elf64_Shdr *first = object_section(&o, "test.first");
     const Elf64_Shdr good = *first;
 
     first->sh_size -= 4;
@@ -386,7 +344,7 @@ Test(loader, refuses_bad_sections)
     first->sh_name = UINT32_MAX;
     refused(&o, VM_ERROR_BAD_OBJECT, "name of section");
     *first = good;
-    Elf64_Shdr *strings = section(&o, ".strtab");
+    Elf64_Shdr *strings = object_section(&o, ".strtab");
     strings->sh_size--;
     refused(&o, VM_ERROR_BAD_OBJECT, "string table");
     strings->sh_size = 0;
@@ -396,8 +354,8 @@ Test(loader, refuses_bad_sections)
 
 Test(loader, refuses_too_much_data)
 {
-    struct object o = compile("data", "-mcpu=v3");
-    Elf64_Shdr *bss = section(&o, ".bss");
+    struct object o = object_compile("data", "-mcpu=v3");
+    Elf64_Shdr *bss = object_section(&o, ".bss");
     bss->sh_size = VM_IMAGE_BYTES_MAX + 1;
     refused(&o, VM_ERROR_TOO_LARGE, "16 MiB");
     bss->sh_size = UINT64_MAX;
@@ -409,8 +367,8 @@ Test(loader, refuses_too_much_data)
 
 Test(loader, refuses_bad_relocations)
 {
-    struct object o = compile("sections", "-mcpu=v3");
-    Elf64_Shdr *table_header = section(&o, ".reltest.first");
+    struct object o = object_compile("sections", "-mcpu=v3");
+    Elf64_Shdr *table_header = object_section(&o, ".reltest.first");
     Elf64_Rel *rel = (Elf64_Rel *)(o.bytes + table_header->sh_offset);
     const Elf64_Rel good = *rel;
 
@@ -438,8 +396,9 @@ Test(loader, refuses_bad_relocations)
 /* The validator's refusal names the section, too. */
 Test(loader, says_where_an_instruction_is)
 {
-    struct object o = compile("sections", "-mcpu=v3");
-    struct vm_insn *insns = (struct vm_insn *)(o.bytes + section(&o, "test.first")->sh_offset);
+    struct object o = object_compile("sections", "-mcpu=v3");
+    struct vm_insn *insns =
+        (struct vm_insn *)(o.bytes + object_section(&o, "test.first")->sh_offset);
     insns[0] = (struct vm_insn){.code = 0xff};
     refused(&o, VM_ERROR_BAD_OPCODE, "section test.first+0x0: instruction ");
     free(o.bytes);
@@ -447,7 +406,7 @@ Test(loader, says_where_an_instruction_is)
 
 Test(loader, refuses_every_truncation)
 {
-    struct object o = compile("data", "-mcpu=v3 -g");
+    struct object o = object_compile("data", "-mcpu=v3 -g");
     size_t whole = o.length;
     for (o.length = 0; o.length < whole; o.length++) {
         /* A copy of its own size, so that a sanitizer sees the first byte read too many. */
@@ -485,7 +444,7 @@ Test(loader, survives_damage, .timeout = 60)
     uint64_t state = 1;
     uint32_t loaded = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        struct object good = compile(names[i], "-mcpu=v3");
+        struct object good = object_compile(names[i], "-mcpu=v3");
         struct object bad = {malloc(good.length), good.length};
         for (uint32_t round = 0; round < 5000; round++) {
             struct vm_diag diag = {.text = ""};
