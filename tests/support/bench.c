@@ -32,6 +32,17 @@ static const char prologue[] =
 
 static const struct bench_how plain;
 
+void bench_open(struct bench *b, const char *const *names, const char *const *texts, unsigned count,
+                const struct script_options *options)
+{
+    char error[256];
+
+    b->set = guest_set_with(names, texts, count, options);
+    b->host = script_host_create(options, error, sizeof error);
+    cr_assert_not_null(b->host, "%s", error);
+    exchange_init(&b->ex);
+}
+
 static void begin(struct bench *b, const char *text, bool interpret, const struct bench_how *how)
 {
     static const char *const name = "unit";
@@ -39,15 +50,11 @@ static void begin(struct bench *b, const char *text, bool interpret, const struc
     size_t bytes = sizeof prologue + strlen(text);
     char *whole = malloc(bytes);
     const char *texts[1] = {whole};
-    char error[256];
 
     options.interpret = interpret;
     snprintf(whole, bytes, "%s%s", prologue, text);
-    b->set = guest_set_with(&name, texts, 1, &options);
+    bench_open(b, &name, texts, 1, &options);
     free(whole);
-    b->host = script_host_create(&options, error, sizeof error);
-    cr_assert_not_null(b->host, "%s", error);
-    exchange_init(&b->ex);
 }
 
 void bench_begin(struct bench *b, const char *text, bool interpret)
@@ -67,6 +74,7 @@ static void request(struct bench *b, const char *target, const char *number,
 
 void bench_end(struct bench *b)
 {
+    script_chain_cancel(&b->ex);
     exchange_free(&b->ex);
     script_host_forget(b->host, b->set);
     script_host_free(b->host);

@@ -22,6 +22,9 @@ struct bench_how {
     void (*prepare)(struct exchange *ex); /* changes the request; or NULL */
 };
 
+/* Scripts as they are, without the prologue, and an empty exchange. */
+void bench_open(struct bench *b, const char *const *names, const char *const *texts, unsigned count,
+                const struct script_options *options);
 void bench_begin(struct bench *b, const char *text, bool interpret);
 void bench_end(struct bench *b);
 bool bench_body_is(const struct exchange *ex, const char *text);

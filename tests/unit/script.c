@@ -5,11 +5,10 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "tests/support/guest.h"
+#include "tests/support/bench.h"
 
 #define HEADER     "#include <zeroserve.h>\n"
 #define ENTRY      "ZS_ENTRY zs_u64 entry(void)\n"
-#define COUNT(arr) (sizeof(arr) / sizeof((arr)[0]))
 
 /* Appends a letter to metadata "trace". */
 #define MARK                                                                                       \
@@ -26,12 +25,6 @@ static const char mark_b[] = MARK ENTRY "{ mark(\"b\"); return 7; }\n";
 static const char answer[] = MARK ENTRY "{ mark(\"r\"); zs_respond(403, \"no\", 2); return 0; }\n";
 static const char endless[] = HEADER ENTRY "{ for (;;) __asm__ volatile(\"\"); }\n";
 
-struct bench {
-    struct script_host *host;
-    struct script_set *set;
-    struct exchange ex;
-};
-
 static struct script_host *make_host(bool interpret, uint32_t budget_ms)
 {
     struct script_options options = {.interpret = interpret, .budget_ms = budget_ms};
@@ -46,19 +39,8 @@ static void begin(struct bench *b, const char *const *texts, unsigned count, boo
 {
     static const char *const names[] = {"10-first", "20-second", "30-third"};
 
-    b->set = guest_set(names, texts, count, interpret);
-    b->host = make_host(interpret, 0);
-    exchange_init(&b->ex);
+    bench_open(b, names, texts, count, &(struct script_options){.interpret = interpret});
     guest_request(&b->ex, "/x", NULL);
-}
-
-static void end(struct bench *b)
-{
-    script_chain_cancel(&b->ex);
-    exchange_free(&b->ex);
-    script_host_forget(b->host, b->set);
-    script_host_free(b->host);
-    script_set_free(b->set);
 }
 
 static bool trace_is(const struct exchange *ex, const char *text)
@@ -82,7 +64,7 @@ Test(script, chain_runs_in_order_and_shares_metadata)
         cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_PASS);
         cr_assert(trace_is(&b.ex, "aba"));
         cr_assert_eq(b.ex.status, 0);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -97,7 +79,7 @@ Test(script, chain_stops_after_the_script_that_responded)
     cr_assert_eq(b.ex.status, 403);
     cr_assert(span_equal(b.ex.body.bytes, SPAN("no")));
     cr_assert(!b.ex.faulted);
-    end(&b);
+    bench_end(&b);
 }
 
 Test(script, entries_of_one_script_run_by_address)
@@ -111,7 +93,7 @@ Test(script, entries_of_one_script_run_by_address)
     begin(&b, texts, 2, false);
     cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_PASS);
     cr_assert(trace_is(&b.ex, "123b"));
-    end(&b);
+    bench_end(&b);
 }
 
 Test(script, variables_are_pristine_at_each_invocation)
@@ -129,7 +111,7 @@ Test(script, variables_are_pristine_at_each_invocation)
             cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
             cr_assert_eq(b.ex.status, 205);
         }
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -158,7 +140,7 @@ Test(script, fault_fails_closed_and_says_where)
         cr_assert_eq(strncmp(log, "script '20-second': read of 0x0 in ", 35), 0, "%s", log);
         cr_assert_not_null(strstr(log, "instruction "), "%s", log);
         cr_assert_not_null(strstr(log, " (request 42)\n"), "%s", log);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -179,7 +161,7 @@ Test(script, endless_loop_lets_others_run_and_is_killed)
         cr_assert(b.ex.status == 500 && b.ex.faulted);
         cr_assert_not_null(strstr(log, "script '10-first': CPU budget spent"), "%s", log);
         cr_assert_null(field_find(&b.ex.meta, SPAN("trace")));
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -235,7 +217,7 @@ Test(script, pending_chain_can_be_cancelled)
         cr_assert_str_eq(guest_log_end(), "[user_log] 42: 10-first: half a line\n");
         cr_assert_null(b.ex.chain);
         script_chain_cancel(&b.ex);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -291,7 +273,7 @@ Test(script, empty_set_and_scripts_without_request_entries_pass)
     cr_assert_not_null(none, "%s", error);
     cr_assert_eq(guest_run(b.host, none, &b.ex, NULL), SCRIPT_PASS);
     script_set_free(none);
-    end(&b);
+    bench_end(&b);
 }
 
 /* Loads one object; it must be refused with a line that names script, origin and `reason`. */

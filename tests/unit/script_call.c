@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "tests/support/guest.h"
+#include "tests/support/bench.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HEADER                                                                                     \
@@ -52,32 +52,14 @@ static const char library[] =
            "ZS_CALL_ENTRY(spin, in) { for (int i = 0; i < 200000; i++) zs_now_ms(); return in; }\n"
            "ZS_CALL_ENTRY(forever, in) { for (;;) __asm__ volatile(\"\"); return in; }\n";
 
-struct bench {
-    struct script_host *host;
-    struct script_set *set;
-    struct exchange ex;
-};
-
 static void begin(struct bench *b, const char *caller, bool interpret, uint32_t budget_ms)
 {
     static const char *const names[] = {"library", "20-caller"};
     const char *const texts[] = {library, caller};
     struct script_options options = {.interpret = interpret, .budget_ms = budget_ms};
-    char error[256];
 
-    b->set = guest_set_with(names, texts, 2, &options);
-    b->host = script_host_create(&options, error, sizeof error);
-    cr_assert_not_null(b->host, "%s", error);
-    exchange_init(&b->ex);
+    bench_open(b, names, texts, 2, &options);
     guest_request(&b->ex, "/", NULL);
-}
-
-static void end(struct bench *b)
-{
-    exchange_free(&b->ex);
-    script_host_forget(b->host, b->set);
-    script_host_free(b->host);
-    script_set_free(b->set);
 }
 
 /* The caller answers 200, on both engines. */
@@ -89,7 +71,7 @@ static void expect_ok(const char *caller)
         begin(&b, caller, interpret, 2000);
         cr_assert_eq(guest_run(b.host, b.set, &b.ex, NULL), SCRIPT_RESPONDED);
         cr_assert_eq(b.ex.status, 200, "engine %d, line %u", interpret, b.ex.status - 400);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -178,7 +160,7 @@ Test(script_call, answers_of_the_callee_are_dropped)
                   b.ex.status);
         cr_expect(!b.ex.aborted);
         cr_expect_not_null(strstr(log, "[user_log] 42: library: from the callee"), "%s", log);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -228,7 +210,7 @@ Test(script_call, faults)
                           (i + 1 == COUNT(reasons) && strstr(log, "budget") != NULL),
                       "case %u on engine %d: %s", i + 1, interpret, log);
         }
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -250,7 +232,7 @@ Test(script_call, callee_yields_and_may_be_cancelled)
         cr_assert_eq(script_chain_start(b.host, b.set, &b.ex), SCRIPT_PENDING);
         script_chain_cancel(&b.ex);
         cr_expect(b.ex.chain == NULL && b.ex.status == 0);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -270,7 +252,7 @@ Test(script_call, callee_has_the_budget_of_the_request)
         cr_expect(b.ex.status == 500 && b.ex.faulted);
         cr_expect_not_null(strstr(log, "script 'library': "), "%s", log);
         cr_expect_not_null(strstr(log, "script '20-caller': "), "%s", log);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -310,7 +292,7 @@ Test(script_call, nobody_waits_for_ever)
     }
     cr_expect_gt(answers[1], 0);
     free(all);
-    end(&b);
+    bench_end(&b);
 }
 
 /* ---- init ---- */

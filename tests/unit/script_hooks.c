@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "tests/support/guest.h"
+#include "tests/support/bench.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HEADER                                                                                     \
@@ -71,33 +71,14 @@ static const char library[] = HEADER
     "ZS_CALL_ENTRY(bad_status, in) { zs_res_set_status(99); return in; }\n"
     "ZS_CALL_ENTRY(bad_name, in) { char t[4]; zs_res_header(\"\", 0, t, 4); return in; }\n";
 
-struct bench {
-    struct script_host *host;
-    struct script_set *set;
-    struct exchange ex;
-};
-
 static void begin(struct bench *b, const char *caller, bool interpret)
 {
     static const char *const names[] = {"library", "20-site"};
     const char *const texts[] = {library, caller};
     struct script_options options = {.interpret = interpret, .budget_ms = 300};
-    char error[256];
 
-    b->set = guest_set_with(names, texts, 2, &options);
-    b->host = script_host_create(&options, error, sizeof error);
-    cr_assert_not_null(b->host, "%s", error);
-    exchange_init(&b->ex);
+    bench_open(b, names, texts, 2, &options);
     guest_request(&b->ex, "/", NULL);
-}
-
-static void end(struct bench *b)
-{
-    script_chain_cancel(&b->ex);
-    exchange_free(&b->ex);
-    script_host_forget(b->host, b->set);
-    script_host_free(b->host);
-    script_set_free(b->set);
 }
 
 /* The scripts let the request pass and somebody answers 404; then the hooks run. */
@@ -155,7 +136,7 @@ Test(script_hooks, order_and_input)
         cr_expect_eq(b.ex.status, 418);
         EXPECT_FIELD(&b, "x-trace", "ab\\\"");
         EXPECT_FIELD(&b, "x-own", "1");
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -167,7 +148,7 @@ static void expect_status(const char *caller, unsigned status)
         begin(&b, caller, interpret);
         (void)run_to_end(&b);
         cr_expect_eq(b.ex.status, status, "%u, not %u", b.ex.status, status);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -234,7 +215,7 @@ Test(script_hooks, fault_is_rolled_back)
         EXPECT_FIELD(&b, "x-added", "");
         EXPECT_FIELD(&b, "content-type", "text/plain; charset=utf-8");
         cr_expect(span_equal(field_find(&b.ex.meta, SPAN("more"))->value, SPAN("kept")));
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -246,7 +227,7 @@ Test(script_hooks, own_answers_are_dropped)
     (void)run_to_end(&b);
     cr_expect_eq(b.ex.status, 404);
     cr_expect_null(field_find(&b.ex.meta, SPAN("seen")));
-    end(&b);
+    bench_end(&b);
 }
 
 /* The answer of a script, in memory that a hook must not write over. */
@@ -268,7 +249,7 @@ Test(script_hooks, after_a_script_that_answered)
         cr_expect_eq(b.ex.status, 418);
         cr_expect(span_equal(b.ex.body.bytes, SPAN("of the script, and long")));
         cr_expect_eq(script_hooks_start(&b.ex), SCRIPT_PASS, "they run once");
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -287,7 +268,7 @@ Test(script_hooks, pending_and_cancelled)
         cr_assert_eq(script_hooks_start(&b.ex), SCRIPT_PENDING);
         script_chain_cancel(&b.ex);
         cr_expect(b.ex.status == 404 && b.ex.body.kind == BODY_BYTES, "%u", b.ex.status);
-        end(&b);
+        bench_end(&b);
     }
 }
 
@@ -312,7 +293,7 @@ Test(script_hooks, none_after_a_fault_and_without_scripts)
     response_error(&b.ex, 404);
     cr_assert_eq(script_hooks_start(&b.ex), SCRIPT_PASS);
     script_set_free(empty);
-    end(&b);
+    bench_end(&b);
 }
 
 Test(script_hooks, refused_where_they_are_set)
@@ -359,6 +340,6 @@ Test(script_hooks, refused_where_they_are_set)
             cr_expect(b.ex.status == 500 && b.ex.faulted, "case %u", i + 1);
             cr_expect_not_null(strstr(log, reasons[i]), "case %u: %s", i + 1, log);
         }
-        end(&b);
+        bench_end(&b);
     }
 }
