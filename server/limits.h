@@ -108,7 +108,6 @@
 #define LIM_EXCHANGE_POOL_BYTES (1u << 20) /* everything a request may allocate; beyond: 500 */
 /* How full scripts may make it: the head of the answer needs room, too. */
 #define LIM_SCRIPT_POOL_BYTES   (LIM_EXCHANGE_POOL_BYTES / 4 * 3)
-#define LIM_PATH_BYTES          4096u /* decoded path, as in tars */
 #define LIM_META_ENTRIES        256u  /* metadata entries a chain may set */
 #define LIM_META_BYTES          (64u << 10)
 #define LIM_RESPONSE_FIELDS     256u         /* an upstream's, and what scripts add */

@@ -78,6 +78,12 @@ void link_table_free(struct link_table *table)
     }
 }
 
+/* The link that a kept one is part of. */
+static struct link *link_of(struct upstream_idle *idle)
+{
+    return (struct link *)((char *)idle - offsetof(struct link, idle));
+}
+
 /* ---- octets ---- */
 
 static void fail(struct link *link, const char *reason)
@@ -251,7 +257,7 @@ void link_keep(struct worker *worker, struct link *link, bool reusable)
     struct upstream_idle *displaced =
         upstream_idle_put(worker->upstreams, link->upstream, &link->idle, worker->conns.now_ms);
     if (displaced != NULL) {
-        link_close(worker, (struct link *)((char *)displaced - offsetof(struct link, idle)));
+        link_close(worker, link_of(displaced));
     }
 }
 
@@ -262,7 +268,7 @@ struct link *link_take(struct worker *worker, struct relay *relay, struct upstre
     if (idle == NULL) {
         return NULL;
     }
-    struct link *link = (struct link *)((char *)idle - offsetof(struct link, idle));
+    struct link *link = link_of(idle);
     link->relay = relay;
     link->state = LINK_USED;
     link->answer_due_ms = 0;
@@ -380,7 +386,7 @@ void link_expire(struct worker *worker)
     struct upstream_idle *idle;
     uint64_t now = worker->conns.now_ms;
     while ((idle = upstream_idle_expired(worker->upstreams, now)) != NULL) {
-        link_close(worker, (struct link *)((char *)idle - offsetof(struct link, idle)));
+        link_close(worker, link_of(idle));
     }
     if (worker->links_scanned_ms + SCAN_MS > now) {
         return;
@@ -408,6 +414,6 @@ void link_close_idle(struct worker *worker)
 {
     struct upstream_idle *idle;
     while ((idle = upstream_idle_expired(worker->upstreams, UINT64_MAX)) != NULL) {
-        link_close(worker, (struct link *)((char *)idle - offsetof(struct link, idle)));
+        link_close(worker, link_of(idle));
     }
 }
