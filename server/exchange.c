@@ -17,6 +17,7 @@ void exchange_reset(struct exchange *ex)
 {
     pool_reset(&ex->pool);
     buffer_release(&ex->request_body.bytes);
+    buffer_release(&ex->request_body.trailer_section);
     *ex = (struct exchange){.pool = ex->pool, .request_body.complete = true};
 }
 
@@ -24,6 +25,7 @@ void exchange_free(struct exchange *ex)
 {
     pool_free(&ex->pool);
     buffer_release(&ex->request_body.bytes);
+    buffer_release(&ex->request_body.trailer_section);
 }
 
 bool exchange_set_target(struct exchange *ex, struct span target)
@@ -97,6 +99,8 @@ bool body_has_length(const struct body *body)
 void response_start(struct exchange *ex, unsigned status)
 {
     ex->response_fields.count = 0;
+    ex->response_trailers.count = 0;
+    ex->announced_trailers = SPAN("");
     ex->body = (struct body){.kind = BODY_NONE};
     ex->status = status;
 }
@@ -162,6 +166,7 @@ void response_finish(struct exchange *ex)
     }
     for (unsigned i = 0; i < ex->deleted_fields.count; i++) {
         field_delete(&ex->response_fields, ex->deleted_fields.items[i].name);
+        field_delete(&ex->response_trailers, ex->deleted_fields.items[i].name);
     }
     apply_meta(ex);
     for (unsigned i = 0; i < ex->added_fields.count; i++) {
@@ -169,6 +174,9 @@ void response_finish(struct exchange *ex)
                         ex->added_fields.items[i].value);
     }
     drop_framing(&ex->response_fields);
+    if (ex->announced_trailers.len > 0) {
+        (void)field_add(ex, &ex->response_fields, SPAN("trailer"), ex->announced_trailers);
+    }
     if (has_no_content(ex->status)) {
         ex->body = (struct body){.kind = BODY_NONE};
     }

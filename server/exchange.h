@@ -56,6 +56,8 @@ struct request_body {
     size_t gather_max; /* how much of it `bytes` may hold; 0: nobody asked for it yet */
     struct buffer bytes; /* received, not consumed */
     bool complete;       /* nothing follows; also when there is no body at all */
+    struct buffer trailer_section; /* HTTP/1: as it came so far */
+    struct field_list trailers;    /* once complete: those that upstreams may have */
     bool awaited;        /* the scripts wait until it is settled */
 };
 #define REQUEST_BODY_UNKNOWN UINT64_MAX
@@ -98,6 +100,7 @@ struct exchange {
     uint8_t proto_major;
     uint8_t proto_minor;
     bool is_tls;
+    struct field_list touched_fields; /* names and patterns of what scripts set or deleted */
     bool uri_changed;    /* a script set a new target */
     bool bad_target;     /* the one a script set last is malformed */
     bool body_limited;   /* a script set body_limit */
@@ -121,6 +124,8 @@ struct exchange {
     unsigned status; /* 0: none yet */
     struct field_list response_fields;
     struct body body;
+    struct field_list response_trailers; /* BODY_STREAMED: complete when the body is */
+    struct span announced_trailers;      /* the value of Trailer, or empty */
     struct proxy_request *proxy; /* in the pool: who is to answer instead; or NULL */
     bool aborted;                /* close without an answer */
     bool faulted;                /* a script was killed; status is the 500 for that */
@@ -148,6 +153,11 @@ bool field_set(struct exchange *ex, struct field_list *list, struct span name,
 unsigned field_delete(struct field_list *list, struct span name); /* how many went */
 const struct field *field_find(const struct field_list *list,
                                struct span name); /* the last of that name */
+/* Patterns are Name, Name*, *Name, *Name* or *. */
+bool field_pattern_valid(struct span pattern);
+bool field_matches(struct span pattern, struct span name);
+/* Notes that a script decided about these fields of the request. False: out of memory. */
+bool field_touch(struct exchange *ex, struct span pattern);
 /* What RFC 9110 5.6.2 calls a token; what 5.5 allows in a value (no CR, LF, NUL or other control
  * but HTAB, no space at the ends). */
 bool field_name_valid(struct span name);

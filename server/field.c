@@ -122,3 +122,55 @@ const struct field *field_find(const struct field_list *list, struct span name)
     }
     return NULL;
 }
+
+/* ---- patterns */
+
+static bool has_star(struct span text, size_t at)
+{
+    return at < text.len && text.base[at] == '*';
+}
+
+/* Without the stars. */
+static struct span bare(struct span pattern)
+{
+    size_t start = has_star(pattern, 0);
+    size_t end = pattern.len - (pattern.len > start && has_star(pattern, pattern.len - 1));
+    return (struct span){pattern.base + start, end - start};
+}
+
+bool field_pattern_valid(struct span pattern)
+{
+    struct span text = bare(pattern);
+    return field_name_valid(pattern) && memchr(text.base, '*', text.len) == NULL;
+}
+
+bool field_matches(struct span pattern, struct span name)
+{
+    struct span text = bare(pattern);
+    bool open_start = has_star(pattern, 0);
+    bool open_end = has_star(pattern, pattern.len - 1);
+    if (name.len < text.len) {
+        return false;
+    }
+    size_t last = name.len - text.len;
+    for (size_t at = 0; at <= last; at++) {
+        bool allowed = (at == 0 || open_start) && (at == last || open_end);
+        if (allowed && span_equal_nocase((struct span){name.base + at, text.len}, text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool field_touch(struct exchange *ex, struct span pattern)
+{
+    struct field_list *list = &ex->touched_fields;
+    if (field_find(list, pattern) != NULL) {
+        return true;
+    }
+    if (list->count == LIM_RESPONSE_FIELDS) {
+        list->items[0].name = SPAN("*"); /* more than are remembered: so all */
+        return true;
+    }
+    return field_add(ex, list, pattern, SPAN(""));
+}

@@ -10,6 +10,7 @@
 #include "server/chars.h"
 #include "server/cidr.h"
 #include "server/h1_int.h"
+#include "server/trailers.h"
 
 #define VIA_NAME " zeroserve\r\n"
 
@@ -26,7 +27,7 @@ static bool is_one_of(struct span name, const struct span *list, size_t count)
 
 /* ---- fields that end at a connection */
 
-/* Trailer goes because trailers do, the credentials because they are for us. */
+/* TE and Trailer are written anew, the credentials are for us. */
 static const struct span hop_by_hop[] = {
     SPAN("connection"),
     SPAN("keep-alive"),
@@ -40,6 +41,11 @@ static const struct span hop_by_hop[] = {
     SPAN("http2-settings"),
     SPAN("content-length"),
 };
+
+bool forward_is_hop_by_hop(struct span name)
+{
+    return IS_ONE_OF(name, hop_by_hop);
+}
 
 /* What the fields of one head called Connection name. */
 struct options {
@@ -134,7 +140,12 @@ static void put_number_field(struct writer *writer, struct span name, uint64_t v
 enum h1_framing forward_request_framing(const struct exchange *ex, uint64_t *length)
 {
     const struct request_body *body = &ex->request_body;
+    const struct field_list *fields = &ex->request_fields;
+    bool announced = ex->proto_major >= 2 && field_find(fields, SPAN("trailer")) != NULL;
     *length = body->length;
+    if (body->trailers.count > 0 || (announced && body->length > 0)) {
+        return H1_BODY_CHUNKED;
+    }
     if (body->length == REQUEST_BODY_UNKNOWN) {
         if (!body->complete) {
             return H1_BODY_CHUNKED;
@@ -241,13 +252,25 @@ static void put_via(struct writer *writer, const struct exchange *ex)
                                        : SPAN("via: 1.1" VIA_NAME));
 }
 
+static void put_trailer(struct writer *writer, const struct exchange *ex)
+{
+    const struct field_list *fields = &ex->request_fields;
+    struct span announced = trailers_announced(fields->items, fields->count);
+    if (announced.len > 0) {
+        put_field(writer, SPAN("trailer"), announced);
+    }
+}
+
 /* Methods that are about their content tell also that there is none, RFC 9110 8.6. */
 static void put_framing(struct writer *writer, const struct exchange *ex)
 {
     static const struct span with_content[] = {SPAN("post"), SPAN("put"), SPAN("patch")};
     uint64_t length;
     switch (forward_request_framing(ex, &length)) {
-    case H1_BODY_CHUNKED: put(writer, SPAN("transfer-encoding: chunked\r\n")); break;
+    case H1_BODY_CHUNKED:
+        put(writer, SPAN("transfer-encoding: chunked\r\n"));
+        put_trailer(writer, ex);
+        break;
     case H1_BODY_LENGTH: put_number_field(writer, SPAN("content-length"), length); break;
     case H1_BODY_NONE:
         if (IS_ONE_OF(ex->method, with_content)) {
@@ -267,6 +290,8 @@ static void put_connection(struct writer *writer, const struct exchange *ex,
         put_field(writer, SPAN("upgrade"), upgrade->value);
     } else if (how->close) {
         put(writer, SPAN("connection: close\r\n"));
+    } else if (trailers_asked_for(ex)) {
+        put(writer, SPAN("connection: te\r\nte: trailers\r\n"));
     }
 }
 
@@ -313,46 +338,12 @@ bool forward_chunk(struct buffer *out, struct span data, size_t bytes_max)
     return !writer.failed;
 }
 
-/* Fields that change what a message is or who may have it: too late behind the content. */
-static bool is_trailer(struct span name)
-{
-    static const struct span never[] = {
-        SPAN("host"),
-        SPAN("content-encoding"),
-        SPAN("content-type"),
-        SPAN("content-range"),
-        SPAN("cache-control"),
-        SPAN("expect"),
-        SPAN("max-forwards"),
-        SPAN("pragma"),
-        SPAN("range"),
-        SPAN("authorization"),
-        SPAN("www-authenticate"),
-        SPAN("cookie"),
-        SPAN("set-cookie"),
-        SPAN("age"),
-        SPAN("date"),
-        SPAN("expires"),
-        SPAN("location"),
-        SPAN("retry-after"),
-        SPAN("vary"),
-        SPAN("forwarded"),
-        SPAN("via"),
-    };
-    const struct span forwarded = SPAN("x-forwarded-");
-    return !IS_ONE_OF(name, hop_by_hop) && !IS_ONE_OF(name, never) &&
-           !(name.len >= forwarded.len &&
-             span_equal_nocase((struct span){name.base, forwarded.len}, forwarded));
-}
-
 bool forward_chunk_end(struct buffer *out, const struct field_list *trailers, size_t bytes_max)
 {
     struct writer writer = {.out = out, .bytes_max = bytes_max};
     put(&writer, SPAN("0\r\n"));
     for (unsigned i = 0; trailers != NULL && i < trailers->count; i++) {
-        if (is_trailer(trailers->items[i].name)) {
-            put_field(&writer, trailers->items[i].name, trailers->items[i].value);
-        }
+        put_field(&writer, trailers->items[i].name, trailers->items[i].value);
     }
     put(&writer, SPAN("\r\n"));
     return !writer.failed;
@@ -376,6 +367,10 @@ bool forward_response(struct exchange *ex, const struct h1_response *head)
         return false;
     }
     response_start(ex, head->status);
+    if (head->framing == H1_BODY_CHUNKED && trailers_taken(ex)) {
+        struct span announced = trailers_announced(head->fields, head->field_count);
+        ex->announced_trailers = pool_copy(&ex->pool, announced);
+    }
     for (unsigned i = 0; i < head->field_count; i++) {
         const struct field *field = &head->fields[i];
         if (!ends_here(field->name, &options) &&

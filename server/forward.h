@@ -8,7 +8,7 @@
  *
  * Who the client is, the upstream learns from X-Forwarded-For, -Proto and -Host. They are written
  * by us; what the client sent of them, and Forwarded, is kept only when the client is a proxy that
- * the operator trusts. Host is the client's, or what a script made of it. Trailers are dropped.
+ * the operator trusts. Host is the client's, or what a script made of it.
  */
 #ifndef SERVER_FORWARD_H
 #define SERVER_FORWARD_H
@@ -33,7 +33,11 @@ struct forward_options {
     bool close;           /* the connection is not for another request */
 };
 
-/* How the body goes to an upstream: with its length when that is known, else in chunks. */
+/* Whether fields of this name are about one connection, whatever Connection names. */
+bool forward_is_hop_by_hop(struct span name);
+
+/* How the body goes to an upstream: with its length when that is known, else in chunks, and so
+ * when trailers are there, or announced in HTTP/2, where they may follow a length. */
 enum h1_framing forward_request_framing(const struct exchange *ex, uint64_t *length);
 /* Appends the head of an HTTP/1.1 request. False: too long, out of memory, or the method is
  * CONNECT; `out` may then hold a part of it. */
@@ -41,7 +45,7 @@ bool forward_request_head(const struct exchange *ex, const struct forward_option
                           struct buffer *out);
 
 /* Append a chunk (none for no bytes: that would be the end), and the end of a chunked body with
- * those trailers (may be NULL) that may be there by RFC 9110 6.5.1. False as buffer_append. */
+ * these trailers (may be NULL). False as buffer_append. */
 bool forward_chunk(struct buffer *out, struct span data, size_t bytes_max);
 bool forward_chunk_end(struct buffer *out, const struct field_list *trailers, size_t bytes_max);
 

@@ -59,6 +59,9 @@ struct h1_body {
     uint32_t line_bytes;  /* private: of the current chunk line, or of all trailers */
     uint32_t extra_bytes; /* private: of all extensions so far */
     unsigned status;      /* after H1_BAD: 400 or 413 */
+    struct span trailers; /* the octets of the trailer section, to its empty line, among those that
+                             h1_body_next has just consumed: LIM_TRAILER_BYTES in all, or a few more
+                             for line ends */
 };
 
 void h1_body_init(struct h1_body *body, const struct h1_head *head);
@@ -70,6 +73,9 @@ void h1_body_start(struct h1_body *body, enum h1_framing framing, uint64_t lengt
  * bytes. H1_BAD: close. */
 enum h1_result h1_body_next(struct h1_body *body, const char *buf, size_t len, size_t *consumed,
                             struct span *content);
+
+/* Takes the next field off a complete trailer section. False: that was all. */
+bool h1_trailer_next(struct span *section, struct field *field);
 
 /* Writes status line, fields of ex->response_fields, Date, Content-Length (unless the status
  * forbids it) and `Connection: close` unless keep_alive (for a 1.0 client that keeps alive:

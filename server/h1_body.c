@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Framing of bodies: a length (RFC 9112 6.2) or chunks (7.1). Chunked is a machine that
  * takes one byte at a time, so a body may be cut anywhere; only content is taken in runs. Chunk
- * extensions and trailers are checked, counted and dropped.
+ * extensions are checked, counted and dropped; so are trailers, but whoever wants them gets their
+ * octets.
  */
 #include <assert.h>
 #include <limits.h>
 
 #include "server/chars.h"
-#include "server/h1.h"
+#include "server/h1_int.h"
 
 enum state {
     SIZE_FIRST,    /* first digit of a chunk size */
@@ -127,10 +128,15 @@ enum h1_result h1_body_next(struct h1_body *body, const char *buf, size_t len, s
 {
     assert(body->state != FAILED);
     size_t at = 0;
+    const char *trailers = NULL;
     *content = SPAN("");
     while (at < len && body->state != CONTENT && body->state < DONE) {
+        if (body->state >= TRAILER_FIRST && trailers == NULL) {
+            trailers = buf + at;
+        }
         body->state = (uint8_t)step(body, buf[at++]);
     }
+    body->trailers = (struct span){trailers, trailers != NULL ? (size_t)(buf + at - trailers) : 0};
     if (body->state == CONTENT && at < len) {
         size_t bytes = len - at < body->left ? len - at : (size_t)body->left;
         *content = (struct span){buf + at, bytes};
@@ -145,4 +151,16 @@ enum h1_result h1_body_next(struct h1_body *body, const char *buf, size_t len, s
         return H1_BAD;
     }
     return body->state == DONE ? H1_DONE : H1_MORE;
+}
+
+bool h1_trailer_next(struct span *section, struct field *field)
+{
+    const char *lf = section->len > 0 ? memchr(section->base, '\n', section->len) : NULL;
+    if (lf == NULL || lf - section->base < 2) {
+        return false;
+    }
+    struct span line = {section->base, (size_t)(lf - section->base) - 1};
+    section->base = lf + 1;
+    section->len -= line.len + 2;
+    return h1_split_field(line, field) == NULL;
 }

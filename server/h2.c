@@ -187,11 +187,11 @@ static int on_trailers(struct h2 *h2, const nghttp2_frame *frame)
     if (stream == NULL) {
         return 0;
     }
-    if (h2->block->list_bytes > LIM_TRAILER_BYTES) {
+    if (h2->block->list_bytes > LIM_TRAILER_BYTES || h2->block->head.status != 0) {
         return mute(h2, stream, H2_ENHANCE_YOUR_CALM) == 0 ? glitch(h2)
                                                            : h2_fail(h2, H2_INTERNAL_ERROR);
     }
-    h2->handler->body_end(stream->owner);
+    h2->handler->body_end(stream->owner, h2->block->head.fields, h2->block->head.field_count);
     return 0;
 }
 
@@ -211,7 +211,7 @@ static int on_data(struct h2 *h2, const nghttp2_frame *frame)
         return frame->hd.length > frame->data.padlen ? 0 : glitch(h2);
     }
     if (stream != NULL) {
-        h2->handler->body_end(stream->owner);
+        h2->handler->body_end(stream->owner, NULL, 0);
     }
     return 0;
 }

@@ -72,7 +72,8 @@ struct h2_handler {
     /* Bytes of the request's body, valid during the call. The client's window shrinks until
      * h2_consumed gives the bytes back. */
     void (*body)(void *stream, struct span bytes);
-    void (*body_end)(void *stream); /* complete, with trailers if any (which nobody reads) */
+    /* It is complete. The trailers (names in lower case, valid) live during the call. */
+    void (*body_end)(void *stream, const struct field *trailers, unsigned count);
     /* How many bytes of the answer's body are at hand, `max` (> 0) at most; *end when they are the
      * last. With 0 and no end the stream rests until h2_resume. */
     size_t (*ready)(void *stream, size_t max, bool *end);

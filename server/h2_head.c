@@ -155,10 +155,7 @@ bool h2_block_add(struct h2_block *block, nghttp2_rcbuf *name, nghttp2_rcbuf *va
     if (block->list_bytes > LIM_H2_BLOCK_BYTES) {
         return false;
     }
-    if (block->is_trailer) {
-        return true; /* nobody reads them */
-    }
-    if (block->list_bytes > LIM_HEAD_FIELDS_BYTES) {
+    if (block->list_bytes > (block->is_trailer ? LIM_TRAILER_BYTES : LIM_HEAD_FIELDS_BYTES)) {
         refuse(block, 431);
         return true;
     }

@@ -20,6 +20,7 @@
 #include "server/resolve.h"
 #include "server/script.h"
 #include "server/serve_int.h"
+#include "server/trailers.h"
 
 struct relay {
     struct worker *worker;
@@ -312,7 +313,9 @@ static bool send_body(struct relay *relay)
     if (body->complete) {
         relay->body_ended = true;
         stream_wait(&relay->worker->streams, stream, STREAM_ACTIVE);
-        return relay->framing != H1_BODY_CHUNKED || forward_chunk_end(out, NULL, SIZE_MAX / 2);
+        trailers_withhold(&stream->exchange);
+        return relay->framing != H1_BODY_CHUNKED ||
+               forward_chunk_end(out, &body->trailers, SIZE_MAX / 2);
     }
     body->gather_max = LIM_LINK_BYTES;
     stream->deadline_ms = relay->worker->conns.now_ms + relay->worker->options->body_ms;
@@ -401,6 +404,17 @@ static bool take_interim(struct relay *relay, const struct h1_response *head)
     return serve_interim(relay->worker, relay->stream, head);
 }
 
+/* Keeps what has just come of the trailers, until they are complete. */
+static bool take_trailers(struct relay *relay, bool complete)
+{
+    struct exchange *ex = &relay->stream->exchange;
+    struct buffer *section = &relay->stream->trailer_section;
+    if (!buffer_append(section, relay->answer.body.framed.trailers, SIZE_MAX / 2)) {
+        return false;
+    }
+    return !complete || trailers_add_section(ex, &ex->response_trailers, buffer_span(section));
+}
+
 /* The answer ends before its time. What the client was not told yet it need not know. */
 static bool spoil(struct relay *relay, const char *reason, bool *head_came)
 {
@@ -433,6 +447,7 @@ static bool read_event(struct relay *relay, bool *head_came)
     case ANSWER_DONE:
     case ANSWER_BAD: break;
     }
+    fine = fine && take_trailers(relay, event == ANSWER_DONE);
     buffer_consume(&link->in, consumed);
     if (event == ANSWER_BAD || !fine) {
         return spoil(relay, fine ? relay->answer.reason : "the answer is not usable", head_came);
@@ -450,7 +465,7 @@ static bool read_event(struct relay *relay, bool *head_came)
 static void know_length(struct stream *stream)
 {
     struct body *body = &stream->exchange.body;
-    if (!body->has_length && !stream->head_only) {
+    if (!body->has_length && !stream->head_only && stream->exchange.response_trailers.count == 0) {
         body->has_length = true;
         body->length = buffer_bytes(&stream->chunk);
     }

@@ -17,6 +17,7 @@
 #include "server/request.h"
 #include "server/serve_int.h"
 #include "server/tls.h"
+#include "server/trailers.h"
 
 /* `out` holds at most a chunk before an answer is made, whose head and body come from its pool. */
 #define ANSWER_BYTES_MAX (2 * LIM_EXCHANGE_POOL_BYTES)
@@ -94,6 +95,18 @@ static bool may_drop_body(const struct conn *conn)
     return !conn->body_left || (!conn->expecting && conn->body.left <= LIM_BODY_DRAIN_BYTES);
 }
 
+/* Ends the chunks when all are in `out`. False: out of memory. */
+static bool append_end(struct conn *conn)
+{
+    const struct stream *stream = conn->stream;
+    const struct exchange *ex = &stream->exchange;
+    if (!conn->chunked || !stream_answer_ended(stream)) {
+        return true;
+    }
+    return forward_chunk_end(&conn->out, trailers_taken(ex) ? &ex->response_trailers : NULL,
+                             SIZE_MAX / 2);
+}
+
 /* Puts the answer into `out`; of a file only the head. */
 static void write_answer(struct worker *worker, struct conn *conn)
 {
@@ -106,7 +119,8 @@ static void write_answer(struct worker *worker, struct conn *conn)
     conn->chunked = !has_length && stream->exchange.proto_minor > 0;
     conn->keep_alive = conn->keep_alive && !serve_is_over(worker, conn) && may_drop_body(conn) &&
                        (has_length || conn->chunked);
-    if (!append_head(worker, conn) || !append_bytes(worker, conn)) {
+    if (!append_head(worker, conn) || !append_bytes(worker, conn) ||
+        (!stream->head_only && !append_end(conn))) {
         serve_close(worker, conn);
     } else if (stream_answer_ended(stream)) {
         end_request(worker, conn);
@@ -134,6 +148,12 @@ void serve_h1_suspended(struct worker *worker, struct conn *conn)
 
 /* ---- the body of the request in hand ---- */
 
+static bool take_trailers(struct exchange *ex)
+{
+    struct request_body *body = &ex->request_body;
+    return trailers_add_section(ex, &body->trailers, buffer_span(&body->trailer_section));
+}
+
 /* Moves octets of the body from `in` to those gathered, as many as may be. False: malformed. */
 static bool gather(struct conn *conn)
 {
@@ -148,10 +168,18 @@ static bool gather(struct conn *conn)
         if (result == H1_BAD || !buffer_append(&body->bytes, content, body->gather_max)) {
             return false;
         }
+        bool fine = buffer_append(&body->trailer_section, conn->body.trailers, SIZE_MAX / 2);
         buffer_consume(&conn->in, consumed);
         body->received += content.len;
         body->complete = result == H1_DONE;
         conn->body_left = !body->complete;
+        if (body->complete && !take_trailers(&conn->stream->exchange)) {
+            conn->body.status = 413;
+            fine = false;
+        }
+        if (!fine) {
+            return false;
+        }
     }
     return true;
 }
@@ -405,10 +433,7 @@ static bool append_chunk(struct conn *conn)
         stream->body_sent += bytes.len;
         serve_taken(stream);
     }
-    if (fine && conn->chunked && stream_answer_ended(stream)) {
-        fine = forward_chunk_end(&conn->out, NULL, SIZE_MAX / 2);
-    }
-    return fine;
+    return fine && append_end(conn);
 }
 
 /* An upstream's answer goes out while it comes in, and while the request's body may still go in. */

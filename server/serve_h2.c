@@ -15,6 +15,7 @@
 #include "server/log.h"
 #include "server/request.h"
 #include "server/serve_int.h"
+#include "server/trailers.h"
 
 /* ---- lists of streams of one connection, linked by `sibling` ---- */
 
@@ -107,10 +108,17 @@ static bool owes(const struct stream *stream)
     return source->streamed ? buffer_bytes(&stream->chunk) > 0 : !source_ended(source);
 }
 
+/* Of the body that is sent: scripts may have put another in its place. */
+static bool has_trailers(const struct stream *stream)
+{
+    return stream->exchange.response_trailers.count > 0 && stream->source.streamed &&
+           stream->page == NULL;
+}
+
 static void respond(struct worker *worker, struct stream *stream)
 {
     struct conn *conn = stream->conn;
-    bool with_body = !stream_answer_ended(stream);
+    bool with_body = !stream_answer_ended(stream) || has_trailers(stream);
     stream->held = false;
     stream->moved_ms = worker->conns.now_ms;
     if (!h2_respond(conn->h2, stream->id, &stream->exchange, worker_date(worker), with_body)) {
@@ -197,10 +205,17 @@ static void on_body(void *context, struct span bytes)
     request_body_arrived(conn->worker, stream);
 }
 
-static void on_body_end(void *context)
+static void on_body_end(void *context, const struct field *trailers, unsigned count)
 {
     struct stream *stream = context;
-    stream->exchange.request_body.complete = true;
+    struct exchange *ex = &stream->exchange;
+    for (unsigned i = 0; i < count; i++) {
+        if (!trailers_add(ex, &ex->request_body.trailers, &trailers[i])) {
+            stream->conn->broken = true;
+            return;
+        }
+    }
+    ex->request_body.complete = true;
     if (stream->held) {
         respond(stream->conn->worker, stream);
     } else {
@@ -304,6 +319,10 @@ static size_t on_ready(void *context, size_t max, bool *end)
     }
     ready = ready < max ? ready : max;
     *end = is_last(stream, ready);
+    if (*end && has_trailers(stream) &&
+        !h2_trailers(stream->conn->h2, stream->id, &stream->exchange.response_trailers)) {
+        stream->conn->broken = true;
+    }
     return ready;
 }
 

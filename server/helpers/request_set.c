@@ -62,6 +62,7 @@ uint64_t host_zs_req_set_header(struct vm_context *context, const struct vm_arg 
     struct exchange *ex = helper_exchange(context);
     struct field field = helper_field(context, &arg[0], &arg[2]);
 
+    helper_allocated(context, field_touch(ex, field.name));
     if (field.value.len == 0) {
         field_delete(&ex->request_fields, field.name);
     } else {
@@ -75,66 +76,24 @@ uint64_t host_zs_req_append_header(struct vm_context *context, const struct vm_a
     struct exchange *ex = helper_exchange(context);
     struct field field = helper_field(context, &arg[0], &arg[2]);
 
+    helper_allocated(context, field_touch(ex, field.name));
     helper_allocated(context, field_add(ex, &ex->request_fields, field.name, field.value));
     return 0;
 }
 
-/* Name, Name*, *Name, *Name* or *. */
-struct pattern {
-    struct span text; /* without stars */
-    bool open_start;
-    bool open_end;
-};
-
-static struct pattern pattern_of(struct vm_context *context, struct span text)
-{
-    struct pattern pattern = {.text = text};
-
-    if (text.len > 0 && text.base[0] == '*') {
-        pattern.open_start = true;
-        pattern.text.base++;
-        pattern.text.len--;
-    }
-    if (pattern.text.len > 0 && pattern.text.base[pattern.text.len - 1] == '*') {
-        pattern.open_end = true;
-        pattern.text.len--;
-    }
-    if (pattern.text.len == 0 && pattern.open_start) {
-        pattern.open_end = true;
-    } else if (!field_name_valid(pattern.text) ||
-               memchr(pattern.text.base, '*', pattern.text.len) != NULL) {
-        vm_helper_fault(context, "invalid header pattern");
-    }
-    return pattern;
-}
-
-static bool matches(const struct pattern *pattern, struct span name)
-{
-    size_t bytes = pattern->text.len;
-    size_t last;
-
-    if (name.len < bytes) {
-        return false;
-    }
-    last = name.len - bytes;
-    for (size_t at = 0; at <= last; at++) {
-        bool allowed = (at == 0 || pattern->open_start) && (at == last || pattern->open_end);
-
-        if (allowed && span_equal_nocase((struct span){name.base + at, bytes}, pattern->text)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 uint64_t host_zs_req_delete_header(struct vm_context *context, const struct vm_arg arg[5])
 {
-    struct field_list *fields = &helper_exchange(context)->request_fields;
-    struct pattern pattern = pattern_of(context, helper_name(context, &arg[0]));
+    struct exchange *ex = helper_exchange(context);
+    struct field_list *fields = &ex->request_fields;
+    struct span pattern = helper_name(context, &arg[0]);
     unsigned kept = 0;
 
+    if (!field_pattern_valid(pattern)) {
+        vm_helper_fault(context, "invalid header pattern");
+    }
+    helper_allocated(context, field_touch(ex, pattern));
     for (unsigned i = 0; i < fields->count; i++) {
-        if (!matches(&pattern, fields->items[i].name)) {
+        if (!field_matches(pattern, fields->items[i].name)) {
             fields->items[kept++] = fields->items[i];
         }
     }

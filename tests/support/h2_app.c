@@ -77,9 +77,13 @@ static void on_body(void *stream, struct span bytes)
     }
 }
 
-static void on_body_end(void *stream)
+static void on_body_end(void *stream, const struct field *trailers, unsigned count)
 {
     struct h2_app_request *request = stream;
+    for (unsigned i = 0; i < count; i++) {
+        check(field_name_valid(trailers[i].name) && field_value_valid(trailers[i].value));
+    }
+    request->trailer_count = count;
     check(!request->closed && !request->body_ended && request->head.has_body);
     request->body_ended = true;
 }

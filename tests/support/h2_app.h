@@ -16,6 +16,7 @@ struct h2_app_request {
     char cookie[128];
     uint64_t body_bytes;
     bool body_ended;
+    unsigned trailer_count;
     bool answered;
     uint64_t answer_bytes; /* of the answer's body */
     uint64_t ready_bytes;  /* of these, at hand */

@@ -529,6 +529,7 @@ struct decoded {
     unsigned status;
     size_t consumed;
     struct text content;
+    size_t trailer_bytes;
 };
 
 /* Decodes text offered in pieces of `first` and then `step` bytes. */
@@ -548,6 +549,10 @@ static struct decoded decode(const struct h1_head *head, const char *text, size_
         cr_assert(inside(content, piece, consumed));
         if (content.len > 0) {
             append(&decoded.content, content.base, content.len);
+        }
+        if (body.trailers.len > 0) {
+            cr_assert(inside(body.trailers, piece, consumed));
+            decoded.trailer_bytes += body.trailers.len;
         }
         decoded.consumed += consumed;
         free(piece);
@@ -580,6 +585,7 @@ static struct decoded decode_all_ways(const struct h1_head *head, const char *te
         cr_expect_eq(other.status, whole.status, "cut at %zu: %s", cut, text);
         if (whole.result != H1_BAD) {
             cr_expect_eq(other.consumed, whole.consumed, "cut at %zu: %s", cut, text);
+            cr_expect_eq(other.trailer_bytes, whole.trailer_bytes, "cut at %zu: %s", cut, text);
         }
         cr_expect(span_equal((struct span){other.content.bytes, other.content.len},
                              (struct span){whole.content.bytes, whole.content.len}),
@@ -714,6 +720,23 @@ Test(h1, bodies_with_a_length)
     decoded = decode_all_ways(&head, "GET", 3);
     cr_expect_eq(decoded.result, H1_DONE);
     cr_expect_eq(decoded.consumed, 0);
+}
+
+Test(h1, trailers)
+{
+    struct h1_head head = framed(H1_BODY_CHUNKED, 0);
+    const char text[] = "2\r\nab\r\n0\r\nX-A: 1\r\nx-b:\r\n\r\nGET";
+    struct decoded decoded = decode_all_ways(&head, text, sizeof text - 1);
+    cr_expect_eq(decoded.result, H1_DONE);
+    cr_expect_eq(decoded.trailer_bytes, strlen("X-A: 1\r\nx-b:\r\n\r\n"));
+    free(decoded.content.bytes);
+    struct span section = SPAN("X-A: 1\r\nx-b:\r\n\r\n");
+    struct field field;
+    cr_expect(h1_trailer_next(&section, &field));
+    cr_expect(span_equal(field.name, SPAN("X-A")) && span_equal(field.value, SPAN("1")));
+    cr_expect(h1_trailer_next(&section, &field));
+    cr_expect(span_equal(field.name, SPAN("x-b")) && field.value.len == 0);
+    cr_expect_not(h1_trailer_next(&section, &field));
 }
 
 /* ---- response heads */

@@ -22,7 +22,7 @@ class counts:
 
 
 # The client says in x-to who is to answer, in x-key what for, and in x-hook that a script shall look at the answer for
-# longer than one turn.
+# longer than one turn. With x-guard the script alone says who the user is.
 SCRIPT = r"""
 #include <zeroserve.h>
 static char to[4096];
@@ -46,6 +46,10 @@ ZS_ENTRY zs_u64 entry(void)
             zs_upstream_hash(key, (zs_u64)bytes);
         if (zs_req_header(ZS_STR("x-hook"), key, sizeof key) > 0)
             zs_res_hook("", 0, ZS_STR("look"), zs_json_new_object());
+        if (zs_req_header(ZS_STR("x-guard"), key, sizeof key) > 0) {
+            zs_req_set_header(ZS_STR("X-User"), ZS_STR("nobody"));
+            zs_req_delete_header(ZS_STR("x-role-*"));
+        }
     }
     return 0;
 }

@@ -72,7 +72,7 @@ def heads():
                       ("X-Forwarded-Proto", "gopher"), ("Forwarded", "for=6.6.6.6"), ("X_Under", "1"),
                       ("Proxy-Authorization", "Basic eDp5"), ("Cookie", "c=d")]
             if client is H1:
-                fields += [("Connection", "x-hop, keep-alive"), ("X-Hop", "1"), ("Keep-Alive", "300"), ("TE", "trailers"),
+                fields += [("Connection", "x-hop, keep-alive"), ("X-Hop", "1"), ("Keep-Alive", "300"), ("TE", "gzip"),
                            ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA"), ("Proxy-Connection", "a")]
             got = ask(client, upstream.url + "/base", "POST", "/p%20a/../b?q=1&r", fields, b"hello")
             request, body = seen.pop()

@@ -237,6 +237,7 @@ class Response:
         self.fields = []
         self.body = b""
         self.end = "cut"
+        self.trailers = []
         self.interim = []
         self.lasts = False  # the connection is good for another request
 
@@ -314,7 +315,8 @@ class H1(Peer):
         if self.method == "HEAD" or response.status in (101, 204, 304):
             pass
         elif response.get("transfer-encoding") == "chunked":
-            response.body, _ = self.chunks()
+            response.body, lines = self.chunks()
+            response.trailers = self.fields(lines)
         elif length is not None:
             response.body = self.exactly(int(length))
         else:
@@ -407,6 +409,8 @@ class H2(Peer):
         elif isinstance(event, h2.events.ResponseReceived):
             fields = [(str(k), str(v)) for k, v in event.headers]
             now.status, now.fields = int(fields[0][1]), fields[1:]
+        elif isinstance(event, h2.events.TrailersReceived):
+            now.trailers = [(str(k), str(v)) for k, v in event.headers]
         elif isinstance(event, h2.events.DataReceived):
             now.body += event.data
             self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
