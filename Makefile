@@ -108,6 +108,9 @@ $(O)/fuzz/%: $(O)/fuzz/%.c.o $(FUZZ_MAIN) $(O)/libsupport.a $(O)/libserver.a $(O
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SERVER_LIBS)
 
+# Programs of this harness are compiled to memory that stays: tests/support/code_zone.h.
+$(O)/fuzz/engines: LDFLAGS_ALL += -Wl,--wrap=code_reserve,--wrap=code_fill,--wrap=code_unmap
+
 tests: $(UNITS)
 fuzzers: $(FUZZERS)
 unit: $(UNITS) ## unit tests of this mode

@@ -5,7 +5,7 @@
 
 #include "vm/isa.h"
 
-enum { T_CODE_INSNS_MAX = 2048 };
+enum { T_CODE_INSNS_MAX = 4096 };
 
 struct t_code {
     struct vm_insn insns[T_CODE_INSNS_MAX];

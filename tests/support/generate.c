@@ -7,7 +7,24 @@
 
 #include "vm/limits.h"
 
-enum { FUNCTIONS_MAX = 4, FRAME_BYTES = 256, COUNTER = 9, ITEMS_MAX = 60, PATCHES_MAX = 16 };
+enum {
+    FUNCTIONS_MAX = 4,
+    FRAME_BYTES = 256,
+    HEAP_BYTES = 176, /* most accesses to the heap go there */
+    COUNTER = 9,
+    PATCHES_MAX = 64,
+};
+
+/* Most programs are small: a compiler of ours errs in what stands together, and many small ones are
+ * more different than few large ones. Some are not, because distances and tables must grow. */
+struct size {
+    unsigned items; /* of the entry function, at most */
+    unsigned callee_items;
+    unsigned insns; /* about; the program ends when they are reached */
+    bool repeats;   /* the input's bytes are used over and over until then */
+};
+static const struct size small = {24, 6, 400, false}, medium = {200, 20, 800, false},
+                         large = {T_GENERATED_INSNS_MAX, 40, T_GENERATED_INSNS_MAX, true};
 
 struct patch {
     uint32_t insn;
@@ -19,9 +36,12 @@ struct generator {
     const uint8_t *bytes;
     size_t length;
     size_t at;
+    const struct size *size;
+    uint8_t round;     /* of the input's bytes */
     unsigned function; /* being written */
     unsigned function_count;
     bool in_loop;   /* COUNTER is taken */
+    bool recurses;  /* once is enough: the number of calls doubles with each */
     unsigned depth; /* nesting of skips and loops */
     uint32_t start[FUNCTIONS_MAX];
     struct patch patch[PATCHES_MAX]; /* calls whose distance is not known yet */
@@ -82,7 +102,11 @@ enum { EDGES = sizeof edges / sizeof *edges };
 
 static uint8_t byte(struct generator *g)
 {
-    return g->at < g->length ? g->bytes[g->at++] : 0;
+    if (g->at == g->length && g->size->repeats && g->length) {
+        g->at = 0;
+        g->round++;
+    }
+    return g->at < g->length ? (uint8_t)(g->bytes[g->at++] + g->round * 89) : 0;
 }
 
 static unsigned choose(struct generator *g, unsigned limit)
@@ -130,16 +154,18 @@ static unsigned emit(struct generator *g, enum vm_ix ix, unsigned dst, unsigned 
 
 static bool full(const struct generator *g)
 {
-    return g->code->count >= T_GENERATED_INSNS_MAX || g->at >= g->length;
+    return g->code->count >= g->size->insns || (g->at >= g->length && !g->size->repeats);
 }
 
-/* Some row of the group. */
+/* Some row of the group, each as often. */
 static enum vm_ix row_of(struct generator *g, enum vm_group group)
 {
-    unsigned ix = choose(g, VM_IX_COUNT);
-    while (vm_isa[ix].group != group)
-        ix = (ix + 1) % VM_IX_COUNT;
-    return (enum vm_ix)ix;
+    static uint8_t rows[VM_GROUP_EXIT + 1][VM_IX_COUNT], counts[VM_GROUP_EXIT + 1];
+    if (!counts[group])
+        for (unsigned ix = 0; ix < VM_IX_COUNT; ix++)
+            if (vm_isa[ix].group == group)
+                rows[group][counts[group]++] = (uint8_t)ix;
+    return (enum vm_ix)rows[group][choose(g, counts[group])];
 }
 
 /* ---- memory */
@@ -170,7 +196,7 @@ static uint64_t address(struct generator *g, unsigned width, bool load, bool *is
         break;
     default: break;
     }
-    return VM_HEAP_BASE + off % (T_GENERATED_MEMORY - 80 - width);
+    return VM_HEAP_BASE + off % (HEAP_BYTES - width);
 }
 
 /* Puts such an address in a register, with a displacement to go with it. */
@@ -428,8 +454,10 @@ static void emit_loop(struct generator *g)
 static void emit_call(struct generator *g)
 {
     unsigned callee = g->function + 1 + choose(g, FUNCTIONS_MAX);
-    if (one_in(g, 32))
+    if (one_in(g, 32) && !g->in_loop && !g->recurses) {
         callee = choose(g, g->function_count); /* recursion, ended by the depth limit */
+        g->recurses = callee <= g->function;
+    }
     if (callee >= g->function_count || g->patch_count == PATCHES_MAX)
         return;
     uint32_t insn;
@@ -458,7 +486,7 @@ static unsigned helper_index(const char *name)
 static void emit_span(struct generator *g, unsigned reg, unsigned length)
 {
     emit(g, VM_IX_MOV64_IMM, reg, 0, 0,
-         (int64_t)VM_HEAP_BASE + byte(g) % (T_GENERATED_MEMORY - 80 - 16));
+         (int64_t)VM_HEAP_BASE + byte(g) % (HEAP_BYTES - 16));
     emit(g, VM_IX_MOV64_IMM, reg + 1, 0, 0, length);
 }
 
@@ -525,18 +553,21 @@ static void emit_function(struct generator *g, unsigned function)
     if (function == 0) /* values the engine cannot know: r1 is guest memory */
         for (unsigned reg = 2; reg < 10; reg++)
             emit(g, VM_IX_LDX64, reg, 1, 8 * (int)reg, 0);
-    emit_items(g, function == 0 ? ITEMS_MAX : choose(g, 12) + 1);
+    emit_items(g, function == 0 ? g->size->items : choose(g, g->size->callee_items) + 1);
     if (function == 0)
-        t_emit_report(g->code, VM_HEAP_BASE + T_GENERATED_MEMORY - 80);
-    else
-        emit(g, VM_IX_EXIT, 0, 0, 0, 0);
+        for (unsigned reg = 0; reg < 10; reg++)
+            emit(g, VM_IX_STX64, 10, reg, -FRAME_BYTES - 8 * (int)(reg + 1), 0);
+    emit(g, VM_IX_EXIT, 0, 0, 0, 0);
 }
 
 void t_generate(struct t_code *code, const uint8_t *bytes, size_t length)
 {
-    struct generator g = {.code = code, .bytes = bytes, .length = length};
+    struct generator g = {.code = code, .bytes = bytes, .length = length, .size = &small};
+    unsigned shape = byte(&g);
     code->count = 0;
-    g.function_count = choose(&g, FUNCTIONS_MAX) + 1;
+    g.function_count = shape % FUNCTIONS_MAX + 1;
+    if (shape / FUNCTIONS_MAX == 1) /* one in 64 */
+        g.size = one_in(&g, 8) && length ? &large : &medium;
     for (unsigned f = 0; f < g.function_count; f++)
         emit_function(&g, f);
     for (unsigned i = 0; i < g.patch_count; i++) {
@@ -563,4 +594,9 @@ struct vm_program *t_generated_program(const struct t_code *code, struct vm_diag
                                                        .data_bytes = sizeof data,
                                                        .data_bytes_total = T_GENERATED_DATA},
                              diag);
+}
+
+struct vm_program *t_generated_bare(const struct t_code *code, struct vm_diag *diag)
+{
+    return t_program(code->insns, code->count, diag);
 }
