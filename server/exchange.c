@@ -51,6 +51,21 @@ bool exchange_set_target(struct exchange *ex, struct span target)
     return true;
 }
 
+bool exchange_rewrite(struct exchange *ex, struct span target)
+{
+    struct span path = ex->path;
+    struct span query = ex->query;
+    if (!exchange_set_target(ex, target)) {
+        return false;
+    }
+    if (!ex->uri_changed) {
+        ex->client_path = path;
+        ex->client_query = query;
+    }
+    ex->uri_changed = true;
+    return true;
+}
+
 /* ---- responses */
 
 /* clang-format off */

@@ -54,11 +54,11 @@ struct request_body {
     uint64_t length;   /* as declared; REQUEST_BODY_UNKNOWN: chunked, or HTTP/2 without a length */
     uint64_t received; /* so far, consumed or not */
     size_t gather_max; /* how much of it `bytes` may hold; 0: nobody asked for it yet */
-    struct buffer bytes; /* received, not consumed */
-    bool complete;       /* nothing follows; also when there is no body at all */
+    struct buffer bytes;           /* received, not consumed */
+    bool complete;                 /* nothing follows; also when there is no body at all */
     struct buffer trailer_section; /* HTTP/1: as it came so far */
     struct field_list trailers;    /* once complete: those that upstreams may have */
-    bool awaited;        /* the scripts wait until it is settled */
+    bool awaited;                  /* the scripts wait until it is settled */
 };
 #define REQUEST_BODY_UNKNOWN UINT64_MAX
 
@@ -101,6 +101,8 @@ struct exchange {
     uint8_t proto_minor;
     bool is_tls;
     struct field_list touched_fields; /* names and patterns of what scripts set or deleted */
+    struct span client_path;          /* path and query before a script changed them */
+    struct span client_query;
     bool uri_changed;    /* a script set a new target */
     bool bad_target;     /* the one a script set last is malformed */
     bool body_limited;   /* a script set body_limit */
@@ -126,9 +128,9 @@ struct exchange {
     struct body body;
     struct field_list response_trailers; /* BODY_STREAMED: complete when the body is */
     struct span announced_trailers;      /* the value of Trailer, or empty */
-    struct proxy_request *proxy; /* in the pool: who is to answer instead; or NULL */
-    bool aborted;                /* close without an answer */
-    bool faulted;                /* a script was killed; status is the 500 for that */
+    struct proxy_request *proxy;         /* in the pool: who is to answer instead; or NULL */
+    bool aborted;                        /* close without an answer */
+    bool faulted;                        /* a script was killed; status is the 500 for that */
 };
 
 /* Makes the exchange ready for its first request / the next one. */
@@ -139,6 +141,9 @@ void exchange_free(struct exchange *ex);
 /* Splits `target` (origin-form, "*", or "?query" for the root) into raw_path and query and
  * normalises the path. False: malformed, answer 400. Copies into the pool. */
 bool exchange_set_target(struct exchange *ex, struct span target);
+/* The same for a target that a script chose, which leaves what the client asked for as it was.
+ * False: malformed; raw_path, query and path stay. */
+bool exchange_rewrite(struct exchange *ex, struct span target);
 
 /* Percent-decodes per segment, drops empty and `.` segments, resolves `..`; keeps a final '/' (also
  * for a final `.` or `..`). False: encoded '/' or NUL, malformed escape, or `..` above the root.

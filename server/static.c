@@ -37,11 +37,28 @@ static const struct site_file *find_joined(const struct site *site, struct span 
     return site_find(site, (struct span){joined, path.len + tail.len + name.len});
 }
 
-/* `path` has no leading '/'. The file to serve; or NULL, and *redirect tells whether it is a
- * directory to be asked for with a final '/'. */
-static const struct site_file *find(const struct site *site, const struct static_options *options,
-                                    struct span path, bool *redirect)
+static struct span last_segment(struct span path)
 {
+    const char *slash = memrchr(path.base, '/', path.len);
+    size_t start = slash != NULL ? (size_t)(slash - path.base) + 1 : 0;
+    return (struct span){path.base + start, path.len - start};
+}
+
+/* Whether a directory's name is in the address the client knows, so that a '/' behind it makes the
+ * links of its index right. Scripts may have put another name there. */
+static bool may_redirect(const struct exchange *ex, const struct static_options *options)
+{
+    return !options->no_dir_redirect &&
+           (!ex->uri_changed || span_equal(last_segment(ex->client_path), last_segment(ex->path)));
+}
+
+/* The file to serve; or NULL, and *redirect tells whether it is a directory to be asked for with a
+ * final '/'. */
+static const struct site_file *find(const struct site *site, const struct static_options *options,
+                                    const struct exchange *ex, bool *redirect)
+{
+    struct span path = {ex->path.base + 1, ex->path.len - 1};
+    bool may = may_redirect(ex, options);
     struct span index = span_of(options->index);
     *redirect = false;
     if (path.len == 0 || path.base[path.len - 1] == '/') {
@@ -53,11 +70,11 @@ static const struct site_file *find(const struct site *site, const struct static
     }
     file = find_joined(site, path, SPAN("/"), index);
     if (file != NULL) {
-        *redirect = !options->no_dir_redirect;
-        return options->no_dir_redirect ? file : NULL;
+        *redirect = may;
+        return may ? NULL : file;
     }
     file = options->try_html ? find_joined(site, path, SPAN(".html"), SPAN("")) : NULL;
-    *redirect = file == NULL && !options->no_dir_redirect && site_is_directory(site, path);
+    *redirect = file == NULL && may && site_is_directory(site, path);
     return file;
 }
 
@@ -118,16 +135,19 @@ static char *put_escaped(char *out, struct span path)
     return out;
 }
 
+/* To the address that the client knows. */
 static void answer_redirect(struct exchange *ex)
 {
-    char *location = pool_alloc(&ex->pool, ex->path.len * 3 + ex->query.len + 2);
+    struct span path = ex->uri_changed ? ex->client_path : ex->path;
+    struct span query = ex->uri_changed ? ex->client_query : ex->query;
+    char *location = pool_alloc(&ex->pool, path.len * 3 + query.len + 2);
     if (location == NULL) {
         response_error(ex, 500);
         return;
     }
-    char *end = put(put_escaped(location, ex->path), SPAN("/"));
-    if (ex->query.len > 0) {
-        end = put(put(end, SPAN("?")), ex->query);
+    char *end = put(put_escaped(location, path), SPAN("/"));
+    if (query.len > 0) {
+        end = put(put(end, SPAN("?")), query);
     }
     response_error(ex, 308);
     if (!add(ex, SPAN("location"), (struct span){location, (size_t)(end - location)})) {
@@ -352,8 +372,7 @@ void static_answer(struct exchange *ex, const struct site *site,
         return;
     }
     bool redirect;
-    struct span path = {ex->path.base + 1, ex->path.len - 1};
-    const struct site_file *file = find(site, options, path, &redirect);
+    const struct site_file *file = find(site, options, ex, &redirect);
     if (redirect) {
         answer_redirect(ex);
     } else if (file == NULL) {

@@ -35,9 +35,6 @@ uint64_t host_zs_req_set_uri(struct vm_context *context, const struct vm_arg arg
 {
     struct exchange *ex = helper_exchange(context);
     struct span uri = helper_name(context, &arg[0]);
-    struct span raw_path = ex->raw_path;
-    struct span query = ex->query;
-    struct span path = ex->path;
 
     if (!is_origin_form(uri)) {
         vm_helper_fault(context, "invalid URI: want /path?query");
@@ -45,15 +42,8 @@ uint64_t host_zs_req_set_uri(struct vm_context *context, const struct vm_arg arg
     if (uri.len > LIM_REQUEST_LINE_BYTES) {
         vm_helper_fault(context, "URI is too long");
     }
-    ex->bad_target = !exchange_set_target(ex, uri);
+    ex->bad_target = !exchange_rewrite(ex, uri);
     helper_allocated(context, true);
-    if (ex->bad_target) {
-        ex->raw_path = raw_path;
-        ex->query = query;
-        ex->path = path;
-    } else {
-        ex->uri_changed = true;
-    }
     return 0;
 }
 

@@ -170,6 +170,31 @@ Test(static, directories)
     expect_get("/docs/", 200, "space");
 }
 
+static void ask_rewritten(const char *asked, const char *rewritten)
+{
+    ask("GET", asked);
+    cr_assert(exchange_rewrite(&ex, span_of(rewritten)));
+    answer();
+}
+
+Test(static, redirects_of_rewritten_paths_keep_the_address_that_the_client_knows)
+{
+    ask_rewritten("/a%20b/docs?q", "/docs?x");
+    cr_expect_eq(ex.status, 308);
+    expect_header("location", "/a%20b/docs/?q");
+    ask_rewritten("/docs", "/x/docs");
+    cr_assert(exchange_rewrite(&ex, SPAN("/docs")));
+    answer();
+    expect_header("location", "/docs/");
+    ask_rewritten("/guide", "/docs"); /* the name is the script's */
+    cr_expect_eq(ex.status, 200);
+    cr_expect(span_equal(content(), SPAN("docs")));
+    ask_rewritten("/docs/", "/docs");
+    cr_expect_eq(ex.status, 200);
+    ask_rewritten("/guide", "/bare");
+    cr_expect_eq(ex.status, 404);
+}
+
 /* A path that starts with two slashes would be an address on another host. */
 Test(static, redirects_stay_here)
 {

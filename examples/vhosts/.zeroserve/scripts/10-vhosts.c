@@ -24,22 +24,9 @@ static int has_site(void)
     return zs_load_file_metadata(ZS_STR(page)) > 0;
 }
 
-/* A folder without its slash is redirected to where it lies in the tar: the host's own part of that
- * comes off again. */
-ZS_CALL_ENTRY(outside, folder)
-{
-    zs_s64 bytes = zs_json_read_string(folder, host, sizeof host);
-
-    zs_res_header(ZS_STR("location"), uri, sizeof uri);
-    if (bytes > 0 && uri[0] == '/' && zs_strncmp(uri + 1, host, (size_t)bytes) == 0 &&
-        uri[bytes + 1] == '/')
-        zs_meta_set(ZS_STR("zs.response.header.location"), ZS_STR(uri + bytes + 1));
-    return folder;
-}
-
 ZS_ENTRY zs_u64 entry(void)
 {
-    zs_s64 bytes, folder;
+    zs_s64 bytes;
     char *end;
 
     bytes = zs_req_header(ZS_STR("host"), host, sizeof host);
@@ -52,8 +39,5 @@ ZS_ENTRY zs_u64 entry(void)
         return 0;
     }
     zs_req_set_uri(ZS_STR(uri));
-    folder = zs_json_new_object();
-    zs_json_set_string(folder, ZS_STR(host));
-    zs_res_hook("", 0, ZS_STR("outside"), folder);
     return 0;
 }
