@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "server/limits.h"
+
 #define CAPACITY_MIN 1024u
 
 bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max)
@@ -60,6 +62,13 @@ void buffer_consume(struct buffer *buffer, size_t bytes)
     if (buffer->start == buffer->end) {
         buffer->start = 0;
         buffer->end = 0;
+    }
+}
+
+void buffer_trim(struct buffer *buffer)
+{
+    if (buffer->start == buffer->end && buffer->capacity > LIM_BUFFER_KEPT_BYTES) {
+        buffer_release(buffer);
     }
 }
 

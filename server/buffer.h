@@ -34,6 +34,8 @@ bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max);
 /* reserve and copy */
 bool buffer_append(struct buffer *buffer, struct span data, size_t bytes_max);
 void buffer_consume(struct buffer *buffer, size_t bytes);
+/* If the buffer is empty, gives memory back that the next one to be large can use. */
+void buffer_trim(struct buffer *buffer);
 /* Gives the memory back, with what is in it. */
 void buffer_release(struct buffer *buffer);
 

@@ -41,6 +41,7 @@ static void start_send(struct worker *worker, struct conn *conn, const struct bu
     conn->sending = true;
     conn->sent_ms = worker->conns.now_ms;
     conn->inflight++;
+    worker->turn_bytes += buffer_bytes(bytes);
     ring_send(worker->ring, conn->fd, buffer_span(bytes), serve_tag(conn, RING_SEND));
 }
 
@@ -84,19 +85,30 @@ void serve_flush(struct worker *worker, struct conn *conn)
     start_send(worker, conn, &conn->out);
 }
 
-/* Receives while there is room for what may come, and only then. */
-static void update_receive(struct worker *worker, struct conn *conn)
+static bool wants_more(const struct conn *conn)
 {
-    bool wanted = !conn->eof && buffer_bytes(&conn->in) < LIM_PIPELINE_BYTES;
-    if (wanted && !conn->receiving) {
-        conn->receiving = true;
-        conn->inflight++;
-        ring_recv(worker->ring, conn->fd, serve_tag(conn, RING_RECV));
-    } else if (!wanted && conn->receiving && !conn->cancelling) {
+    return !conn->eof && buffer_bytes(&conn->in) < LIM_PIPELINE_BYTES;
+}
+
+/* There is no room for what may come: receives no more. */
+static void limit_receive(struct worker *worker, struct conn *conn)
+{
+    if (!wants_more(conn) && conn->receiving && !conn->cancelling) {
         conn->cancelling = true;
         conn->inflight++;
         ring_cancel(worker->ring, serve_tag(conn, RING_RECV), serve_tag(conn, RING_CANCEL));
     }
+}
+
+/* Receives while there is room for what may come, and only then. */
+static void update_receive(struct worker *worker, struct conn *conn)
+{
+    if (wants_more(conn) && !conn->receiving) {
+        conn->receiving = true;
+        conn->inflight++;
+        ring_recv(worker->ring, conn->fd, serve_tag(conn, RING_RECV));
+    }
+    limit_receive(worker, conn);
 }
 
 static void receive_records(struct worker *worker, struct conn *conn, struct span data)
@@ -421,6 +433,7 @@ void serve_received(struct worker *worker, struct conn *conn, const struct ring_
     } else if (!buffer_append(&conn->in, event->data, IN_BYTES_MAX)) {
         conn->broken = true;
     }
+    limit_receive(worker, conn); /* the step may be turns away */
 }
 
 void serve_sent(struct worker *worker, struct conn *conn, int result)
@@ -434,7 +447,9 @@ void serve_sent(struct worker *worker, struct conn *conn, int result)
         conn->broken = true;
         return;
     }
-    buffer_consume(conn->tls != NULL ? &conn->wire : &conn->out, (size_t)result);
+    struct buffer *bytes = conn->tls != NULL ? &conn->wire : &conn->out;
+    buffer_consume(bytes, (size_t)result);
+    buffer_trim(bytes);
     if (conn->state == CONN_IDLE) {
         serve_rest(worker, conn);
     }

@@ -30,9 +30,9 @@ static void start_read(struct worker *worker, struct conn *conn)
 {
     const struct stream *stream = conn->stream;
     assert(!conn->sending && !conn->reading);
-    size_t room = worker->options->chunk_bytes - buffer_bytes(&conn->out);
-    size_t bytes = stream->source.file_left < room ? (size_t)stream->source.file_left : room;
-    if (!buffer_reserve(&conn->out, bytes, worker->options->chunk_bytes)) {
+    size_t held = buffer_bytes(&conn->out);
+    size_t bytes = stream_read_bytes(stream, worker->options->chunk_bytes - held);
+    if (!buffer_reserve(&conn->out, bytes, held + bytes)) {
         serve_close(worker, conn);
         return;
     }

@@ -292,9 +292,8 @@ static void start_read(struct worker *worker, struct stream *stream)
 {
     struct conn *conn = stream->conn;
     size_t window = h2_window(conn->h2, stream->id);
-    size_t bytes = worker->options->chunk_bytes;
-    bytes = stream->source.file_left < bytes ? (size_t)stream->source.file_left : bytes;
-    bytes = window < bytes && window > 0 ? window : bytes;
+    size_t most = worker->options->chunk_bytes;
+    size_t bytes = stream_read_bytes(stream, window < most && window > 0 ? window : most);
     if (!hold(stream, bytes)) {
         return;
     }

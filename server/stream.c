@@ -71,6 +71,13 @@ void stream_warm(struct stream *stream)
     }
 }
 
+size_t stream_read_bytes(const struct stream *stream, size_t most)
+{
+    uint64_t left = stream->source.file_left;
+    bool whole = stream->hot_due && hot_fits(left);
+    return whole || left < most ? (size_t)left : most;
+}
+
 void stream_was_read(struct stream *stream, struct span data)
 {
     const struct body *body = &stream->exchange.body;

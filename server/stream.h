@@ -93,7 +93,9 @@ struct stream {
 
 /* Takes the body from memory if it is there, or has it remembered when it is read. */
 void stream_warm(struct stream *stream);
-/* The whole body was read. */
+/* How much of the file to read now: at most `most`, but all of one that is to be remembered. */
+size_t stream_read_bytes(const struct stream *stream, size_t most);
+/* `data` was read: the first of the file, and all of it if it is to be remembered. */
 void stream_was_read(struct stream *stream, struct span data);
 /* From now on the body of the response is taken from the source. */
 void stream_start_body(struct stream *stream);

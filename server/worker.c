@@ -55,7 +55,8 @@ void worker_touch(struct worker *worker, struct conn *conn)
 
 static void step_touched(struct worker *worker)
 {
-    while (worker->touched_first != NULL) {
+    worker->turn_bytes = 0;
+    while (worker->touched_first != NULL && worker->turn_bytes < LIM_TURN_BYTES) {
         struct conn *conn = worker->touched_first;
         worker->touched_first = conn->touched_next;
         conn->touched = false;
@@ -362,7 +363,8 @@ static int64_t until(uint64_t time_ms, uint64_t now_ms)
 /* -1: no limit. */
 static int64_t wait_ms(const struct worker *worker)
 {
-    if (worker->streams.waiting[STREAM_PENDING].first != NULL || worker->accepted.count > 0) {
+    if (worker->streams.waiting[STREAM_PENDING].first != NULL || worker->accepted.count > 0 ||
+        worker->touched_first != NULL) {
         return 0;
     }
     const struct stream *awaiting = worker->streams.waiting[STREAM_AWAITING].first;

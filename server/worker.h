@@ -3,8 +3,10 @@
  * nothing that changes.
  *
  * A turn of its loop submits all operations prepared so far and waits; then it collects the
- * completions, steps each touched connection once, and gives each pending script chain one go.
- * While chains are pending it does not wait.
+ * completions, gives each pending script chain one go, and steps each touched connection once. When
+ * these have many bytes to send, the others are stepped in the next turn, so that what is sent is
+ * copied by the kernel, and its memory used again, while the processor still has it in its cache.
+ * While chains are pending or connections left over it does not wait.
  */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -79,6 +81,7 @@ struct worker {
     struct access_log *access; /* NULL: requests are not logged */
     struct h1_head head;       /* scratch: of the request being started */
     uint64_t requests;
+    size_t turn_bytes; /* sends of so many were started in this turn */
     unsigned warm;      /* connections that keep their memory between requests */
     uint64_t cool_ms;   /* when to look for connections to cool; 0: none is warm */
     uint64_t cooled_ms; /* those that became warm before are cool */
