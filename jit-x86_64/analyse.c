@@ -179,7 +179,7 @@ static bool makes_half(const struct vm_op *op, const struct vm_isa_row *row, uin
     bool src = (half >> op->src & 1) != 0, dst = (half >> op->dst & 1) != 0;
     bool small = op->imm >= 0 && op->imm <= UINT32_MAX;
     switch ((enum vm_ix)op->ix) {
-    case VM_IX_MOV64_REG: return src;
+    case VM_IX_MOV64_REG: return src || op->src == 10;
     case VM_IX_AND64_REG: return src || dst;
     case VM_IX_AND64_IMM:
     case VM_IX_MOV64_IMM:
@@ -358,8 +358,8 @@ static void find_swaps(struct analysis *a, const struct vm_program *p)
 static bool is_selectable(const struct analysis *a, const struct vm_program *p, uint32_t insn)
 {
     const struct vm_op *op = &p->ops[insn];
-    return op->ix == VM_IX_MOV64_REG ||
-           (op->ix == VM_IX_MOV32_REG && analysis_is_half(a, insn, op->dst));
+    return op->src != 10 && (op->ix == VM_IX_MOV64_REG ||
+                             (op->ix == VM_IX_MOV32_REG && analysis_is_half(a, insn, op->dst)));
 }
 
 /* A processor predicts most conditions well, and then a jump is cheaper: what is moved need not

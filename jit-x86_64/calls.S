@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What calls.h declares. The guest's registers are where lower.h says. */
+/* What calls.h declares. The guest's registers are where lower.h says; of rbp the low half is r10.
+ */
 #include "jit-x86_64/calls.h"
 
         .intel_syntax noprefix
@@ -15,7 +16,8 @@ jit_helper_call:
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 56], r13
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 64], r14
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 72], r15
-        mov [r12 - CALLS_BELOW + CALLS_KEPT + 80], rbp
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 80], ebp
+        mov dword ptr [r12 - CALLS_BELOW + CALLS_KEPT + 84], 0
         jmp vm_helper_call
         .cfi_endproc
         .size jit_helper_call, . - jit_helper_call
@@ -36,7 +38,8 @@ jit_fault_raise:
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 56], r13
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 64], r14
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 72], r15
-        mov [r12 - CALLS_BELOW + CALLS_KEPT + 80], rbp
+        mov [r12 - CALLS_BELOW + CALLS_KEPT + 80], ebp
+        mov dword ptr [r12 - CALLS_BELOW + CALLS_KEPT + 84], 0
         lea rdi, [r12 - CALLS_BELOW]
         mov esi, r10d
         mov edx, r11d

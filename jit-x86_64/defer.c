@@ -105,6 +105,29 @@ static void settle_users(struct lower *l, unsigned guest, uint16_t live)
     }
 }
 
+/* r10 plus a number of 16 bits is below 2^32, as the stack is far from the window's ends. */
+static bool is_in_stack(const struct x86_mem *sum)
+{
+    return sum->base == MEM_FRAME && sum->index == X86_NO_REG && sum->disp == (int16_t)sum->disp;
+}
+
+static void settle_sum(struct emit *e, const struct defer_value *value, enum x86_reg dst)
+{
+    struct x86_mem sum = value->sum;
+    bool is_low = value->narrow || is_in_stack(&sum);
+    assert(!value->narrow_index || sum.index != X86_NO_REG);
+    if (!is_low && defer_uses(&sum, MEM_FRAME)) {
+        emit_mov(e, 32, X86_R9, MEM_FRAME);
+        sum.base = sum.base == MEM_FRAME ? X86_R9 : sum.base;
+        sum.index = sum.index == MEM_FRAME ? X86_R9 : sum.index;
+    }
+    if (value->narrow_index) {
+        emit_mov(e, 32, X86_R10, sum.index);
+        sum.index = X86_R10;
+    }
+    emit_lea(e, is_low ? 32 : 64, dst, sum);
+}
+
 static void settle(struct lower *l, unsigned guest, uint16_t live)
 {
     struct defer *d = &l->defer;
@@ -124,15 +147,10 @@ static void settle(struct lower *l, unsigned guest, uint16_t live)
         emit_mov_imm(&l->emit, dst,
                      value->narrow ? (uint32_t)value->sum.disp : (uint64_t)value->sum.disp);
     } else if (is_register(&value->sum)) {
-        emit_mov(&l->emit, value->narrow ? 32 : 64, dst, value->sum.base);
+        bool is_frame = value->sum.base == MEM_FRAME;
+        emit_mov(&l->emit, value->narrow || is_frame ? 32 : 64, dst, value->sum.base);
     } else {
-        struct x86_mem sum = value->sum;
-        assert(!value->narrow_index || sum.index != X86_NO_REG);
-        if (value->narrow_index) {
-            emit_mov(&l->emit, 32, X86_R10, sum.index);
-            sum.index = X86_R10;
-        }
-        emit_lea(&l->emit, value->narrow ? 32 : 64, dst, sum);
+        settle_sum(&l->emit, value, dst);
     }
     if (defer_uses(&l->held, dst)) {
         l->held = plain(X86_NO_REG, 0);
@@ -299,7 +317,8 @@ bool defer_takes(struct lower *l, const struct vm_op *op)
 static bool is_there(const struct defer *d, unsigned guest, unsigned width)
 {
     const struct defer_value *value = &d->of[guest];
-    return is_register(&value->sum) && (!value->narrow || width <= 32);
+    return is_register(&value->sum) && value->sum.base != MEM_FRAME &&
+           (!value->narrow || width <= 32);
 }
 
 enum x86_reg defer_read(const struct lower *l, unsigned guest, unsigned width)

@@ -440,6 +440,7 @@ static uint32_t jit_registers(const struct vm_code *code, const mcontext_t *at, 
     for (unsigned i = 0; i < 11; i++) {
         regs[i] = (uint64_t)at->gregs[places[i]];
     }
+    regs[10] = (uint32_t)regs[10]; /* a host address: see mem.h */
     bool at_start = (uintptr_t)at->gregs[REG_RIP] == (uintptr_t)native_of(code, insn);
     if (!at_start && keeps_r0_aside(&code->program->ops[insn])) {
         regs[0] = (uint64_t)at->gregs[REG_R9];

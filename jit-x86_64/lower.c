@@ -72,6 +72,15 @@ bool lower_is_live(const struct lower *l, unsigned guest)
     return (analysis_live_after(&l->analysis, l->program, l->insn) >> guest & 1) != 0;
 }
 
+enum x86_reg lower_read(struct lower *l, unsigned guest, unsigned width)
+{
+    if (lower_reg(guest) != MEM_FRAME) {
+        return defer_read(l, guest, width);
+    }
+    emit_mov(&l->emit, 32, X86_R10, MEM_FRAME);
+    return X86_R10;
+}
+
 /* ---- constants, loads, stores --------------------------------------------------------------- */
 
 static void lower_LDDW(struct lower *l, const struct vm_op *op, enum lower_lddw lddw,
@@ -110,7 +119,7 @@ static void lower_STX(struct lower *l, const struct vm_op *op, enum lower_stx st
 {
     (void)stx, (void)source;
     struct mem_place where = defer_place(l, op->dst);
-    mem_store(&l->emit, &l->held, width, where, op->off, defer_read(l, op->src, width));
+    mem_store(&l->emit, &l->held, width, where, op->off, lower_read(l, op->src, width));
 }
 
 /* ---- atomics -------------------------------------------------------------------------------- */
@@ -134,9 +143,10 @@ static void fetch_loop(struct lower *l, const struct vm_op *op, enum x86_alu alu
     }
 }
 
-static void compare_exchange(struct lower *l, const struct vm_op *op, unsigned width)
+static void compare_exchange(struct lower *l, const struct vm_op *op, enum x86_reg src,
+                             unsigned width)
 {
-    mem_atomic_cmpxchg(&l->emit, width, op->off, lower_reg(op->src));
+    mem_atomic_cmpxchg(&l->emit, width, op->off, src);
     if (width == 32) {
         /* On success the processor leaves rax alone, upper half included. */
         emit_mov(&l->emit, 32, X86_RAX, X86_RAX);
@@ -148,9 +158,9 @@ static void lower_ATOMIC(struct lower *l, const struct vm_op *op, enum lower_ato
 {
     (void)source;
     struct emit *e = &l->emit;
-    enum x86_reg src = lower_reg(op->src);
     mem_atomic_begin(e, width, lower_reg(op->dst), op->off);
     lower_fault_if(l, X86_NE, VM_FAULT_MISALIGNED);
+    enum x86_reg src = lower_read(l, op->src, width);
     switch (atomic) {
     case ATOMIC_AADD: mem_atomic_alu(e, X86_ADD, width, op->off, src); break;
     case ATOMIC_AOR: mem_atomic_alu(e, X86_OR, width, op->off, src); break;
@@ -161,7 +171,7 @@ static void lower_ATOMIC(struct lower *l, const struct vm_op *op, enum lower_ato
     case ATOMIC_AFOR: fetch_loop(l, op, X86_OR, width); break;
     case ATOMIC_AFAND: fetch_loop(l, op, X86_AND, width); break;
     case ATOMIC_AFXOR: fetch_loop(l, op, X86_XOR, width); break;
-    case ATOMIC_ACMPXCHG: compare_exchange(l, op, width); break;
+    case ATOMIC_ACMPXCHG: compare_exchange(l, op, src, width); break;
     }
 }
 
@@ -189,14 +199,14 @@ static void lower_JMP(struct lower *l, const struct vm_op *op, enum lower_jmp jm
                       enum vm_source source, unsigned width)
 {
     struct emit *e = &l->emit;
-    enum x86_reg dst = defer_read(l, op->dst, width);
+    enum x86_reg dst = lower_read(l, op->dst, width);
     int32_t imm = (int32_t)op->imm;
     struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
     if (source == VM_SOURCE_REG) {
         if (jmp == JMP_JSET) {
-            emit_test(e, width, dst, defer_read(l, op->src, width));
+            emit_test(e, width, dst, lower_read(l, op->src, width));
         } else {
-            emit_alu(e, X86_CMP, width, dst, defer_read(l, op->src, width));
+            emit_alu(e, X86_CMP, width, dst, lower_read(l, op->src, width));
         }
     } else if (jmp == JMP_JSET) {
         emit_test_imm(e, width, dst, imm);

@@ -2,8 +2,9 @@
 /* Lowering: one eBPF instruction becomes some x86-64 instructions.
  *
  *   R0 rax   R1 rdi   R2 rsi   R3 rdx   R4 rcx   R5 r8   R6 rbx   R7 r13   R8 r14   R9 r15
- *   R10 rbp, a guest address       r12 arena base       r9 r10 r11 scratch inside one instruction;
- *   an address in r11 is used again by the instructions that follow, see mem.h
+ *   R10 is the low half of rbp, a host address: see mem.h       r12 arena base
+ *   r9 r10 r11 scratch inside one instruction; an address in r11 is used again by the instructions
+ *   that follow
  *
  * R1..R5 are the argument registers of C, so a helper call moves nothing; R6..R9 and r12 survive
  * it. In a function's body rsp is 8 modulo 16. The processor may be taken away between any two
@@ -75,6 +76,10 @@ uint32_t lower_target(const struct lower *l, uint32_t insn);
 bool lower_is_plain(const struct vm_op *op);
 /* Whether R<guest> is wanted after the instruction being lowered. */
 bool lower_is_live(const struct lower *l, unsigned guest);
+
+/* The native register with the low `width` bits of R<guest>, for operands that are only read, after
+ * defer_prepare. r10 is copied to x86's r10, which then is in use. */
+enum x86_reg lower_read(struct lower *l, unsigned guest, unsigned width);
 
 /* The C-callable start of the text: uint64_t enter(struct vm_context *, const void *function). */
 void lower_enter(struct lower *l);

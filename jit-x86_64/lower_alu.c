@@ -45,7 +45,7 @@ static void lower_shift(struct lower *l, const struct vm_op *op, enum x86_shift 
     uint8_t count = (uint8_t)(op->imm & (width - 1)), narrow;
     struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
     if (fuse_ends_widening(&fuse, l->insn, &narrow)) {
-        widen(e, shift, dst, defer_read(l, narrow, 32), count);
+        widen(e, shift, dst, lower_read(l, narrow, 32), count);
     } else if (source == VM_SOURCE_IMM && count != 0) {
         emit_shift_imm(e, shift, width, dst, count);
     } else if (source == VM_SOURCE_IMM) {
@@ -53,9 +53,9 @@ static void lower_shift(struct lower *l, const struct vm_op *op, enum x86_shift 
             emit_mov(e, 32, dst, dst);
         }
     } else if (l->bmi2) {
-        emit_shift_reg(e, shift, width, dst, lower_reg(op->src));
+        emit_shift_reg(e, shift, width, dst, lower_read(l, op->src, 32));
     } else {
-        shift_by_cl(e, shift, width, dst, lower_reg(op->src));
+        shift_by_cl(e, shift, width, dst, lower_read(l, op->src, 32));
     }
 }
 
@@ -67,7 +67,7 @@ static void lower_two(struct lower *l, const struct vm_op *op, enum x86_alu alu,
     if (source == VM_SOURCE_IMM) {
         emit_alu_imm(&l->emit, alu, width, lower_reg(op->dst), (int32_t)op->imm);
     } else {
-        emit_alu(&l->emit, alu, width, lower_reg(op->dst), defer_read(l, op->src, width));
+        emit_alu(&l->emit, alu, width, lower_reg(op->dst), lower_read(l, op->src, width));
     }
     l->flags_insn = l->insn;
 }
@@ -78,7 +78,7 @@ static void lower_mul(struct lower *l, const struct vm_op *op, enum vm_source so
     if (source == VM_SOURCE_IMM) {
         emit_imul_imm(&l->emit, width, lower_reg(op->dst), (int32_t)op->imm);
     } else {
-        emit_imul(&l->emit, width, lower_reg(op->dst), defer_read(l, op->src, width));
+        emit_imul(&l->emit, width, lower_reg(op->dst), lower_read(l, op->src, width));
     }
 }
 
@@ -89,7 +89,8 @@ static void lower_mov(struct lower *l, const struct vm_op *op, enum vm_source so
     if (source == VM_SOURCE_IMM) {
         emit_mov_imm(&l->emit, dst, width == 32 ? (uint32_t)op->imm : (uint64_t)op->imm);
     } else if (width == 32 || op->dst != op->src) {
-        emit_mov(&l->emit, width, dst, defer_read(l, op->src, width));
+        enum x86_reg src = defer_read(l, op->src, width);
+        emit_mov(&l->emit, src == MEM_FRAME ? 32 : width, dst, src);
     }
 }
 
@@ -97,7 +98,7 @@ void lower_ALU(struct lower *l, const struct vm_op *op, enum lower_alu alu, enum
                unsigned width)
 {
     struct emit *e = &l->emit;
-    enum x86_reg dst = lower_reg(op->dst), src = lower_reg(op->src);
+    enum x86_reg dst = lower_reg(op->dst);
     switch (alu) {
     case ALU_ADD: lower_two(l, op, X86_ADD, source, width); break;
     case ALU_SUB: lower_two(l, op, X86_SUB, source, width); break;
@@ -114,9 +115,9 @@ void lower_ALU(struct lower *l, const struct vm_op *op, enum lower_alu alu, enum
     case ALU_SMOD: lower_division(l, op, alu, source, width); break;
     case ALU_NEG: emit_neg(e, width, dst); break;
     case ALU_MOV: lower_mov(l, op, source, width); break;
-    case ALU_MOVSX8: emit_movsx(e, width, 8, dst, src); break;
-    case ALU_MOVSX16: emit_movsx(e, width, 16, dst, src); break;
-    case ALU_MOVSX32: emit_movsx(e, width, 32, dst, src); break;
+    case ALU_MOVSX8: emit_movsx(e, width, 8, dst, lower_read(l, op->src, 8)); break;
+    case ALU_MOVSX16: emit_movsx(e, width, 16, dst, lower_read(l, op->src, 16)); break;
+    case ALU_MOVSX32: emit_movsx(e, width, 32, dst, lower_read(l, op->src, 32)); break;
     }
 }
 

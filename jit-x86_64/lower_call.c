@@ -48,6 +48,7 @@ void lower_enter(struct lower *l)
         emit_mov_imm(e, lower_reg(i), 0);
     }
     emit_mov_imm(e, MEM_FRAME, VM_STACK_TOP);
+    mem_frame_address(e);
     emit_call_reg(e, X86_R11);
     emit_alu_imm(e, X86_ADD, 64, X86_RSP, 8);
     pop_all(e, host_saved, sizeof(host_saved));
@@ -165,7 +166,16 @@ static struct saved saved_by(const struct lower *l, unsigned changes)
 }
 
 /* The callee's r10 is ours less our frame. Functions do not write r10, so adding the frame again
- * restores it: rbp stays below 4 GiB whatever happens, by the width of both operations. */
+ * restores it. Both make a guest address of it first: so it is in the window whatever happens, by
+ * the width of the operation, and however deep calls nest. */
+static void move_frame(struct lower *l, enum x86_alu alu)
+{
+    if (frame_bytes(l) != 0) {
+        emit_alu_imm(&l->emit, alu, 32, MEM_FRAME, frame_bytes(l));
+        mem_frame_address(&l->emit);
+    }
+}
+
 static void before_call(struct lower *l, const struct saved *saved)
 {
     struct emit *e = &l->emit;
@@ -174,17 +184,13 @@ static void before_call(struct lower *l, const struct saved *saved)
         lower_fault_if(l, X86_B, VM_FAULT_CALL_DEPTH);
     }
     push_all(e, saved->regs, saved->count);
-    if (frame_bytes(l) != 0) {
-        emit_alu_imm(e, X86_SUB, 32, MEM_FRAME, frame_bytes(l));
-    }
+    move_frame(l, X86_SUB);
 }
 
 static void after_call(struct lower *l, const struct saved *saved)
 {
     struct emit *e = &l->emit;
-    if (frame_bytes(l) != 0) {
-        emit_alu_imm(e, X86_ADD, 32, MEM_FRAME, frame_bytes(l));
-    }
+    move_frame(l, X86_ADD);
     pop_all(e, saved->regs, saved->count);
     if (l->analysis.counts_depth) {
         mem_context_alu32(e, X86_ADD, FIELD(depth_left), 1);

@@ -123,7 +123,7 @@ static void divide_by_minus_one(struct emit *e, const struct division *d)
 static void divide_by_reg(struct emit *e, const struct division *d, enum x86_reg src)
 {
     size_t minus_one = 0, end_minus_one = 0;
-    emit_mov(e, d->width, X86_R11, src);
+    emit_mov(e, src == MEM_FRAME ? 32 : d->width, X86_R11, src);
     emit_test(e, d->width, X86_R11, X86_R11);
     size_t zero = emit_jcc_forward(e, X86_E);
     if (d->sign) {

@@ -15,7 +15,7 @@ static struct x86_mem caged(enum x86_reg address, int16_t off)
 #ifdef ZSVM_BENCH_UNCAGED /* what the cage costs: see bench/README.md; in no product */
     return (struct x86_mem){.base = address, .index = X86_NO_REG, .disp = off};
 #endif
-    assert(address == MEM_FRAME || address == MEM_ADDRESS);
+    assert(address == MEM_ADDRESS);
     return (struct x86_mem){.base = MEM_ARENA, .index = address, .disp = off};
 }
 
@@ -50,6 +50,9 @@ static struct x86_mem guest(struct emit *e, struct x86_mem *held, struct mem_pla
         return where;
     }
 #else
+    if (where.base == MEM_FRAME && is_direct(&where, off)) {
+        return (struct x86_mem){.base = MEM_FRAME, .index = X86_NO_REG, .disp = where.disp + off};
+    }
     if (place.is_half || is_direct(&where, off)) {
         return (struct x86_mem){.base = MEM_ARENA, .index = where.base, .disp = where.disp + off};
     }
@@ -86,6 +89,15 @@ void mem_store_imm(struct emit *e, struct x86_mem *held, unsigned width, struct 
                    int16_t off, int32_t imm)
 {
     emit_store_imm(e, width, guest(e, held, where, off), imm);
+}
+
+void mem_frame_address(struct emit *e)
+{
+#ifndef ZSVM_BENCH_UNCAGED
+    emit_lea(e, 64, MEM_FRAME, (struct x86_mem){.base = MEM_ARENA, .index = MEM_FRAME});
+#else
+    (void)e;
+#endif
 }
 
 void mem_atomic_begin(struct emit *e, unsigned width, enum x86_reg base, int16_t off)

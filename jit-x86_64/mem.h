@@ -3,7 +3,7 @@
  *
  * Guest memory is reached in four forms only:
  *
- *   r10 + n             [r12 + rbp + disp]               rbp holds a guest address below 4 GiB
+ *   r10 + n             [rbp + disp]                     rbp holds the host address of r10
  *   a constant          [r12 + disp]                     below 2 GiB
  *   a register          [r12 + reg + off]                known to be below 4 GiB
  *   any other sum       mov or lea r11d, sum32 ; [r12 + r11 + off]
@@ -11,6 +11,11 @@
  *
  * r12 is the arena's base and off has 16 bits, so all land in the window or in its guards, whatever
  * the registers hold. r11 is spoiled by every function here that takes a guest address.
+ *
+ * The frame has a base of its own because processors forward what was stored at [register + disp]
+ * to a load of the same operand within a cycle, but not with an index: what compilers spill is an
+ * order of magnitude cheaper. The window lies at a multiple of 4 GiB, so r10 is the low half of
+ * rbp. The upper half must not get into a guest register: rbp is only read 32 bits wide.
  *
  * The move is left out where r11 holds the same address already: `held` tells, the sum that r11 was
  * made of, or MEM_NONE. So a guest operand may come some instructions after its move, with no label
@@ -24,7 +29,7 @@
 #include "jit-x86_64/emit.h"
 
 #define MEM_ARENA   X86_R12 /* host address of guest address 0 */
-#define MEM_FRAME   X86_RBP /* guest r10; bits 32 and up are zero */
+#define MEM_FRAME   X86_RBP /* host address of the frame; the low half is r10 */
 #define MEM_ADDRESS X86_R11 /* zero-extended guest address of the access being made */
 
 #define MEM_NONE         ((struct x86_mem){.base = X86_NO_REG, .index = X86_NO_REG})
@@ -42,6 +47,10 @@ void mem_store(struct emit *e, struct x86_mem *held, unsigned width, struct mem_
                int16_t off, enum x86_reg src);
 void mem_store_imm(struct emit *e, struct x86_mem *held, unsigned width, struct mem_place where,
                    int16_t off, int32_t imm);
+
+/* MEM_FRAME is a guest address, as below 2^32; it becomes the host address. Leaves the flags alone.
+ */
+void mem_frame_address(struct emit *e);
 
 /* Atomics come in steps: mem_atomic_begin leaves the address in MEM_ADDRESS, without off, and the
  * zero flag set when address + off is a multiple of the width; it spoils r10. The others use

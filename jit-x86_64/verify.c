@@ -88,10 +88,11 @@ static uint8_t sum_value(const struct walk *w)
 static uint8_t memory_value(const struct walk *w)
 {
     if (w->d.access == ACCESS_ADDRESS) {
-        return w->d.rip               ? V_TABLE
-               : w->d.base == X86_R12 ? V_CONTEXT
-               : w->d.width == 32     ? V_ZEXT
-                                      : V_ANY;
+        return w->d.rip                     ? V_TABLE
+               : verify_is_frame_address(w) ? V_FRAME
+               : w->d.base == X86_R12       ? V_CONTEXT
+               : w->d.width == 32           ? V_ZEXT
+                                            : V_ANY;
     }
     return verify_is_table_load(w) ? V_ENTRY : w->d.width == 32 ? V_ZEXT : V_ANY;
 }
@@ -186,7 +187,7 @@ static bool move_stack(struct walk *w)
 
 static bool has_base(const struct state *s)
 {
-    return s->value[X86_R12] == V_ARENA && verify_is_zext(s->value[X86_RBP]) && s->depth == 0 &&
+    return s->value[X86_R12] == V_ARENA && s->value[X86_RBP] == V_FRAME && s->depth == 0 &&
            !s->aligned;
 }
 
@@ -194,7 +195,7 @@ static struct state base_state(void)
 {
     struct state s = {.depth = 0};
     s.value[X86_R12] = V_ARENA;
-    s.value[X86_RBP] = V_ZEXT;
+    s.value[X86_RBP] = V_FRAME;
     return s;
 }
 
@@ -273,7 +274,7 @@ static struct state target_state(const struct walk *w)
 {
     struct state s = base_state();
     for (unsigned i = 0; i < REG_COUNT; i++) {
-        if (i != X86_R12 && i != X86_RSP && (w->zext[w->at] >> i & 1) != 0) {
+        if (i != X86_R12 && i != X86_RBP && i != X86_RSP && (w->zext[w->at] >> i & 1) != 0) {
             s.value[i] = V_ZEXT;
         }
     }
@@ -332,8 +333,8 @@ static void forget(struct walk *w, uint32_t kept)
 
 static bool call_guest(struct walk *w)
 {
-    if (w->s.value[X86_R12] != V_ARENA || !verify_is_zext(w->s.value[X86_RBP]) ||
-        w->s.depth % 2 == 0 || w->s.aligned) {
+    if (w->s.value[X86_R12] != V_ARENA || w->s.value[X86_RBP] != V_FRAME || w->s.depth % 2 == 0 ||
+        w->s.aligned) {
         return verify_refuse(w, "a call with the stack or a fixed register changed");
     }
     forget(w, KEPT_BY_GUEST);

@@ -45,12 +45,30 @@ static bool is_constant(const struct walk *w)
            d->index == X86_NO_REG && d->disp >= 0 && d->disp <= MEM_CONSTANT_MAX;
 }
 
-/* lea that only computes: nothing of it may come from the fixed registers but the frame. */
+/* lea that only computes: nothing of it may come from the fixed registers but the low half of the
+ * frame's address. */
 static bool is_sum(const struct walk *w)
 {
     const struct decoded *d = &w->d;
+    bool has_frame = d->base == X86_RBP || d->index == X86_RBP;
     return d->access == ACCESS_ADDRESS && w->place == PLACE_BODY && d->base != X86_R12 &&
-           d->base != X86_RSP && d->index != X86_R12;
+           d->base != X86_RSP && d->index != X86_R12 && (!has_frame || d->width == 32);
+}
+
+/* [rbp + 16 bits of displacement], rbp an address in the window. */
+static bool is_frame(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    return d->access != ACCESS_ADDRESS && w->place == PLACE_BODY && d->base == X86_RBP &&
+           d->index == X86_NO_REG && d->disp == (int16_t)d->disp && w->s.value[X86_RBP] == V_FRAME;
+}
+
+bool verify_is_frame_address(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    return d->access == ACCESS_ADDRESS && d->width == 64 && d->reg == X86_RBP &&
+           d->base == X86_R12 && d->index == X86_RBP && d->scale == 0 && d->disp == 0 &&
+           w->place != PLACE_TAIL && verify_is_zext(w->s.value[X86_RBP]);
 }
 
 /* r12 + index + 16 bits of displacement, the index proven to be below 4 GiB on every way that leads
@@ -104,13 +122,14 @@ bool verify_memory(struct walk *w)
     if (w->d.base == X86_R12 && w->s.value[X86_R12] != V_ARENA) {
         return verify_refuse(w, "r12 is not the arena");
     }
-    return is_caged(w) || is_constant(w) || is_field(w) || is_sum(w) || verify_is_table_load(w) ||
+    return is_frame(w) || is_caged(w) || is_constant(w) || is_field(w) || is_sum(w) ||
+           verify_is_frame_address(w) || verify_is_table_load(w) ||
            verify_refuse(w, "a memory operand of no allowed form");
 }
 
 /* ---- registers ------------------------------------------------------------------------------ */
 
-/* Who may name rsp, r12 and rbp in which instruction. Everybody may read rbp. */
+/* Who may name rsp, r12 and rbp in which instruction. Everybody may read the low half of rbp. */
 enum grant_imm { IMM_NONE, IMM_IS, IMM_FRAME };
 
 static const struct grant {
@@ -130,7 +149,7 @@ static const struct grant {
     /* the arena, found from the context */
     {X86_R12, KIND_MOV, 0, 64, IMM_NONE, 0, IN(STUB)},
     {X86_R12, KIND_ALU, X86_ADD, 64, IMM_IS, VM_CONTEXT_BELOW, IN(STUB)},
-    /* the frame: 32 bits, so below 4 GiB ever after */
+    /* the frame: 32 bits, so below 4 GiB, until the arena is added */
     {X86_RBP, KIND_MOV_IMM, 0, 32, IMM_IS, VM_STACK_TOP, IN(STUB)},
     {X86_RBP, KIND_ALU, X86_SUB, 32, IMM_FRAME, 0, IN(BODY)},
     {X86_RBP, KIND_ALU, X86_ADD, 32, IMM_FRAME, 0, IN(BODY)},
@@ -182,5 +201,11 @@ bool verify_registers(struct walk *w)
             return verify_refuse(w, reg == X86_RSP ? "rsp as an operand" : "r12 as an operand");
         }
     }
-    return !writes_rbp || is_granted(w, X86_RBP) || verify_refuse(w, "a write to rbp");
+    bool reads_rbp =
+        (d->has_rm && d->rm == X86_RBP) || (d->has_reg && d->reg == X86_RBP) || d->vvvv == X86_RBP;
+    if (writes_rbp) {
+        return is_granted(w, X86_RBP) || verify_is_frame_address(w) ||
+               verify_refuse(w, "a write to rbp");
+    }
+    return !reads_rbp || d->width <= 32 || verify_refuse(w, "all of rbp as an operand");
 }

@@ -23,6 +23,7 @@ enum value {
     V_CONTEXT,
     V_FUNCTION, /* native address, given to the enter stub */
     V_ARENA,
+    V_FRAME, /* an address in the window */
     V_TABLE,
     V_TARGET, /* native address, from the table */
     V_HELPER, /* address of jit_helper_call */
@@ -86,6 +87,8 @@ bool verify_is_zext(uint8_t value);
 bool verify_is_callx(const struct walk *w);
 /* The memory operand of w->d is of an allowed form. */
 bool verify_memory(struct walk *w);
+/* It makes the host address of the frame from the guest's. */
+bool verify_is_frame_address(const struct walk *w);
 /* It is a checked entry of the table callx looks into. */
 bool verify_is_table_load(const struct walk *w);
 /* w->d names rsp, r12 and rbp only in ways that are granted. */

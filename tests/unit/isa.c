@@ -14,7 +14,7 @@
 /* clang-format off */
 #define DATA_FILES(X) \
     X(alu64) X(alu32) X(div_mod) X(shifts) X(movsx) X(byteorder) X(lddw) X(loads) X(stores) \
-    X(atomics) X(jumps64) X(jumps32) X(calls) X(callx) X(faults) X(helpers) X(refusals)
+    X(frame) X(atomics) X(jumps64) X(jumps32) X(calls) X(callx) X(faults) X(helpers) X(refusals)
 /* clang-format on */
 
 static void load(struct t_cases *cases, const char *file)

@@ -144,7 +144,7 @@ Test(jit_emit, guest_operands_are_caged)
     struct mem_place frame = {MEM(RBP, NO_REG, 0, -8), false}, sum = {MEM(RDI, RCX, 2, 4), false},
                      rdi = {MEM(RDI, NO_REG, 0, 0), false}, half = {MEM(RDI, NO_REG, 0, 0), true},
                      constant = {MEM(NO_REG, NO_REG, 0, 0x10000), false};
-    ENCODES(mem_load(e, &held, 64, false, X86_RAX, frame, -8), "49 8b 44 2c f0");
+    ENCODES(mem_load(e, &held, 64, false, X86_RAX, frame, -8), "48 8b 45 f0");
     cr_expect_eq(held.base, X86_NO_REG);
     ENCODES(mem_load(e, &held, 64, false, X86_RAX, rdi, 8), "41 89 fb 4b 8b 44 1c 08");
     cr_expect_eq(held.base, X86_RDI);

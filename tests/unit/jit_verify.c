@@ -179,9 +179,12 @@ static void expect_contained(const struct copy *c)
     for (size_t at = 0; at < c->bytes; at += d.size) {
         cr_assert(decode_one(c->text + at, c->bytes - at, &d));
         if (d.access != ACCESS_NONE && d.access != ACCESS_ADDRESS) {
-            cr_expect(!d.rip && (d.base == X86_R12 || (d.base == X86_R10 && d.scale == 2)));
+            bool is_frame = d.base == X86_RBP && d.index == X86_NO_REG && d.scale == 0;
+            cr_expect(!d.rip &&
+                      (d.base == X86_R12 || is_frame || (d.base == X86_R10 && d.scale == 2)));
             cr_expect(d.scale == 2 || d.disp < 0 || d.index != X86_NO_REG ||
                       d.disp <= MEM_CONSTANT_MAX);
+            cr_expect(!is_frame || d.disp == (int16_t)d.disp);
         }
         if (at >= c->offsets[0] && d.result == RESULT_RM && d.has_rm) {
             cr_expect(d.rm != X86_R12 && (d.rm != X86_RBP || d.width == 32));
@@ -290,7 +293,9 @@ static void expect_body(const char *name, const uint8_t *body, size_t bytes, con
 Test(jit_verify, passes_the_forms_of_the_cage)
 {
     BODY("nothing", NULL, RET);
-    BODY("[r12+rbp-8]", NULL, 0x49, 0x8b, 0x44, 0x2c, 0xf8, RET);
+    BODY("[rbp-8]", NULL, 0x48, 0x8b, 0x45, 0xf8, RET);
+    BODY("mov eax, ebp", NULL, 0x89, 0xe8, RET);
+    BODY("lea eax, [rbp-8]", NULL, 0x8d, 0x45, 0xf8, RET);
     BODY("[r12+r11] zero-extended", NULL, MOV_R11D, 0x4b, 0x8b, 0x04, 0x1c, RET);
 }
 
@@ -303,7 +308,9 @@ Test(jit_verify, refuses_memory_outside_the_cage)
     BODY("mov r11, rdi", FORM, 0x49, 0x89, 0xfb, 0x4b, 0x8b, 0x04, 0x1c, RET);
     BODY("r11 widened again", FORM, MOV_R11D, 0x49, 0x01, 0xfb, 0x4b, 0x8b, 0x04, 0x1c, RET);
     BODY("[r12+r11*2]", FORM, MOV_R11D, 0x4b, 0x8b, 0x04, 0x5c, RET);
-    BODY("[r12+rbp+0x8000]", FORM, 0x49, 0x8b, 0x84, 0x2c, 0, 0x80, 0, 0, RET);
+    BODY("[r12+rbp-8]", FORM, 0x49, 0x8b, 0x44, 0x2c, 0xf8, RET);
+    BODY("[rbp+0x8000]", FORM, 0x48, 0x8b, 0x85, 0, 0x80, 0, 0, RET);
+    BODY("[rbp+rdi]", FORM, 0x48, 0x8b, 0x44, 0x3d, 0, RET);
     BODY("[r12-8]", FORM, 0x49, 0x8b, 0x44, 0x24, 0xf8, RET);
     BODY("store to context.base", FORM, 0x4d, 0x89, 0x84, 0x24, 0x38, 0, 0xfe, 0xff, RET);
     BODY("load of context.args", FORM, 0x49, 0x8b, 0x84, 0x24, 0, 0, 0xfe, 0xff, RET);
@@ -340,7 +347,13 @@ Test(jit_verify, refuses_writes_to_fixed_registers)
     BODY("mov rbp, rdi", "rbp", 0x48, 0x89, 0xfd, RET);
     BODY("sub rbp, 0", "rbp", 0x48, 0x83, 0xed, 0, RET);
     BODY("bswap rbp", "rbp", 0x48, 0x0f, 0xcd, RET);
-    BODY("mov rbp, [r12+rbp]", "rbp", 0x49, 0x8b, 0x2c, 0x2c, RET);
+    BODY("mov rbp, [rbp]", "rbp", 0x48, 0x8b, 0x6d, 0, RET);
+    BODY("mov ebp, edi", "rbp", 0x89, 0xfd, RET);
+    BODY("lea rbp, [r12+rbp] again", FORM, 0x49, 0x8d, 0x2c, 0x2c, RET);
+    BODY("mov rax, rbp", "rbp", 0x48, 0x89, 0xe8, RET);
+    BODY("mov [rbp-8], rbp", "rbp", 0x48, 0x89, 0x6d, 0xf8, RET);
+    BODY("cmp rdi, rbp", "rbp", 0x48, 0x39, 0xef, RET);
+    BODY("lea rax, [rbp-8]", FORM, 0x48, 0x8d, 0x45, 0xf8, RET);
     BODY("mov rsp, rdi", "rsp", 0x48, 0x89, 0xfc, RET);
     BODY("mov rax, rsp", "rsp", 0x48, 0x89, 0xe0, RET);
     BODY("sub rsp, 16", "rsp", 0x48, 0x83, 0xec, 16, RET);
