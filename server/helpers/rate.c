@@ -45,7 +45,7 @@ uint64_t host_zs_rate_limit_info(struct vm_context *context, const struct vm_arg
     struct span key;
 
     if (out == NULL) {
-        vm_helper_fault(context, "memory is not writable");
+        vm_helper_fault_argument(context, 5, sizeof info, "is not writable");
     }
     if (arg[0].length > 0 && arg[0].data < out + sizeof info && out < arg[0].data + arg[0].length) {
         vm_helper_fault(context, "memory overlaps");

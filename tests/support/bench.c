@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-static const char prologue[] =
+const char bench_prologue[] =
     "#include <zeroserve.h>\n"
     "static ZS_MAYBE_UNUSED __attribute__((noinline)) void fail_at(int line)\n"
     "{\n"
@@ -47,12 +47,12 @@ static void begin(struct bench *b, const char *text, bool interpret, const struc
 {
     static const char *const name = "unit";
     struct script_options options = how->options;
-    size_t bytes = sizeof prologue + strlen(text);
+    size_t bytes = strlen(bench_prologue) + strlen(text) + 1;
     char *whole = malloc(bytes);
     const char *texts[1] = {whole};
 
     options.interpret = interpret;
-    snprintf(whole, bytes, "%s%s", prologue, text);
+    snprintf(whole, bytes, "%s%s", bench_prologue, text);
     bench_open(b, &name, texts, 1, &options);
     free(whole);
 }

@@ -10,6 +10,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+extern const char bench_prologue[];
+
 struct bench {
     struct script_host *host;
     struct script_set *set;
