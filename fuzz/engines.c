@@ -7,7 +7,10 @@
  *
  * So that very many programs can be compared, most use memory that stays mapped (twins.h,
  * code_zone.h). Each THOROUGH_RARITYth is run as programs of users are, with memory of its own, by
- * all variants and by the interpreter with a trace, and each variant's code must pass its proof. */
+ * all variants and by the interpreter with a trace, and each variant's code must pass its proof.
+ *
+ * Of a program that fails fuzz_explain prints what is left when all that does not matter is taken
+ * out, and the memory that it must be given. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +19,16 @@
 #include "jit-x86_64/verify.h"
 #include "tests/support/code_zone.h"
 #include "tests/support/generate.h"
+#include "tests/support/reduce.h"
 #include "tests/support/twins.h"
 #include "tests/support/variants.h"
+#include "vm/engine.h"
 
 enum {
     TICK_MS = 4,
     BUDGET_MS = 20,
-    PROOF_RARITY = 8,
-    THOROUGH_RARITY = 256,
+    PROOF_RARITY = 16,
+    THOROUGH_RARITY = 1024,
 };
 
 static void fail(const struct t_code *code, unsigned variant, const char *what)
@@ -50,13 +55,79 @@ static bool spent(const struct t_outcome *o)
     return o->state == VM_STATE_FAULT && o->fault.kind == VM_FAULT_BUDGET;
 }
 
+/* ---- what is counted */
+
+enum {
+    VARIANTS_MAX = 24,
+    COUNT_PROGRAMS = 0,
+    COUNT_INSNS,
+    COUNT_PROVEN,
+    COUNT_THOROUGH,
+    COUNT_ENDED, /* by enum vm_fault_kind */
+    COUNT_VARIANTS = COUNT_ENDED + VM_FAULT_COUNT,
+    COUNT_GENERATED = COUNT_VARIANTS + VARIANTS_MAX, /* by enum vm_ix */
+    COUNT_EXECUTED = COUNT_GENERATED + VM_IX_COUNT,
+    COUNTS = COUNT_EXECUTED + VM_IX_COUNT,
+};
+
+static uint64_t counts[COUNTS];
+static void print_counts(const uint64_t *values);
+struct fuzz_counters fuzz_counters = {COUNTS, counts, print_counts};
+
+static void count(unsigned what)
+{
+    fuzz_counters.values[what]++;
+}
+
+static void count_rows(const struct vm_program *program)
+{
+    for (uint32_t i = 0; i < program->insn_count; i++) {
+        enum vm_ix ix = (enum vm_ix)program->ops[i].ix;
+        count(COUNT_GENERATED + ix);
+        i += vm_isa[ix].group == VM_GROUP_LDDW;
+    }
+    fuzz_counters.values[COUNT_INSNS] += program->insn_count;
+}
+
+static void print_rows(const char *what, const uint64_t *values)
+{
+    unsigned seen = 0, seldom = 0;
+    for (unsigned ix = 0; ix < VM_IX_COUNT; ix++) {
+        seen += values[ix] != 0;
+        seldom = values[ix] < values[seldom] ? ix : seldom;
+    }
+    printf("  instructions %s: %u of %u, %s %llu times at least\n", what, seen, VM_IX_COUNT,
+           vm_isa[seldom].mnemonic, (unsigned long long)values[seldom]);
+}
+
+static void print_counts(const uint64_t *values)
+{
+    double programs = values[COUNT_PROGRAMS] ? (double)values[COUNT_PROGRAMS] : 1;
+    printf("  %.1f instructions each; %llu images proven, %llu programs on all variants\n  ended:",
+           (double)values[COUNT_INSNS] / programs, (unsigned long long)values[COUNT_PROVEN],
+           (unsigned long long)values[COUNT_THOROUGH]);
+    for (unsigned kind = 0; kind < VM_FAULT_COUNT; kind++)
+        if (values[COUNT_ENDED + kind])
+            printf(" %s %llu", kind == VM_FAULT_NONE ? "well" : t_fault_names[kind],
+                   (unsigned long long)values[COUNT_ENDED + kind]);
+    printf("\n  on:");
+    for (unsigned v = T_VARIANT_JIT; v < t_variant_count(); v++)
+        printf("%s %s %llu", v == T_VARIANT_JIT ? "" : ",", t_variant_name(v),
+               (unsigned long long)values[COUNT_VARIANTS + v]);
+    printf("\n");
+    print_rows("generated", values + COUNT_GENERATED);
+    print_rows("executed on all variants", values + COUNT_EXECUTED);
+}
+
 static struct vm_image *prepare(const struct t_code *code, const struct vm_program *program,
                                 unsigned variant, bool prove)
 {
     struct vm_diag diag;
     struct vm_image *image = t_variant_image(variant, program, &diag);
-    if (!image || (prove && variant != T_VARIANT_INTERP && !jit_verify_image(image, &diag)))
+    if (!image || (prove && !jit_verify_image(image, &diag)))
         fail(code, variant, diag.text);
+    if (prove)
+        count(COUNT_PROVEN);
     return image;
 }
 
@@ -79,6 +150,10 @@ static void compare_twins(const struct t_code *code, const struct t_input *input
     const char *harm = t_twins_harm();
     if (harm)
         fail(code, variant, harm);
+    count(COUNT_PROGRAMS);
+    count(COUNT_VARIANTS + variant);
+    count(COUNT_ENDED + outcomes[0].fault.kind);
+    count_rows(program);
     if (!spent(&outcomes[0]) && !spent(&outcomes[1])) {
         const char *difference = t_twins_difference(outcomes, detail, sizeof detail);
         if (difference)
@@ -91,6 +166,26 @@ static void compare_twins(const struct t_code *code, const struct t_input *input
 
 /* ---- the thorough way */
 
+static void count_executed(void *program, uint32_t insn, const uint64_t regs[11])
+{
+    (void)regs;
+    count(COUNT_EXECUTED + ((const struct vm_program *)program)->ops[insn].ix);
+}
+
+static void run_alone(const struct t_code *code, const struct vm_program *program, unsigned variant,
+                      bool trace, const struct t_input *input, struct t_outcome *out)
+{
+    struct vm_image *image = prepare(code, program, variant, variant != T_VARIANT_INTERP);
+    struct vm_run *run = vm_run_start(t_thread(), image, NULL, NULL);
+    if (!run)
+        fail(code, variant, "no memory for another run");
+    if (trace)
+        vm_run_set_trace(run, count_executed, (void *)(uintptr_t)program);
+    t_run_started(run, input, out);
+    vm_thread_forget(t_thread(), image);
+    vm_image_free(image);
+}
+
 static void compare_all(const struct t_code *code, const struct t_input *input)
 {
     static struct t_outcome want, got;
@@ -98,15 +193,14 @@ static void compare_all(const struct t_code *code, const struct t_input *input)
     struct vm_program *program = t_generated_program(code, &diag);
     if (!program)
         fail(code, T_VARIANT_INTERP, diag.text);
+    run_alone(code, program, T_VARIANT_INTERP, false, input, &want);
     for (unsigned v = T_VARIANT_INTERP; v < t_variant_count(); v++) {
-        struct vm_image *image = prepare(code, program, v, true);
-        t_run(image, input, v == T_VARIANT_INTERP ? &want : &got);
-        vm_thread_forget(t_thread(), image);
-        vm_image_free(image);
-        const char *difference = v == T_VARIANT_INTERP ? NULL : t_difference(&want, &got);
+        run_alone(code, program, v, v == T_VARIANT_INTERP, input, &got);
+        const char *difference = t_difference(&want, &got);
         if (difference && !spent(&want) && !spent(&got))
             fail_differing(code, v, difference, &want, &got, "");
     }
+    count(COUNT_THOROUGH);
     vm_program_free(program);
 }
 
@@ -129,23 +223,68 @@ static void fill_memory(uint8_t memory[T_GENERATED_MEMORY], const uint8_t *data,
     }
 }
 
+/* What the input's bytes say beside the program. */
+struct choices {
+    uint8_t memory[T_GENERATED_MEMORY];
+    unsigned variant;
+    bool proves;
+    bool is_thorough;
+};
+
+static void choose(struct choices *c, const uint8_t *data, size_t size)
+{
+    uint32_t h = hash(data, size);
+    fill_memory(c->memory, data, size);
+    c->variant = T_VARIANT_JIT + h % (t_variant_count() - T_VARIANT_JIT);
+    h /= t_variant_count();
+    c->proves = h % PROOF_RARITY == 0;
+    c->is_thorough = h / PROOF_RARITY % THOROUGH_RARITY == 0;
+}
+
+static void compare(const struct t_code *code, const struct choices *c)
+{
+    static bool started;
+    struct t_input input = {.memory = c->memory, .memory_bytes = sizeof c->memory};
+    if (!started)
+        t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_MS, .budget_ms = BUDGET_MS});
+    started = true;
+    compare_twins(code, &input, c->variant, c->proves);
+    if (c->is_thorough)
+        compare_all(code, &input);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct t_code code;
-    static bool started;
-    uint8_t memory[T_GENERATED_MEMORY];
-    if (!started) {
-        t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_MS, .budget_ms = BUDGET_MS});
-        started = true;
-    }
+    struct choices choices;
     t_generate(&code, data, size);
-    fill_memory(memory, data, size);
-    struct t_input input = {.memory = memory, .memory_bytes = sizeof memory};
-    uint32_t choice = hash(data, size);
-    unsigned variant = T_VARIANT_JIT + choice % (t_variant_count() - T_VARIANT_JIT);
-    choice /= t_variant_count();
-    compare_twins(&code, &input, variant, choice % PROOF_RARITY == 0);
-    if (choice / PROOF_RARITY % THOROUGH_RARITY == 0)
-        compare_all(&code, &input);
+    choose(&choices, data, size);
+    compare(&code, &choices);
     return 0;
+}
+
+/* ---- when they differ */
+
+static bool differs(const struct t_code *code, void *choices)
+{
+    struct vm_diag diag;
+    struct vm_program *program = t_generated_bare(code, &diag);
+    if (program)
+        compare(code, choices); /* ends the process when they do */
+    return false;
+}
+
+void fuzz_explain(const uint8_t *data, size_t size)
+{
+    static struct t_code code;
+    struct choices choices;
+    t_generate(&code, data, size);
+    choose(&choices, data, size);
+    choices.proves = true;
+    t_reduce(&code, differs, &choices);
+    fprintf(stderr, "reduced to %u instructions, of which r1 points at the bytes\n   ", code.count);
+    for (unsigned i = 0; i < sizeof choices.memory; i++)
+        fprintf(stderr, " %02x", choices.memory[i]);
+    fprintf(stderr, "\n");
+    compare(&code, &choices);
 }

@@ -12,6 +12,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* ---- what a harness may give besides; replay.c alone knows of it */
+
+/* What the harness counts over all inputs. `values` is room of its own or shared with replay.c, to
+ * be used from the first input on; `print` writes sums for people to read. */
+struct fuzz_counters {
+    size_t count;
+    uint64_t *values;
+    void (*print)(const uint64_t *values);
+};
+extern struct fuzz_counters fuzz_counters __attribute__((weak));
+/* Says more about an input that failed, in a process of its own that may fail too. */
+void fuzz_explain(const uint8_t *data, size_t size) __attribute__((weak));
+
 static inline void check(bool property)
 {
     if (!property) {

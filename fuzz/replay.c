@@ -3,16 +3,19 @@
  *
  *   <harness>                              the corpus fuzz/corpus/<harness>, then random inputs
  *   <harness> --runs N --seed S            that many random inputs (default 20000, seed 1)
+ *   <harness> --first I                    from random input I on (default 0)
  *   <harness> --seconds T                  random inputs for T seconds at most
+ *   <harness> --jobs N                     in N processes, each taking every Nth input
  *   <harness> --corpus DIR                 another corpus
  *   <harness> FILE...                      those files alone
  *   <harness> --dump I                     writes random input I of this seed to standard output
  *
  * Random input I depends on seed, corpus and I alone, so that a failure can be played again. Inputs
- * run in a child process; the one in hand lies in shared memory. When the child dies or hangs, the
- * parent names that input, keeps a copy beside the program as <harness>-fail-<n>, and goes on with
- * the next in a new child. The last line is "N passed, N failed": a corpus file counts one, all
- * random inputs together count one, each failing input counts one.
+ * run in child processes; the one in hand lies in shared memory. When a child dies or hangs, the
+ * parent names that input, keeps a copy beside the program as <harness>-fail-<n>, lets the harness
+ * explain it, and goes on with the next in a new child. How far it is goes to standard error, often
+ * on a terminal, else once a minute. The last line is "N passed, N failed": a corpus file counts
+ * one, all random inputs together count one, each failing input counts one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +38,9 @@ enum {
     RUNS_DEFAULT = 20000,
     HANG_SECONDS = 20, /* an input that takes longer has failed */
     FAILURES_MAX = 10, /* then the rest is not worth the time */
+    JOBS_MAX = 64,
+    EXPLAIN_SECONDS = 60,
+    POLL_MS = 20,
 };
 
 struct file {
@@ -46,24 +53,38 @@ struct options {
     const char *program; /* as it was called; failing inputs are kept beside it */
     const char *name;
     char corpus[512];
+    uint64_t first;
     uint64_t runs;
     uint64_t seed;
+    unsigned jobs;
     time_t deadline; /* no random input starts after it; 0: none */
     bool dump;
     uint64_t dump_index;
 };
 
-/* What the parent must know when the child is gone. */
+/* What the parent must know when the child is gone. A step is a corpus file, or behind them the
+ * random input step - file_count. */
 struct shared {
-    volatile uint64_t step; /* inputs begun: files first, then random ones */
-    volatile bool finished; /* the last input ended well */
+    volatile uint64_t step; /* begun last */
+    volatile bool finished; /* it ended well */
     volatile size_t length;
     uint8_t bytes[INPUT_BYTES_MAX];
 };
 
+/* One child after the other, which between them play the job's share: the first job the files, each
+ * of N jobs every Nth random input. */
+struct job {
+    pid_t child; /* 0: over */
+    struct shared *shared;
+    uint64_t *counters;
+    uint64_t start;   /* the first random one of its share, as a step */
+    uint64_t seen;    /* step that the child was at */
+    unsigned idle_ms; /* since it began that */
+};
+
 static struct file *files;
 static size_t file_count;
-static struct shared *shared;
+static struct job jobs[JOBS_MAX];
 
 /* ---- random inputs */
 
@@ -190,10 +211,10 @@ static void add_folder(const char *folder)
         free(list);
 }
 
-/* ---- child and parent */
+/* ---- children */
 
 /* A copy of exactly the input's size, so that a read past its end is seen. */
-static void play(void)
+static void play(const struct shared *shared)
 {
     uint8_t *copy = malloc(shared->length ? shared->length : 1);
     if (!copy)
@@ -203,53 +224,100 @@ static void play(void)
     free(copy);
 }
 
-static void play_from(uint64_t step, const struct options *options)
+static uint64_t step_after(const struct job *job, const struct options *options, uint64_t step)
 {
-    for (; step < file_count + options->runs; step++) {
+    if (step + 1 < file_count)
+        return step + 1;
+    return step < file_count ? job->start : step + options->jobs;
+}
+
+static void load(struct shared *shared, const struct options *options, uint64_t step)
+{
+    if (step < file_count) {
+        shared->length = files[step].length;
+        memcpy(shared->bytes, files[step].bytes, files[step].length);
+    } else {
+        shared->length = make_input(options->seed, step - file_count, shared->bytes);
+    }
+}
+
+static uint64_t end_step(const struct options *options)
+{
+    return file_count + options->first + options->runs;
+}
+
+static void play_from(struct job *job, const struct options *options, uint64_t step)
+{
+    struct shared *shared = job->shared;
+    if (&fuzz_counters)
+        fuzz_counters.values = job->counters;
+    for (; step < end_step(options); step = step_after(job, options, step)) {
         shared->finished = false;
         shared->step = step;
-        if (step < file_count) {
-            shared->length = files[step].length;
-            memcpy(shared->bytes, files[step].bytes, files[step].length);
-        } else {
-            shared->length = make_input(options->seed, step - file_count, shared->bytes);
-        }
-        play();
+        load(shared, options, step);
+        play(shared);
         shared->finished = true;
         if (options->deadline && step >= file_count && time(NULL) >= options->deadline)
             return;
     }
 }
 
-/* Waits for the child; kills it when one input takes too long. True when it ended well. */
-static bool child_ok(pid_t child, char *why, size_t why_bytes)
+static void start_child(struct job *job, const struct options *options, uint64_t step)
 {
-    uint64_t last = UINT64_MAX;
-    unsigned idle_ms = 0;
-    int status;
-    while (waitpid(child, &status, WNOHANG) == 0) {
-        usleep(20 * 1000);
-        idle_ms = shared->step == last && !shared->finished ? idle_ms + 20 : 0;
-        last = shared->step;
-        if (idle_ms > HANG_SECONDS * 1000u) {
-            kill(child, SIGKILL);
-            waitpid(child, &status, 0);
-            snprintf(why, why_bytes, "hangs");
-            return false;
-        }
+    job->child = 0;
+    if (step >= end_step(options))
+        return;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0)
+        fail("fork");
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        play_from(job, options, step);
+        exit(0);
     }
-    if (WIFSIGNALED(status))
-        snprintf(why, why_bytes, "signal %d", WTERMSIG(status));
-    else
-        snprintf(why, why_bytes, "exit status %d%s", WEXITSTATUS(status),
-                 shared->finished ? " after the last input (a leak)" : "");
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    job->child = child;
+    job->seen = UINT64_MAX;
 }
 
-static void report(const struct options *options, unsigned failure, const char *why)
+/* ---- the parent */
+
+static struct totals {
+    time_t begun;
+    time_t shown;
+    unsigned failed;
+    unsigned failed_files;
+} totals;
+
+static void *share(size_t bytes)
+{
+    void *at =
+        mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        fail("mmap");
+    return at;
+}
+
+/* In a child, because it may die of the input too. */
+static void explain(const struct shared *shared)
+{
+    if (!fuzz_explain)
+        return;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(EXPLAIN_SECONDS);
+        fuzz_explain(shared->bytes, shared->length);
+        exit(0);
+    }
+    if (child > 0)
+        waitpid(child, NULL, 0);
+}
+
+static void report(const struct options *options, const struct shared *shared, const char *why)
 {
     char path[1024];
-    snprintf(path, sizeof path, "%s-fail-%u", options->program, failure);
+    snprintf(path, sizeof path, "%s-fail-%u", options->program, totals.failed);
     FILE *out = fopen(path, "wb");
     if (out) {
         fwrite(shared->bytes, 1, shared->length, out);
@@ -261,39 +329,126 @@ static void report(const struct options *options, unsigned failure, const char *
         fprintf(stderr, "FAILED random input %llu of seed %llu: %s, kept in %s\n",
                 (unsigned long long)(shared->step - file_count), (unsigned long long)options->seed,
                 why, path);
+    explain(shared);
+    totals.failed++;
+    totals.failed_files += shared->step < file_count;
+}
+
+/* The child is gone; `status` is how. True when it ended well. */
+static bool ended_well(const struct shared *shared, int status, char *why, size_t why_bytes)
+{
+    if (WIFSIGNALED(status))
+        snprintf(why, why_bytes, "signal %d", WTERMSIG(status));
+    else
+        snprintf(why, why_bytes, "exit status %d%s", WEXITSTATUS(status),
+                 shared->finished ? " after the last input (a leak)" : "");
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Looks after the job's child: one that is gone or hangs is reported and followed by another. */
+static void attend(struct job *job, const struct options *options)
+{
+    char why[80];
+    int status;
+    struct shared *shared = job->shared;
+    bool gone = waitpid(job->child, &status, WNOHANG) != 0;
+    if (!gone) {
+        job->idle_ms = shared->step == job->seen && !shared->finished ? job->idle_ms + POLL_MS : 0;
+        job->seen = shared->step;
+        if (job->idle_ms <= HANG_SECONDS * 1000u)
+            return;
+        kill(job->child, SIGKILL);
+        waitpid(job->child, &status, 0);
+    }
+    job->child = 0;
+    if (gone && ended_well(shared, status, why, sizeof why))
+        return;
+    report(options, shared, gone ? why : "hangs");
+    if (totals.failed < FAILURES_MAX)
+        start_child(job, options, step_after(job, options, shared->step));
+}
+
+/* Random inputs begun by all jobs. */
+static uint64_t played(const struct options *options)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < options->jobs; i++)
+        if (jobs[i].shared->length != SIZE_MAX && jobs[i].shared->step >= jobs[i].start)
+            sum += (jobs[i].shared->step - jobs[i].start) / options->jobs + 1;
+    return sum;
+}
+
+static void show_progress(const struct options *options)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    time_t now = time(NULL);
+    if (now - totals.shown < (terminal ? 1 : 60))
+        return;
+    totals.shown = now;
+    uint64_t done = played(options);
+    fprintf(stderr, "%s%s: %llu inputs in %lld s, %.1f us each, %u failed%s", terminal ? "\r" : "",
+            options->name, (unsigned long long)done, (long long)(now - totals.begun),
+            done ? 1e6 * (double)(now - totals.begun) / (double)done : 0.0, totals.failed,
+            terminal ? "" : "\n");
+}
+
+static void summarise(const struct options *options)
+{
+    uint64_t done = played(options);
+    if (isatty(STDERR_FILENO) && totals.shown != totals.begun)
+        fputc('\n', stderr);
+    if (!options->runs)
+        return;
+    printf("%s: %llu random inputs, seed %llu", options->name, (unsigned long long)done,
+           (unsigned long long)options->seed);
+    if (options->jobs > 1 || options->first)
+        printf(", from input %llu on", (unsigned long long)options->first);
+    printf("\n");
+    if (!&fuzz_counters)
+        return;
+    for (size_t i = 0; i < fuzz_counters.count; i++)
+        for (unsigned j = 1; j < options->jobs; j++)
+            jobs[0].counters[i] += jobs[j].counters[i];
+    fuzz_counters.print(jobs[0].counters);
+}
+
+static void start_jobs(const struct options *options)
+{
+    totals.begun = totals.shown = time(NULL);
+    for (unsigned i = 0; i < options->jobs; i++) {
+        struct job *job = &jobs[i];
+        job->shared = share(sizeof *job->shared);
+        job->shared->length = SIZE_MAX; /* nothing begun */
+        job->counters = share(&fuzz_counters ? fuzz_counters.count * sizeof *job->counters : 0);
+        job->start = file_count + options->first + i;
+        start_child(job, options, i == 0 && file_count ? 0 : job->start);
+    }
 }
 
 static int play_all(const struct options *options)
 {
-    uint64_t step = 0;
-    uint64_t total = file_count + options->runs;
-    unsigned failed_files = 0;
-    unsigned failed = 0;
-    while (step < total && failed < FAILURES_MAX) {
-        fflush(NULL);
-        pid_t child = fork();
-        if (child < 0)
-            fail("fork");
-        if (child == 0) {
-            play_from(step, options);
-            exit(0);
+    start_jobs(options);
+    for (unsigned alive = 1; alive > 0 && totals.failed < FAILURES_MAX;) {
+        usleep(POLL_MS * 1000);
+        alive = 0;
+        for (unsigned i = 0; i < options->jobs; i++) {
+            if (jobs[i].child)
+                attend(&jobs[i], options);
+            alive += jobs[i].child != 0;
         }
-        char why[80];
-        bool ok = child_ok(child, why, sizeof why);
-        step = shared->step + 1;
-        if (ok)
-            break;
-        report(options, failed++, why);
-        failed_files += shared->step < file_count;
+        show_progress(options);
     }
-    uint64_t played = step > file_count ? step - file_count : 0;
-    if (options->runs)
-        printf("%s: %llu random inputs, seed %llu\n", options->name, (unsigned long long)played,
-               (unsigned long long)options->seed);
-    size_t passed = (step < file_count ? step : file_count) - failed_files;
-    passed += played > 0 && failed == failed_files;
-    printf("%zu passed, %u failed\n", passed, failed);
-    return failed || !passed;
+    for (unsigned i = 0; i < options->jobs; i++)
+        if (jobs[i].child) {
+            kill(jobs[i].child, SIGKILL);
+            waitpid(jobs[i].child, NULL, 0);
+        }
+    summarise(options);
+    uint64_t step = jobs[0].shared->length == SIZE_MAX ? 0 : jobs[0].shared->step + 1;
+    size_t passed = (step < file_count ? step : file_count) - totals.failed_files;
+    passed += played(options) > 0 && totals.failed == totals.failed_files;
+    printf("%zu passed, %u failed\n", passed, totals.failed);
+    return totals.failed || !passed;
 }
 
 static uint64_t number(const char *text)
@@ -317,6 +472,10 @@ static void parse(struct options *options, int argc, char **argv)
             options->runs = number(value), i++;
         } else if (!strcmp(argv[i], "--seed")) {
             options->seed = number(value), i++;
+        } else if (!strcmp(argv[i], "--first")) {
+            options->first = number(value), i++;
+        } else if (!strcmp(argv[i], "--jobs")) {
+            options->jobs = (unsigned)number(value), i++;
         } else if (!strcmp(argv[i], "--seconds")) {
             options->deadline = time(NULL) + (time_t)number(value), i++;
             options->runs = UINT64_MAX >> 1;
@@ -327,14 +486,18 @@ static void parse(struct options *options, int argc, char **argv)
             snprintf(options->corpus, sizeof options->corpus, "%s", value), i++;
         } else if (argv[i][0] == '-') {
             fprintf(stderr,
-                    "usage: %s [--runs N] [--seed S] [--seconds T] [--corpus DIR] "
-                    "[--dump I] [FILE...]\n",
+                    "usage: %s [--runs N] [--seed S] [--first I] [--seconds T] [--jobs N] "
+                    "[--corpus DIR] [--dump I] [FILE...]\n",
                     options->name);
             exit(2);
         } else {
             add_file(argv[i]);
             named = true;
         }
+    }
+    if (options->jobs == 0 || options->jobs > JOBS_MAX) {
+        fprintf(stderr, "--jobs: want 1 to %d\n", JOBS_MAX);
+        exit(2);
     }
     if (named)
         options->runs = 0;
@@ -353,19 +516,16 @@ static void release(void)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.runs = RUNS_DEFAULT, .seed = 1};
+    struct options options = {.runs = RUNS_DEFAULT, .seed = 1, .jobs = 1};
     const char *slash = strrchr(argv[0], '/');
     options.program = argv[0];
     options.name = slash ? slash + 1 : argv[0];
     snprintf(options.corpus, sizeof options.corpus, "fuzz/corpus/%s", options.name);
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        fail("mmap");
     parse(&options, argc, argv);
     int status = 0;
     if (options.dump) {
-        shared->length = make_input(options.seed, options.dump_index, shared->bytes);
-        fwrite(shared->bytes, 1, shared->length, stdout);
+        uint8_t *bytes = share(INPUT_BYTES_MAX);
+        fwrite(bytes, 1, make_input(options.seed, options.dump_index, bytes), stdout);
     } else {
         status = play_all(&options);
     }

@@ -23,7 +23,7 @@ struct size {
     unsigned insns; /* about; the program ends when they are reached */
     bool repeats;   /* the input's bytes are used over and over until then */
 };
-static const struct size small = {24, 6, 400, false}, medium = {200, 20, 800, false},
+static const struct size small = {12, 4, 400, false}, medium = {120, 16, 800, false},
                          large = {T_GENERATED_INSNS_MAX, 40, T_GENERATED_INSNS_MAX, true};
 
 struct patch {
@@ -38,6 +38,8 @@ struct generator {
     size_t at;
     const struct size *size;
     uint8_t round;     /* of the input's bytes */
+    unsigned unknown;  /* bit n: the entry function begins with loading Rn */
+    unsigned reported; /* bit n: it ends with storing Rn */
     unsigned function; /* being written */
     unsigned function_count;
     bool in_loop;   /* COUNTER is taken */
@@ -485,8 +487,7 @@ static unsigned helper_index(const char *name)
 
 static void emit_span(struct generator *g, unsigned reg, unsigned length)
 {
-    emit(g, VM_IX_MOV64_IMM, reg, 0, 0,
-         (int64_t)VM_HEAP_BASE + byte(g) % (HEAP_BYTES - 16));
+    emit(g, VM_IX_MOV64_IMM, reg, 0, 0, (int64_t)VM_HEAP_BASE + byte(g) % (HEAP_BYTES - 16));
     emit(g, VM_IX_MOV64_IMM, reg + 1, 0, 0, length);
 }
 
@@ -540,6 +541,8 @@ static void emit_item(struct generator *g)
     case 23:
         if (one_in(g, 16) && g->depth > 1)
             emit(g, VM_IX_EXIT, 0, 0, 0, 0);
+        else
+            emit_call(g);
         break;
     }
 }
@@ -552,12 +555,29 @@ static void emit_function(struct generator *g, unsigned function)
     g->start[function] = g->code->count;
     if (function == 0) /* values the engine cannot know: r1 is guest memory */
         for (unsigned reg = 2; reg < 10; reg++)
-            emit(g, VM_IX_LDX64, reg, 1, 8 * (int)reg, 0);
+            if (g->unknown >> reg & 1)
+                emit(g, VM_IX_LDX64, reg, 1, 8 * (int)reg, 0);
     emit_items(g, function == 0 ? g->size->items : choose(g, g->size->callee_items) + 1);
     if (function == 0)
         for (unsigned reg = 0; reg < 10; reg++)
-            emit(g, VM_IX_STX64, 10, reg, -FRAME_BYTES - 8 * (int)(reg + 1), 0);
+            if (g->reported >> reg & 1)
+                emit(g, VM_IX_STX64, 10, reg, -FRAME_BYTES - 8 * (int)(reg + 1), 0);
     emit(g, VM_IX_EXIT, 0, 0, 0, 0);
+}
+
+/* By a function before it, which is all that matters: calls back are recursion. */
+static bool is_called(const struct generator *g, unsigned function)
+{
+    for (unsigned i = 0; i < g->patch_count; i++)
+        if (g->patch[i].callee == function)
+            return true;
+    return false;
+}
+
+/* All registers mostly, or some: what nobody reads is compiled in other ways. */
+static unsigned register_set(struct generator *g)
+{
+    return one_in(g, 3) ? (unsigned)byte(g) << 8 | byte(g) : 0xffff;
 }
 
 void t_generate(struct t_code *code, const uint8_t *bytes, size_t length)
@@ -567,9 +587,12 @@ void t_generate(struct t_code *code, const uint8_t *bytes, size_t length)
     code->count = 0;
     g.function_count = shape % FUNCTIONS_MAX + 1;
     if (shape / FUNCTIONS_MAX == 1) /* one in 64 */
-        g.size = one_in(&g, 8) && length ? &large : &medium;
+        g.size = one_in(&g, 16) && length ? &large : &medium;
+    g.unknown = register_set(&g);
+    g.reported = register_set(&g);
     for (unsigned f = 0; f < g.function_count; f++)
-        emit_function(&g, f);
+        if (f == 0 || is_called(&g, f))
+            emit_function(&g, f);
     for (unsigned i = 0; i < g.patch_count; i++) {
         const struct patch *p = &g.patch[i];
         code->insns[p->insn].imm = (int32_t)(g.start[p->callee] - p->insn - 1);

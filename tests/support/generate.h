@@ -5,7 +5,7 @@
  *
  * Programs mostly end by themselves: jumps go forwards, loops count down in r9. They mostly touch
  * memory they have (stack, heap, constants, data), seldom any other. At its end the entry function
- * stores r0..r9 on its stack, so that comparing memory compares registers. */
+ * stores r0..r9, mostly all of them, on its stack, so that comparing memory compares registers. */
 #ifndef TESTS_SUPPORT_GENERATE_H
 #define TESTS_SUPPORT_GENERATE_H
 
