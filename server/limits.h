@@ -143,6 +143,7 @@
 #define LIM_UPSTREAM_IDLE_EACH     128u    /* of them to one upstream */
 #define LIM_UPSTREAM_IDLE_MS       10000u  /* below what upstreams usually allow */
 #define LIM_UPSTREAM_CONNECT_MS    5000u
+#define LIM_UPSTREAM_DOUBT_MS      250u   /* for the news that a closed connection took nothing */
 #define LIM_UPSTREAM_EXPECT_MS     1000u  /* for a 100; then the body goes without */
 #define LIM_UPSTREAM_ANSWER_MS     60000u /* from request to answer; half of it for a pause */
 #define LIM_UPSTREAM_FAILURES      3u     /* within LIM_UPSTREAM_FAILURE_MS take one out */

@@ -4,7 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,8 @@
 
 /* What can arrive after the order to stop, and what TLS needs to say how much it has. */
 #define IN_BYTES_MAX (LIM_LINK_BYTES + LIM_RECV_BUFFERS * LIM_RECV_BUFFER_BYTES + (32u << 10))
+
+enum { TCP_STATE_CLOSE = 7 }; /* of struct tcp_info, as in netinet/tcp.h, which lacks the rest */
 
 enum { SCAN_MS = 250 }; /* deadlines are looked at so often, so that no list has to be sorted */
 
@@ -261,18 +263,47 @@ void link_keep(struct worker *worker, struct link *link, bool reusable)
     }
 }
 
+/* Nothing has come that the ring has not told yet, an end above all. */
+static bool is_silent(const struct link *link)
+{
+    char octet;
+    return recv(link->fd, &octet, sizeof(octet), MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 struct link *link_take(struct worker *worker, struct relay *relay, struct upstream *upstream)
 {
-    struct upstream_idle *idle =
-        upstream_idle_take(worker->upstreams, upstream, worker->conns.now_ms);
-    if (idle == NULL) {
-        return NULL;
+    struct upstream_idle *idle;
+    while ((idle = upstream_idle_take(worker->upstreams, upstream, worker->conns.now_ms)) != NULL) {
+        struct link *link = link_of(idle);
+        if (is_silent(link)) {
+            link->relay = relay;
+            link->state = LINK_USED;
+            link->answer_due_ms = 0;
+            link->sent_before = link->sent_bytes;
+            return link;
+        }
+        link_close(worker, link);
     }
-    struct link *link = link_of(idle);
-    link->relay = relay;
-    link->state = LINK_USED;
-    link->answer_due_ms = 0;
-    return link;
+    return NULL;
+}
+
+/* An end, or its FIN alone, carries what was received before it. If that is nothing of ours, and
+ * what came later was answered by a reset, then nobody has read it. A reset without an end tells
+ * nothing: it comes also from those who read a part and then left. Once a send has failed, the two
+ * look alike. */
+enum link_fate link_fate(const struct link *link)
+{
+    struct tcp_info info = {0};
+    socklen_t bytes = sizeof(info);
+    if (!link->sending && link->sent_bytes == link->sent_before) {
+        return LINK_UNTAKEN;
+    }
+    if (!link->eof || link->deaf || link->address.any.sa_family == AF_UNIX ||
+        getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 ||
+        info.tcpi_bytes_acked > link->sent_before + 1) { /* SYN counts as one */
+        return LINK_TAKEN;
+    }
+    return info.tcpi_state == TCP_STATE_CLOSE ? LINK_UNTAKEN : LINK_DOUBTFUL;
 }
 
 /* ---- events ---- */
@@ -333,6 +364,7 @@ static void sent(struct link *link, int result)
     link->sending = false;
     link->inflight--;
     if (result > 0) {
+        link->sent_bytes += (unsigned)result;
         buffer_consume(link->tls != NULL ? &link->wire : &link->out, (size_t)result);
     } else if (result != -EINTR && result != -EAGAIN) {
         link->deaf = true;

@@ -60,6 +60,8 @@ struct link {
     struct upstream_idle idle;
     struct link *next; /* of free ones */
     uint64_t deadline_ms;
+    uint64_t sent_bytes;    /* since it was connected */
+    uint64_t sent_before;   /* of them, before the request in hand */
     uint64_t answer_due_ms; /* 0: the request is not all sent */
     struct tls_conn *tls;   /* NULL: plain */
     struct epoch *epoch;    /* TLS: whose authorities it trusts */
@@ -67,6 +69,13 @@ struct link {
     struct buffer out;
     struct buffer wire;
     union link_address address;
+};
+
+/* What is known of octets sent since the link was taken. */
+enum link_fate {
+    LINK_TAKEN,    /* the upstream may have read some */
+    LINK_DOUBTFUL, /* it had ended before they came; if it is gone, a reset will come */
+    LINK_UNTAKEN,  /* they got nowhere */
 };
 
 #define LINK_BLOCK_SLOTS 16u
@@ -84,8 +93,10 @@ struct link *link_connect(struct worker *worker, struct relay *relay, struct ups
                           const union link_address *address, const char *tls_host);
 /* Its relay is done with it: keeps it for later, or closes it when it cannot be used again. */
 void link_keep(struct worker *worker, struct link *link, bool reusable);
-/* One that was kept for this upstream, now the relay's. NULL: none. */
+/* One that was kept for this upstream and has not ended since, now the relay's. NULL: none. */
 struct link *link_take(struct worker *worker, struct relay *relay, struct upstream *upstream);
+/* Of one that was taken and has failed. */
+enum link_fate link_fate(const struct link *link);
 void link_close(struct worker *worker, struct link *link);
 /* Sends `out` unless something is being sent. */
 void link_flush(struct worker *worker, struct link *link);

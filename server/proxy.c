@@ -7,47 +7,18 @@
  * that is full; octets of the request's body are asked from the client only as the upstream takes
  * them.
  */
-#include "server/proxy.h"
+#include "server/proxy_int.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "server/answer.h"
 #include "server/forward.h"
 #include "server/log.h"
 #include "server/request.h"
-#include "server/resolve.h"
 #include "server/script.h"
 #include "server/serve_int.h"
 #include "server/trailers.h"
-
-struct relay {
-    struct worker *worker;
-    struct stream *stream;
-    struct link *link; /* NULL: none now */
-    struct upstream *upstream;
-    const struct upstream_url *target;
-    uint32_t tried; /* a bit for each target */
-    unsigned retries;
-    unsigned address;        /* of those the name has */
-    bool resolving;          /* the query is pending */
-    bool reused;             /* the link had served before */
-    bool begun;              /* the head of the request is in `out` */
-    bool expecting;          /* the client sends its body when the upstream says 100, or is slow */
-    bool heard;              /* something of an answer came */
-    bool body_ended;         /* so is the end of its body */
-    bool body_gone;          /* some of its body was sent and is kept nowhere */
-    bool answered;           /* the answer's head is the stream's */
-    bool tunnel;             /* 101 */
-    bool client_ended;       /* tunnel: nothing more comes from the client */
-    enum h1_framing framing; /* of the request's body */
-    uint64_t expect_end_ms;
-    uint64_t awaiting_ms; /* since when octets of the request's body are awaited */
-    uint64_t awaited_ms;  /* and for how long before that */
-    struct answer answer;
-    struct resolve_query query;
-};
 
 /* Silence of an upstream in the middle of something. */
 static uint32_t io_ms(const struct worker *worker)
@@ -105,9 +76,21 @@ static void give_up(struct relay *relay, unsigned status)
     request_answer(worker, stream);
 }
 
-/* The attempt came to nothing. Tries again if that is safe; else the client is told, or cut off
- * when a part of the answer is on its way. Status 503: the upstream is not to blame. */
-static void attempt_failed(struct relay *relay, const char *reason, unsigned status)
+/* The upstream had closed a kept connection, it seems, before it saw the request; its answer to
+ * what was sent will tell. False: there is nothing to wait for. */
+static bool wait_for_fate(struct relay *relay, const char *reason)
+{
+    struct link *link = relay->link;
+    if (!relay->reused || relay->doubt != NULL || relay->heard || relay->body_gone ||
+        link_fate(link) != LINK_DOUBTFUL) {
+        return false;
+    }
+    relay->doubt = reason;
+    link_within(link, relay->worker->conns.now_ms, LIM_UPSTREAM_DOUBT_MS);
+    return true;
+}
+
+void proxy_attempt_failed(struct relay *relay, const char *reason, unsigned status)
 {
     struct stream *stream = relay->stream;
     const struct proxy_request *request = stream->exchange.proxy;
@@ -116,12 +99,13 @@ static void attempt_failed(struct relay *relay, const char *reason, unsigned sta
     struct upstream_attempt attempt = {
         .method = stream->exchange.method,
         .sent = relay->begun,
+        .untaken = stale && link_fate(relay->link) == LINK_UNTAKEN,
         .answered = relay->heard,
         .body_gone = relay->body_gone,
         .retries = relay->retries,
         .targets_left = relay->tried != all,
     };
-    if (next_address(relay)) {
+    if (next_address(relay) || (!upstream_may_retry(&attempt) && wait_for_fate(relay, reason))) {
         return;
     }
     if (!stale || !upstream_may_retry(&attempt)) {
@@ -152,6 +136,7 @@ static void begin(struct relay *relay)
 {
     relay->begun = false;
     relay->body_ended = false;
+    relay->doubt = NULL;
     relay->expecting = serve_client_expects(relay->stream);
     answer_start(&relay->answer, relay->stream->exchange.method);
 }
@@ -164,7 +149,7 @@ static void connect_to(struct relay *relay, const union link_address *address)
     snprintf(host, sizeof(host), "%.*s", (int)target->host.len, target->host.base);
     relay->link = link_connect(relay->worker, relay, relay->upstream, address, tls ? host : NULL);
     if (relay->link == NULL) {
-        attempt_failed(relay, "no descriptors or memory for a connection", 503);
+        proxy_attempt_failed(relay, "no descriptors or memory for a connection", 503);
     }
 }
 
@@ -205,8 +190,8 @@ static void name_found(struct relay *relay, enum resolve_status status)
     switch (status) {
     case RESOLVE_PENDING: return;
     case RESOLVE_FOUND: connect_to_found(relay); return;
-    case RESOLVE_FAILED: attempt_failed(relay, "no address for this name", 502); return;
-    case RESOLVE_TIMED_OUT: attempt_failed(relay, "name look-up took too long", 504); return;
+    case RESOLVE_FAILED: proxy_attempt_failed(relay, "no address for this name", 502); return;
+    case RESOLVE_TIMED_OUT: proxy_attempt_failed(relay, "name look-up took too long", 504); return;
     }
 }
 
@@ -290,6 +275,37 @@ static bool takes_body(struct relay *relay)
            buffer_bytes(&link->out) < LIM_LINK_BYTES;
 }
 
+/* Appends a part of the body, framed. False: out of memory. */
+static bool put_body(struct relay *relay, struct span bytes)
+{
+    struct buffer *out = &relay->link->out;
+    return relay->framing == H1_BODY_CHUNKED ? forward_chunk(out, bytes, SIZE_MAX / 2)
+                                             : buffer_append(out, bytes, SIZE_MAX / 2);
+}
+
+/* A kept connection may turn out to be closed; then what was sent by it goes by another one. */
+static bool put_new_body(struct relay *relay, struct span bytes)
+{
+    struct buffer *kept = &relay->stream->kept;
+    bool keeps = relay->reused && !relay->heard && !relay->body_gone &&
+                 buffer_append(kept, bytes, LIM_LINK_BYTES);
+    if (!keeps) {
+        relay->body_gone = true;
+        buffer_release(kept);
+    }
+    return put_body(relay, bytes);
+}
+
+/* Sends again what an earlier attempt has sent. */
+static bool put_kept_body(struct relay *relay)
+{
+    struct buffer *kept = &relay->stream->kept;
+    bool fine = put_body(relay, buffer_span(kept));
+    relay->body_gone = true;
+    buffer_release(kept);
+    return fine;
+}
+
 /* Moves what is here of the body to the upstream, and asks for more. False: out of memory. */
 static bool send_body(struct relay *relay)
 {
@@ -301,13 +317,13 @@ static bool send_body(struct relay *relay)
         stream_wait(&relay->worker->streams, stream, STREAM_ACTIVE); /* the client is not late */
         return true;
     }
+    if (!relay->reused && buffer_bytes(&stream->kept) > 0 && !put_kept_body(relay)) {
+        return false;
+    }
     if (bytes.len > 0) {
-        bool fine = relay->framing == H1_BODY_CHUNKED ? forward_chunk(out, bytes, SIZE_MAX / 2)
-                                                      : buffer_append(out, bytes, SIZE_MAX / 2);
-        if (!fine) {
+        if (!put_new_body(relay, bytes)) {
             return false;
         }
-        relay->body_gone = true;
         buffer_consume(&body->bytes, bytes.len);
     }
     if (body->complete) {
@@ -349,11 +365,6 @@ void proxy_body_arrived(struct stream *stream)
 }
 
 /* ---- the answer on its way back ---- */
-
-static bool has_room(const struct stream *stream)
-{
-    return buffer_bytes(&stream->chunk) < LIM_LINK_BYTES;
-}
 
 /* Nothing is left for the relay to do. */
 static void end_relay(struct relay *relay)
@@ -419,7 +430,7 @@ static bool take_trailers(struct relay *relay, bool complete)
 static bool spoil(struct relay *relay, const char *reason, bool *head_came)
 {
     *head_came = false;
-    attempt_failed(relay, reason, 502);
+    proxy_attempt_failed(relay, reason, 502);
     return false;
 }
 
@@ -434,7 +445,10 @@ static bool read_event(struct relay *relay, bool *head_came)
     enum answer_event event =
         answer_next(&relay->answer, buffer_span(&link->in), eof, head, &consumed, &content);
     bool fine = true;
-    relay->heard = relay->heard || buffer_bytes(&link->in) > 0;
+    if (!relay->heard && buffer_bytes(&link->in) > 0) {
+        relay->heard = true;
+        buffer_release(&relay->stream->kept);
+    }
     switch (event) {
     case ANSWER_MORE: break;
     case ANSWER_INTERIM: fine = take_interim(relay, head); break;
@@ -483,7 +497,7 @@ static void read_answer(struct relay *relay)
     if (!was_answered && !serve_takes_interim(stream)) {
         return;
     }
-    while (has_room(stream) && read_event(relay, &head_came)) {
+    while (proxy_has_room(stream) && read_event(relay, &head_came)) {
     }
     if (head_came) {
         if (stream->relay != NULL) {
@@ -500,67 +514,9 @@ static void read_answer(struct relay *relay)
 void proxy_resume(struct stream *stream)
 {
     struct relay *relay = stream->relay;
-    if (relay != NULL && relay->link != NULL && has_room(stream)) {
+    if (relay != NULL && relay->link != NULL && proxy_has_room(stream)) {
         relay_step(relay->worker, relay);
     }
-}
-
-/* ---- tunnels ---- */
-
-bool proxy_is_tunnel(const struct stream *stream)
-{
-    return stream->relay != NULL && stream->relay->tunnel;
-}
-
-void proxy_tunnel_up(struct stream *stream, struct buffer *in, bool eof)
-{
-    struct relay *relay = stream->relay;
-    struct link *link = relay->link;
-    struct span bytes = buffer_span(in);
-    if (!link->sending && bytes.len > 0 && buffer_bytes(&link->out) < LIM_LINK_BYTES) {
-        if (!link->deaf && !buffer_append(&link->out, bytes, SIZE_MAX / 2)) {
-            link->broken = true;
-            link->reason = "out of memory";
-        }
-        buffer_consume(in, bytes.len);
-        link_within(link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
-    }
-    relay->client_ended = eof && buffer_bytes(in) == 0;
-    if (relay->client_ended) {
-        link_shutdown(link);
-    }
-    link_flush(relay->worker, link);
-}
-
-bool proxy_tunnel_ended(const struct stream *stream)
-{
-    const struct link *link = stream->relay->link;
-    return (link->eof || link->broken) &&
-           buffer_bytes(&link->in) + buffer_bytes(&stream->chunk) == 0;
-}
-
-bool proxy_tunnel_finished(const struct stream *stream)
-{
-    const struct relay *relay = stream->relay;
-    bool all_sent = relay->client_ended && !relay->link->sending;
-    return proxy_tunnel_ended(stream) && (all_sent || relay->link->broken || relay->link->deaf);
-}
-
-static void step_tunnel(struct relay *relay)
-{
-    struct link *link = relay->link;
-    struct stream *stream = relay->stream;
-    struct span bytes = buffer_span(&link->in);
-    if (bytes.len > 0 && has_room(stream)) {
-        serve_more(relay->worker, stream);
-        if (!buffer_append(&stream->chunk, bytes, SIZE_MAX / 2)) {
-            attempt_failed(relay, "out of memory", 503);
-            return;
-        }
-        buffer_consume(&link->in, bytes.len);
-        link_within(link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
-    }
-    link_flush(relay->worker, link);
 }
 
 /* ---- steps ---- */
@@ -590,7 +546,7 @@ static void exchange_octets(struct relay *relay)
     struct link *link = relay->link;
     struct stream *stream = relay->stream;
     if ((!relay->begun && !send_head(relay)) || !send_body(relay)) {
-        attempt_failed(relay, "the request cannot be sent", 503);
+        proxy_attempt_failed(relay, "the request cannot be sent", 503);
         return;
     }
     link_flush(worker, link);
@@ -600,7 +556,7 @@ static void exchange_octets(struct relay *relay)
         return;
     }
     if (relay->tunnel) {
-        step_tunnel(relay);
+        proxy_tunnel_step(relay);
     } else {
         link_flush(worker, link); /* the body, after a 100 */
     }
@@ -616,12 +572,12 @@ static void relay_step(struct worker *worker, struct relay *relay)
 {
     struct link *link = relay->link;
     struct stream *stream = relay->stream;
-    if (is_paused(stream)) {
+    if (is_paused(stream) || relay->doubt != NULL) {
         link_update_receive(worker, link);
         return;
     }
     if (link->broken && link->state == LINK_CONNECTING) { /* later, what came before counts */
-        attempt_failed(relay, link->reason, 502);
+        proxy_attempt_failed(relay, link->reason, 502);
         return;
     }
     if (link->state == LINK_CONNECTING) {
@@ -630,7 +586,7 @@ static void relay_step(struct worker *worker, struct relay *relay)
         return;
     }
     if (relay->tunnel) {
-        step_tunnel(relay);
+        proxy_tunnel_step(relay);
     } else {
         exchange_octets(relay);
     }
@@ -650,6 +606,11 @@ void relay_expired(struct worker *worker, struct relay *relay)
     struct link *link = relay->link;
     const struct stream *stream = relay->stream;
     bool connecting = link->state == LINK_CONNECTING;
+    if (relay->doubt != NULL) {
+        worker_touch(worker, stream->conn);
+        proxy_attempt_failed(relay, relay->doubt, 502);
+        return;
+    }
     if (!connecting && relay->expecting && !relay->answered) {
         if (serve_takes_interim(stream)) {
             relay->expecting = false; /* it does not know of Expect */
@@ -659,14 +620,14 @@ void relay_expired(struct worker *worker, struct relay *relay)
     }
     /* A client that takes or sends nothing has deadlines of its own. */
     bool ours = !connecting && !relay->tunnel &&
-                (!has_room(stream) || is_paused(stream) || stream->wait == STREAM_AWAITING) &&
+                (!proxy_has_room(stream) || is_paused(stream) || stream->wait == STREAM_AWAITING) &&
                 !link->sending;
     if (ours) {
         link_within(link, worker->conns.now_ms, io_ms(worker));
         return;
     }
     worker_touch(worker, stream->conn);
-    attempt_failed(relay, connecting ? "connecting took too long" : "it says nothing", 504);
+    proxy_attempt_failed(relay, connecting ? "connecting took too long" : "it says nothing", 504);
 }
 
 struct epoch *relay_epoch(const struct relay *relay)

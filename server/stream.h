@@ -65,6 +65,7 @@ struct stream {
     struct hot_piece *hot; /* held: what the body is taken from; or NULL */
     bool hot_due;          /* the body is a file that is to be remembered once read */
     struct buffer chunk;   /* of the answer's body: what an upstream sent; HTTP/2: of the file */
+    struct buffer kept; /* of the request's body: went by a connection that may turn out closed */
     struct buffer trailer_section; /* an upstream's, as it came so far */
     struct relay *relay;   /* an upstream is answering; or NULL */
     struct page *page;     /* the body is made of a page; or NULL */

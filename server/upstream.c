@@ -310,5 +310,6 @@ bool upstream_may_retry(const struct upstream_attempt *attempt)
     if (!attempt->sent) {
         return attempt->targets_left;
     }
-    return attempt->retries < LIM_UPSTREAM_RETRIES && is_idempotent(attempt->method);
+    return attempt->retries < LIM_UPSTREAM_RETRIES &&
+           (attempt->untaken || is_idempotent(attempt->method));
 }

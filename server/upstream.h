@@ -59,6 +59,7 @@ int64_t upstream_idle_wait_ms(const struct upstreams *upstreams, uint64_t now_ms
 struct upstream_attempt {
     struct span method;
     bool sent;         /* a byte of the request may have reached the upstream: it was connected */
+    bool untaken;      /* though sent, nothing of it got there: the connection was closed before */
     bool answered;     /* a byte came back */
     bool body_gone;    /* bytes of the request's body were sent and are kept nowhere */
     unsigned retries;  /* attempts before it that had sent something */
@@ -66,7 +67,7 @@ struct upstream_attempt {
 };
 
 /* Whether to try again. An attempt that sent nothing moves on to a target not tried yet; one that
- * did is repeated once, if the method is idempotent (RFC 9110 9.2.2). */
+ * did is repeated once, if the method is idempotent or nothing was taken (RFC 9110 9.2.2). */
 bool upstream_may_retry(const struct upstream_attempt *attempt);
 
 #endif

@@ -72,3 +72,93 @@ Test(link, connects_after_it_was_closed)
     cr_expect(drained(setting));
     setting_free(setting);
 }
+
+/* ---- what became of a request on a kept connection */
+
+struct pair {
+    struct setting *setting;
+    int upstream;
+    struct link link;
+};
+
+static void pair_open(struct pair *pair)
+{
+    pair->setting = setting_new();
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, &pair->setting->address.any, sizeof(pair->setting->address.v4)), 0);
+    pair->upstream = accept(pair->setting->listener, NULL, NULL);
+    cr_assert_geq(pair->upstream, 0);
+    pair->link = (struct link){.fd = fd, .address = pair->setting->address};
+}
+
+static void pair_close(struct pair *pair)
+{
+    close(pair->link.fd);
+    close(pair->upstream);
+    setting_free(pair->setting);
+}
+
+static void say(struct pair *pair, const char *text)
+{
+    ssize_t bytes = send(pair->link.fd, text, strlen(text), MSG_NOSIGNAL);
+    pair->link.sent_bytes += bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* The upstream reads what it has got. */
+static void hear(const struct pair *pair)
+{
+    char text[64];
+    cr_assert_gt(recv(pair->upstream, text, sizeof(text), 0), 0);
+}
+
+static enum link_fate fate_after_end(struct pair *pair)
+{
+    char octet;
+    pair->link.eof = recv(pair->link.fd, &octet, 1, 0) == 0;
+    return link_fate(&pair->link);
+}
+
+Test(link, a_request_behind_the_end_was_not_taken)
+{
+    struct pair pair;
+    pair_open(&pair);
+    say(&pair, "the request before");
+    hear(&pair);
+    pair.link.sent_before = pair.link.sent_bytes;
+    cr_expect_eq(link_fate(&pair.link), LINK_UNTAKEN, "nothing was sent");
+    close(pair.upstream);
+    pair.upstream = -1;
+    say(&pair, "late");
+    cr_expect_eq(fate_after_end(&pair), LINK_UNTAKEN);
+    pair_close(&pair);
+}
+
+Test(link, a_request_before_the_end_may_have_been_taken)
+{
+    struct pair pair;
+    pair_open(&pair);
+    say(&pair, "request");
+    hear(&pair);
+    shutdown(pair.upstream, SHUT_WR);
+    cr_expect_eq(fate_after_end(&pair), LINK_TAKEN);
+    pair.link.address.any.sa_family = AF_UNIX;
+    pair.link.sent_before = 0;
+    cr_expect_eq(link_fate(&pair.link), LINK_TAKEN, "nobody knows");
+    pair_close(&pair);
+}
+
+Test(link, a_reset_without_an_end_tells_nothing)
+{
+    struct pair pair;
+    struct linger none = {.l_onoff = 1};
+    pair_open(&pair);
+    setsockopt(pair.upstream, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    close(pair.upstream);
+    pair.upstream = -1;
+    say(&pair, "never leaves");
+    cr_expect_eq(link_fate(&pair.link), LINK_UNTAKEN);
+    pair.link.sent_bytes = 10; /* as if it had left before the reset came */
+    pair.link.deaf = true;
+    cr_expect_eq(fate_after_end(&pair), LINK_TAKEN);
+    pair_close(&pair);
+}

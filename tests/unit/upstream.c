@@ -340,6 +340,9 @@ Test(upstream, retries)
         {"POST", {.targets_left = true}, true},
         {"POST", {.targets_left = true, .retries = LIM_UPSTREAM_RETRIES}, true},
         {"GET", {.targets_left = false}, false},
+        {"POST", {.sent = true, .untaken = true}, true},
+        {"POST", {.sent = true, .untaken = true, .body_gone = true}, false},
+        {"POST", {.sent = true, .untaken = true, .retries = LIM_UPSTREAM_RETRIES}, false},
         {"POST", {.targets_left = true, .body_gone = true}, false},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {

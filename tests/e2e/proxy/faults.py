@@ -2,6 +2,7 @@
 """Cases of proxy.py: upstreams that end, stall and come back at every stage, and clients that leave."""
 
 import os
+import random
 import signal
 import socket
 import threading
@@ -131,7 +132,7 @@ def pool():
 
     # The second request finds the connection closed just when it comes.
     for method, body, tries, status in (("GET", None, 2, 200), ("HEAD", None, 2, 200), ("DELETE", None, 2, 200),
-                                        ("PUT", b"abc", 1, 502), ("POST", None, 1, 502), ("POST", b"abc", 1, 502)):
+                                        ("PUT", b"abc", 2, 200), ("POST", None, 1, 502), ("POST", b"abc", 1, 502)):
         for end in ("close", "reset"):
             seen = []
 
@@ -153,6 +154,61 @@ def pool():
                     got = ask(client, upstream, method, "/second", body=body)
                     check("%s: stale connection (%s), %s%s" % (client.name, end, method, " with a body" if body else ""),
                           (got.status, seen.count("/second")), (status, tries))
+
+    # It closes while the next request is on its way, in the kernel: the server is not told one before the other.
+    for client in CLIENTS:
+        for method, body in (("GET", None), ("POST", b"abc"), ("POST", b"x" * 100000)):
+            seen = []
+
+            def gone(peer, number):
+                while True:
+                    request = peer.request()
+                    if request is None:
+                        return
+                    peer.body(request)
+                    seen.append(request.target)
+                    peer.answer(b"hello")
+                    if number == 0:
+                        closing.wait(SECONDS)
+                        peer.close()
+                        closed.set()
+                        return
+
+            with Upstream(gone) as upstream:
+                closing, closed = threading.Event(), threading.Event()
+                ask(client, upstream, path="/first")
+                peer = client(Server.main.port)
+                if client is H2:
+                    peer.pump()
+                Server.main.pause()
+                try:
+                    if method == "GET":
+                        closing.set(), closed.wait(SECONDS)
+                    peer.start(method, "/second", [("x-to", upstream.url)], body and b"", body and len(body))
+                    closing.set(), closed.wait(SECONDS)
+                finally:
+                    os.kill(Server.main.process.pid, signal.SIGCONT)
+                if body:
+                    peer.data(body, True)
+                check("%s: %s of %d octets, closed meanwhile" % (client.name, method, len(body or b"")),
+                      (peer.response().brief(), seen), ((200, b"hello", "complete"), ["/first", "/second"]))
+                peer.close()
+
+    # The same at any moment: no request that is not idempotent is made twice.
+    def restless(peer, _):
+        request = peer.request()
+        peer.body(request)
+        seen.append(request.target)
+        peer.answer(b"hello")
+        time.sleep(random.random() / 2000)
+        peer.close()
+
+    for client in CLIENTS:
+        seen, statuses = [], []
+        with Upstream(restless) as upstream:
+            for number in range(300):
+                statuses.append(ask(client, upstream, "POST", "/%d" % number, body=b"abc").status)
+        check(client.name + ": none is made twice", (len(seen) - len(set(seen)), set(statuses) <= {200, 502}), (0, True))
 
     def refuse(peer, _):
         peer.request()

@@ -105,6 +105,11 @@ class Server:
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.process.pid))
 
+    def pause(self):
+        """Stops it until SIGCONT; returns when it has stopped."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:

@@ -340,6 +340,7 @@ class H2(Peer):
         self.h2.initiate_connection()
         self.id = 0
         self.over = {}
+        self.now = Response()
         self.flush()
 
     def flush(self):

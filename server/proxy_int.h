@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by proxy.c (requests and their answers) and proxy_tunnel.c (what follows a change of
+ * protocol). */
+#ifndef SERVER_PROXY_INT_H
+#define SERVER_PROXY_INT_H
+
+#include "server/answer.h"
+#include "server/proxy.h"
+#include "server/resolve.h"
+#include "server/worker.h"
+
+struct relay {
+    struct worker *worker;
+    struct stream *stream;
+    struct link *link; /* NULL: none now */
+    struct upstream *upstream;
+    const struct upstream_url *target;
+    uint32_t tried; /* a bit for each target */
+    unsigned retries;
+    unsigned address;  /* of those the name has */
+    bool resolving;    /* the query is pending */
+    bool reused;       /* the link had served before */
+    const char *doubt; /* why it failed, while it is not known if it took the request; or NULL */
+    bool begun;        /* the head of the request is in `out` */
+    bool expecting;    /* the client sends its body when the upstream says 100, or is slow */
+    bool heard;        /* something of an answer came */
+    bool body_ended;   /* so is the end of its body */
+    bool body_gone;    /* some of its body was sent and is kept nowhere */
+    bool answered;     /* the answer's head is the stream's */
+    bool tunnel;       /* 101 */
+    bool client_ended; /* tunnel: nothing more comes from the client */
+    enum h1_framing framing; /* of the request's body */
+    uint64_t expect_end_ms;
+    uint64_t awaiting_ms; /* since when octets of the request's body are awaited */
+    uint64_t awaited_ms;  /* and for how long before that */
+    struct answer answer;
+    struct resolve_query query;
+};
+
+/* The attempt came to nothing. Tries again if that is safe; else the client is told, or cut off
+ * when a part of the answer is on its way. Status 503: the upstream is not to blame. */
+void proxy_attempt_failed(struct relay *relay, const char *reason, unsigned status);
+/* Moves what may be moved of a tunnel. The relay may be over then. */
+void proxy_tunnel_step(struct relay *relay);
+
+static inline bool proxy_has_room(const struct stream *stream)
+{
+    return buffer_bytes(&stream->chunk) < LIM_LINK_BYTES;
+}
+
+#endif
