@@ -101,7 +101,12 @@
 #define LIM_TLS_COLD_MS       1000u       /* without sending; then it begins anew */
 #define LIM_TLS_TICKET_KEY_MS (8u * 3600u * 1000u) /* a key makes tickets for so long */
 #define LIM_TLS_TICKET_KEYS   3u                   /* the newest and those before it */
-#define LIM_TLS_IDLE_BYTES    (16u << 10) /* of memory for an idle connection; a test holds it */
+#define LIM_TLS_EMPTY_RECORDS 32u         /* in a row */
+#define LIM_TLS_KEY_RECORDS   (1u << 23)  /* under one key; RFC 8446 5.5 has it at 23.7 million */
+/* Memory of an idle connection with TLS 1.3, and with what the library keeps for TLS 1.2; a test
+ * holds them. */
+#define LIM_TLS_IDLE_BYTES     (2u << 10)
+#define LIM_TLS_IDLE_1_2_BYTES (16u << 10)
 #define LIM_TLS_CERTIFICATES  2048u       /* and keys, in all files */
 #define LIM_TLS_PEM_BYTES     (1u << 20)  /* one file of --cert-dir */
 

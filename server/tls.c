@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS connections with OpenSSL (3.0 and later). The library reads from the span in hand and writes
- * to our buffer through a BIO of our own, so nothing is copied besides what its record layer
- * copies. The BIO never blocks on writing; on reading it asks for more when the span is used up,
- * and what the library keeps of an incomplete record is bounded by the size of a record.
+/* TLS connections. The handshake is that of OpenSSL (3.0 and later). When one of TLS 1.3 is
+ * complete the library's part of the connection is given back, and server/tls_records.h goes on
+ * with the secrets that were agreed on. With TLS 1.2 the library stays.
+ *
+ * The library reads from the span in hand and writes to our buffer through a BIO of our own, so
+ * nothing is copied besides what its record layer copies. The BIO never blocks on writing; on
+ * reading it asks for more when the span is used up, and what the library keeps of an incomplete
+ * record is bounded by the size of a record. Without its read-ahead it takes nothing beyond the
+ * record in hand, so what comes after the handshake is ours.
  */
 #include "server/tls.h"
 
@@ -14,7 +19,7 @@
 #include "server/limits.h"
 #include "server/tls_int.h"
 
-enum { READ_BYTES = 4096, RECORD_BYTES = 16384, RECORD_OVERHEAD_BYTES = 64 };
+enum { READ_BYTES = 4096, RECORD_OVERHEAD_BYTES = 64 };
 
 /* ---- the library's view of our bytes ---- */
 
@@ -77,6 +82,8 @@ struct tls_conn *tls_open_as(struct tls_context *context, bool client)
     }
     BIO *bio = BIO_new(context->bio);
     tls->context = context;
+    tls->records.output = &tls->output;
+    tls->records.client = client;
     tls->ssl = SSL_new(context->ssl[0]);
     if (bio == NULL || tls->ssl == NULL || SSL_set_app_data(tls->ssl, tls) != 1) {
         BIO_free(bio);
@@ -103,6 +110,7 @@ void tls_free(struct tls_conn *tls)
 {
     if (tls != NULL) {
         SSL_free(tls->ssl);
+        tls_records_end(&tls->records);
         buffer_release(&tls->output);
         free(tls->server_name);
         free(tls);
@@ -141,13 +149,75 @@ static bool fail(struct tls_conn *tls, const char *why)
     return false;
 }
 
+/* ---- the end of the handshake ---- */
+
+void tls_see_secret(const SSL *ssl, const char *line)
+{
+    static const char client_side[] = "CLIENT_TRAFFIC_SECRET_0 ";
+    static const char server_side[] = "SERVER_TRAFFIC_SECRET_0 ";
+    struct tls_conn *tls = SSL_get_app_data(ssl);
+    bool client = strncmp(line, client_side, sizeof client_side - 1) == 0;
+    if (!client && strncmp(line, server_side, sizeof server_side - 1) != 0) {
+        return;
+    }
+    bool ours = client == tls->context->client;
+    struct tls_keys *keys = ours ? &tls->records.write : &tls->records.read;
+    size_t bytes = 0;
+    OPENSSL_hexstr2buf_ex(keys->secret, sizeof keys->secret, &bytes, strrchr(line, ' ') + 1, '\0');
+    keys->secret_bytes = (unsigned)bytes;
+    keys->sequence = 0; /* what is sent from now on counts, tickets are */
+}
+
+static struct span selected_protocol(const SSL *ssl)
+{
+    const unsigned char *name = NULL;
+    unsigned bytes = 0;
+    SSL_get0_alpn_selected(ssl, &name, &bytes);
+    struct span selected = {(const char *)name, bytes};
+    if (span_equal(selected, SPAN("h2"))) {
+        return SPAN("h2");
+    }
+    return span_equal(selected, SPAN("http/1.1")) ? SPAN("http/1.1") : SPAN("");
+}
+
+static void note_agreed(struct tls_conn *tls)
+{
+    tls->agreed = (struct tls_info){
+        .alpn = selected_protocol(tls->ssl),
+        .version = SSL_get_version(tls->ssl),
+        .cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(tls->ssl)),
+        .resumed = SSL_session_reused(tls->ssl) == 1,
+    };
+}
+
+/* Records are ours from here on, unless the library must keep them. False: out of memory. */
+static bool take_over(struct tls_conn *tls)
+{
+    const struct tls_suite *suite = tls_suites_find(
+        &tls->context->suites, SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(tls->ssl)));
+    if (SSL_version(tls->ssl) != TLS1_3_VERSION || suite == NULL || SSL_has_pending(tls->ssl)) {
+        SSL_set_read_ahead(tls->ssl, 1);
+        return true;
+    }
+    if (!tls_records_begin(&tls->records, suite)) {
+        return false;
+    }
+    /* else it is taken for cut off, and looked for in the session cache */
+    SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(tls->ssl);
+    tls->ssl = NULL;
+    return true;
+}
+
 bool tls_shake_hands(struct tls_conn *tls)
 {
     size_t before = tls->input.len;
+    clear_errors();
     int result = SSL_do_handshake(tls->ssl);
     tls->established = result == 1;
     if (tls->established) {
-        return true;
+        note_agreed(tls);
+        return take_over(tls) || fail(tls, "out of memory");
     }
     tls->hello_bytes += (unsigned)(before - tls->input.len);
     if (tls->hello_bytes > LIM_TLS_HELLO_BYTES) {
@@ -156,8 +226,11 @@ bool tls_shake_hands(struct tls_conn *tls)
     return may_go_on(tls, result);
 }
 
-static bool read_records(struct tls_conn *tls, struct buffer *plain, size_t plain_max)
+/* ---- after it ---- */
+
+static bool receive_by_library(struct tls_conn *tls, struct buffer *plain, size_t plain_max)
 {
+    clear_errors();
     for (;;) {
         size_t got = 0;
         if (!buffer_reserve(plain, READ_BYTES, plain_max)) {
@@ -166,13 +239,22 @@ static bool read_records(struct tls_conn *tls, struct buffer *plain, size_t plai
         int result =
             SSL_read_ex(tls->ssl, plain->base + plain->end, plain->capacity - plain->end, &got);
         plain->end += got;
-        if (tls->late_messages > LIM_TLS_LATE_MESSAGES) {
-            return fail(tls, "too many key updates");
+        if (tls->records.late.count > LIM_TLS_LATE_MESSAGES) {
+            return fail(tls, "too many attempts to negotiate again");
         }
         if (result != 1) {
             return may_go_on(tls, result);
         }
     }
+}
+
+static bool receive_records(struct tls_conn *tls, struct buffer *plain, size_t plain_max)
+{
+    struct tls_records *records = &tls->records;
+    bool fine = tls_records_receive(records, tls->now_ms, tls->input, plain, plain_max);
+    tls->input.len = 0;
+    tls->ended = records->ended;
+    return fine || fail(tls, records->why);
 }
 
 bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, size_t plain_max)
@@ -181,10 +263,10 @@ bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, 
         return !tls->failed;
     }
     tls->input = bytes;
-    clear_errors();
     bool fine = tls->established || tls_shake_hands(tls);
     if (fine && tls->established) {
-        fine = read_records(tls, plain, plain_max);
+        fine = tls->ssl != NULL ? receive_by_library(tls, plain, plain_max)
+                                : receive_records(tls, plain, plain_max);
     }
     assert(!fine || tls->ended || tls->input.len == 0);
     tls->input = (struct span){0};
@@ -202,14 +284,24 @@ static size_t next_write(struct tls_conn *tls, size_t left)
     return bytes;
 }
 
-static bool write_records(struct tls_conn *tls, struct span plain)
+static bool write_by_library(struct tls_conn *tls, struct span plain)
 {
     size_t written = 0;
-    for (size_t at = 0; at < plain.len; at += written) {
+    clear_errors();
+    return SSL_write_ex(tls->ssl, plain.base, plain.len, &written) == 1 && written == plain.len;
+}
+
+static bool write_records(struct tls_conn *tls, struct span plain)
+{
+    for (size_t at = 0; at < plain.len;) {
         size_t bytes = next_write(tls, plain.len - at);
-        if (SSL_write_ex(tls->ssl, plain.base + at, bytes, &written) != 1 || written != bytes) {
+        struct span piece = {plain.base + at, bytes};
+        bool fine = tls->ssl != NULL ? write_by_library(tls, piece)
+                                     : tls_records_send(&tls->records, piece);
+        if (!fine) {
             return false;
         }
+        at += bytes;
     }
     return true;
 }
@@ -225,20 +317,21 @@ bool tls_send(struct tls_conn *tls, struct span plain)
     }
     tls->sent_ms = tls->now_ms;
     size_t small = plain.len < LIM_TLS_WARM_UP_BYTES ? plain.len : LIM_TLS_WARM_UP_BYTES;
-    size_t records = small / LIM_TLS_SMALL_BYTES + plain.len / RECORD_BYTES + 3;
+    size_t records = small / LIM_TLS_SMALL_BYTES + plain.len / TLS_RECORD_BYTES + 3;
     if (tls->failed || !buffer_reserve(&tls->output, plain.len + records * RECORD_OVERHEAD_BYTES,
                                        LIM_TLS_OUTPUT_BYTES)) {
         return false;
     }
-    clear_errors();
     tls->failed = !write_records(tls, plain);
-    clear_errors();
     return !tls->failed;
 }
 
 void tls_idle(struct tls_conn *tls)
 {
-    SSL_free_buffers(tls->ssl); /* fails when they hold part of a record: then they stay */
+    if (tls->ssl != NULL) {
+        SSL_free_buffers(tls->ssl); /* fails when they hold part of a record: then they stay */
+    }
+    tls_records_rest(&tls->records);
     if (buffer_bytes(&tls->output) == 0) {
         buffer_release(&tls->output);
     }
@@ -246,12 +339,11 @@ void tls_idle(struct tls_conn *tls)
 
 void tls_close(struct tls_conn *tls)
 {
-    if (!tls->established || tls->failed || (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) != 0) {
+    if (!tls->established || tls->failed) {
         return;
     }
     clear_errors();
-    tls->failed = SSL_shutdown(tls->ssl) < 0;
-    clear_errors();
+    tls->failed = tls->ssl != NULL ? SSL_shutdown(tls->ssl) < 0 : !tls_records_close(&tls->records);
 }
 
 bool tls_established(const struct tls_conn *tls)
@@ -261,37 +353,24 @@ bool tls_established(const struct tls_conn *tls)
 
 bool tls_is_h2(const struct tls_conn *tls)
 {
-    return span_equal(tls_info(tls).alpn, SPAN("h2"));
-}
-
-static struct span selected_protocol(const struct tls_conn *tls)
-{
-    const unsigned char *name = NULL;
-    unsigned bytes = 0;
-    SSL_get0_alpn_selected(tls->ssl, &name, &bytes);
-    return (struct span){(const char *)name, bytes};
+    return span_equal(tls->agreed.alpn, SPAN("h2"));
 }
 
 struct tls_info tls_info(const struct tls_conn *tls)
 {
-    struct tls_info info = {
-        .sni = tls->server_name != NULL ? span_of(tls->server_name) : SPAN(""),
-        .version = "",
-        .cipher = "",
-        .ja4 = tls->ja4,
-    };
-    if (tls->established) {
-        info.alpn = selected_protocol(tls);
-        info.version = SSL_get_version(tls->ssl);
-        info.cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(tls->ssl));
-        info.resumed = SSL_session_reused(tls->ssl) == 1;
+    struct tls_info info = tls->agreed;
+    info.sni = tls->server_name != NULL ? span_of(tls->server_name) : SPAN("");
+    info.ja4 = tls->ja4;
+    if (!tls->established) {
+        info.version = "";
+        info.cipher = "";
     }
     return info;
 }
 
 void tls_error(const struct tls_conn *tls, char *text, size_t bytes)
 {
-    long verified = SSL_get_verify_result(tls->ssl);
+    long verified = tls->ssl != NULL ? SSL_get_verify_result(tls->ssl) : X509_V_OK;
     const char *reason = tls->why != NULL ? tls->why : ERR_reason_error_string(tls->reason);
     if (!tls->failed) {
         snprintf(text, bytes, "%s", "");

@@ -65,6 +65,7 @@ struct tls_context *tls_client_context_create(const char *ca_file, char *error, 
     context->count = 1;
     context->client = true;
     context->bio = tls_bio_method();
+    tls_suites_fetch(&context->suites);
     bool fine = context->bio != NULL && set_up(context->ssl[0]) &&
                 load_trust(context->ssl[0], ca_file, error, error_bytes);
     ERR_clear_error();

@@ -35,19 +35,7 @@ static int select_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* What a peer may send for ever at little cost of its own: key updates, and attempts to negotiate
- * again. */
-static void count_late_message(struct tls_conn *tls)
-{
-    enum { SECOND_MS = 1000 };
-    if (tls->now_ms - tls->late_ms >= SECOND_MS) {
-        tls->late_ms = tls->now_ms;
-        tls->late_messages = 0;
-    }
-    tls->late_messages++;
-}
-
-/* Sees every message. */
+/* Sees every message, and what stands before it in a record. */
 static void see_message(int sent, int version, int type, const void *message, size_t bytes,
                         SSL *ssl, void *unused)
 {
@@ -56,11 +44,15 @@ static void see_message(int sent, int version, int type, const void *message, si
     const char *text = message;
     (void)version;
     (void)unused;
-    if (sent || type != SSL3_RT_HANDSHAKE) {
+    if (sent) {
+        tls->records.write.sequence += type == SSL3_RT_HEADER;
+        return;
+    }
+    if (type != SSL3_RT_HANDSHAKE) {
         return;
     }
     if (tls->established) {
-        count_late_message(tls);
+        tls_late_count(&tls->records.late, tls->now_ms);
     } else if (bytes > HEADER_BYTES && text[0] == CLIENT_HELLO && tls->ja4[0] == '\0') {
         ja4_fingerprint((struct span){text + HEADER_BYTES, bytes - HEADER_BYTES}, tls->ja4);
     }
@@ -141,9 +133,9 @@ bool tls_set_common(SSL_CTX *ssl, bool allow_1_2)
 {
     SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_read_ahead(ssl, 1);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_msg_callback(ssl, see_message);
+    SSL_CTX_set_keylog_callback(ssl, tls_see_secret);
     return SSL_CTX_set_min_proto_version(ssl, allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_ciphersuites(ssl, CIPHERS_1_3) == 1 &&
            SSL_CTX_set_cipher_list(ssl, CIPHERS_1_2) == 1 &&
@@ -223,6 +215,7 @@ struct tls_context *tls_context_create(const struct tls_options *options, char *
         free(context);
         return NULL;
     }
+    tls_suites_fetch(&context->suites);
     context->h2 = options->h2;
     context->tickets = options->tickets;
     context->any_name = options->pair_count == 1 && options->cert_dir == NULL;
@@ -246,6 +239,7 @@ void tls_context_free(struct tls_context *context)
         SSL_CTX_free(context->ssl[i]);
     }
     free(context->ssl);
+    tls_suites_release(&context->suites);
     tls_names_free(&context->names);
     BIO_meth_free(context->bio);
     free(context);

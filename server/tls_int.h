@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of TLS share: tls.c carries bytes, tls_context.c holds the settings
- * and answers what the library asks during a handshake. Only tls*.c know the library. */
+ * and answers what the library asks during a handshake, tls_records.c is TLS 1.3 after it. Only
+ * tls*.c know the library. */
 #ifndef SERVER_TLS_INT_H
 #define SERVER_TLS_INT_H
 
@@ -9,6 +10,7 @@
 #include "server/ja4.h"
 #include "server/tls.h"
 #include "server/tls_certs.h"
+#include "server/tls_records.h"
 
 struct tls_context {
     SSL_CTX *
@@ -16,6 +18,7 @@ struct tls_context {
     unsigned count;
     struct tls_names names;
     BIO_METHOD *bio;
+    struct tls_suites suites;
     struct tls_tickets *tickets; /* NULL: the library's */
     bool any_name;               /* the first certificate serves names that none has */
     bool h2;
@@ -23,17 +26,17 @@ struct tls_context {
 };
 
 struct tls_conn {
-    SSL *ssl;
+    SSL *ssl; /* NULL: its work is done, records go by `records` */
     struct tls_context *context;
-    struct span input; /* during tls_receive: what is left */
+    struct tls_records records; /* before that: the secrets, as far as they are known */
+    struct span input;          /* during tls_receive: what is left */
     struct buffer output;
+    struct tls_info agreed; /* when established; without sni and ja4 */
     const char *why;        /* it failed, when we know more than the library; static */
     unsigned long reason;   /* of the library */
     char *server_name;      /* lower case; NULL: the client named none */
     uint64_t now_ms;        /* what tls_at said */
-    uint64_t late_ms;       /* since when late_messages counts */
     uint64_t sent_ms;       /* tls_send was called last */
-    unsigned late_messages; /* handshake messages after the handshake, within a second */
     unsigned hello_bytes;   /* received before the end of the handshake */
     unsigned warm_bytes;    /* sent in small records */
     bool established;
@@ -42,6 +45,8 @@ struct tls_conn {
     char ja4[JA4_BYTES];
 };
 
+/* What the library tells of a handshake's secrets: takes those that records will need. */
+void tls_see_secret(const SSL *ssl, const char *line);
 /* BIOs over `input` and `output` of the struct tls_conn that is their data. NULL: out of memory. */
 BIO_METHOD *tls_bio_method(void);
 /* What server and client have in common. */
