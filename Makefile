@@ -49,7 +49,7 @@ UNITS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 FUZZERS := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: all deps lib serve test unit e2e fuzz bench bench-engine bench-server engine-bench lint format install uninstall clean help tests fuzzers sdk
+.PHONY: all reference deps lib serve test unit e2e fuzz bench bench-engine bench-server engine-bench lint format install uninstall clean help tests fuzzers sdk
 .SECONDARY:
 .DEFAULT_GOAL := all
 
@@ -170,6 +170,8 @@ lint: $(HEADERS:%=$(O)/%.ok) ## headers compile alone, layers are kept, no forbi
 $(O)/%.h.ok: %.h
 	@mkdir -p $(@D)
 	@$(CC) $(BASE) -x c -fsyntax-only $< && touch $@
+reference: ## make docs/HELPERS.md of sdk/helpers.def
+	@awk -f tools/reference.awk sdk/helpers.def > docs/HELPERS.md
 format: ## format all sources
 	@clang-format -i $$(git ls-files '*.c' '*.h')
 

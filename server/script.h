@@ -119,5 +119,7 @@ enum script_offline script_run_offline(const struct script_source *source,
 /* The helper table, for tools. */
 struct vm_helper;
 const struct vm_helper *script_helpers(uint32_t *count);
+/* What the helper of this name does, in a line. NULL: there is none. */
+const char *script_helper_text(const char *name);
 
 #endif

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "jit-x86_64/jit.h"
+#include "server/script.h"
 #include "tools/native.h"
 #include "tools/source.h"
 #include "tools/tool.h"
@@ -123,7 +124,8 @@ static void print_helpers(const struct vm_program *program)
         for (unsigned a = 0; a < 5 && argument_kind(h->kind[a]); a++) {
             printf("%s%s", a ? ", " : "", argument_kind(h->kind[a]));
         }
-        printf(")\n");
+        const char *text = script_helper_text(h->name);
+        printf(")%s%s\n", text ? ": " : "", text ? text : "");
     }
 }
 

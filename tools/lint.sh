@@ -97,5 +97,8 @@ for file in $(sources . | grep '\.h$'); do
     grep -q '^#ifndef ' "$file" || complain 'no include guard' <<<"$file:1:"
 done
 
+awk -f tools/reference.awk sdk/helpers.def | cmp -s - docs/HELPERS.md ||
+    complain 'not what make reference makes of sdk/helpers.def' <<<'docs/HELPERS.md:1:'
+
 [ "$problems" = 0 ] || echo "lint: $problems problems"
 [ "$problems" = 0 ]

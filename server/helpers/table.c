@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The helper table, made from sdk/helpers.def. */
+#include <string.h>
+
 #include "server/helpers/helpers.h"
 #include "server/script.h"
 
@@ -19,4 +21,23 @@ const struct vm_helper *script_helpers(uint32_t *count)
 {
     *count = sizeof table / sizeof table[0];
     return table;
+}
+
+const char *script_helper_text(const char *name)
+{
+    static const struct {
+        const char *name;
+        const char *text;
+    } rows[] = {
+#define ZS_HELPER(returns, helper, list, kinds, text) {#helper, text},
+#include "sdk/helpers.def"
+#undef ZS_HELPER
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(rows[i].name, name) == 0) {
+            return rows[i].text;
+        }
+    }
+    return NULL;
 }

@@ -206,6 +206,7 @@ for engine in jit interp; do
     expect 1 '*' 'read of 0x8 in entry (script.c:8), instruction' run --engine $engine --request bug.http script.c
 done
 expect 2 '' 'zs-vm: the request would be answered 400' run --request malformed.http script.c
+shows '^  zs_respond\(number, read, length\): answers the request' inspect script.c
 expect 2 '' '--request does not go with' run --request open.http --repeat 2 script.c
 expect 1 '' 'run it on a request with --request FILE' run script.c
 
