@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Script sets: objects loaded, checked and compiled. The runs are in script_chain.c. */
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,23 +118,40 @@ static bool load_rates(struct script_set *set, const struct script_options *opti
     return set->shared.rates != NULL;
 }
 
-static bool load_shared(struct helper_shared *shared, const struct script_options *options)
+static bool load_trusted(struct helper_shared *shared, const struct script_options *options,
+                         char *error, size_t error_bytes)
 {
+    shared->trusted = calloc(options->trusted_count + 1, sizeof *shared->trusted);
+    if (shared->trusted == NULL) {
+        snprintf(error, error_bytes, "out of memory");
+        return false;
+    }
+    for (unsigned i = 0; i < options->trusted_count; i++) {
+        if (!cidr_parse(span_of(options->trusted[i]), &shared->trusted[i])) {
+            snprintf(error, error_bytes, "trusted proxy %s: want an address, or one with /BITS",
+                     options->trusted[i]);
+            return false;
+        }
+        shared->trusted_count++;
+    }
+    return true;
+}
+
+static bool load_shared(struct script_set *set, const struct script_options *options, char *error,
+                        size_t error_bytes)
+{
+    struct helper_shared *shared = &set->shared;
+
     shared->site = options->site;
     shared->body_bytes_max =
         options->body_bytes_max > 0 ? options->body_bytes_max : LIM_SCRIPT_BODY_BYTES;
     shared->json_bytes_max = options->json_bytes_max > 0 ? options->json_bytes_max : LIM_JSON_BYTES;
-    shared->trusted = calloc(options->trusted_count + 1, sizeof *shared->trusted);
-    if (shared->trusted == NULL) {
+    if (!load_rates(set, options) ||
+        !script_env_load(&shared->env, options->env, options->env_count)) {
+        snprintf(error, error_bytes, "out of memory");
         return false;
     }
-    for (unsigned i = 0; i < options->trusted_count; i++) {
-        bool valid = cidr_parse(span_of(options->trusted[i]), &shared->trusted[i]);
-
-        assert(valid);
-        shared->trusted_count += valid;
-    }
-    return script_env_load(&shared->env, options->env, options->env_count);
+    return load_trusted(shared, options, error, error_bytes);
 }
 
 struct script_set *script_set_load(const struct script_source *sources, unsigned count,
@@ -154,8 +170,7 @@ struct script_set *script_set_load(const struct script_source *sources, unsigned
         snprintf(error, error_bytes, "out of memory");
         return NULL;
     }
-    if (!load_rates(set, options) || !load_shared(&set->shared, options)) {
-        snprintf(error, error_bytes, "out of memory");
+    if (!load_shared(set, options, error, error_bytes)) {
         script_set_free(set);
         return NULL;
     }

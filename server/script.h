@@ -41,14 +41,15 @@ struct script_options {
     const char *const *env; /* names of variables that scripts may read, as they are at the load */
     unsigned env_count;
     const struct site *site;    /* whose files scripts may read, or NULL; outlives the set */
-    const char *const *trusted; /* addresses and networks of proxies, each fit for cidr_parse */
+    const char *const *trusted; /* addresses and networks of proxies, as for cidr_parse */
     unsigned trusted_count;
     const struct script_watch *watch;    /* or NULL */
     const struct offline_client *client; /* of script_run_offline (server/offline.h), or NULL */
-    struct rate_table *rates;            /* outlives the set; NULL: it has one of its own */
-    size_t json_bytes_max;  /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
-    unsigned run_count_max; /* runs of a host at a time; 0: VM_RUN_COUNT_DEFAULT */
-    size_t body_bytes_max;  /* of a request, that scripts may read; 0: LIM_SCRIPT_BODY_BYTES */
+    const char *site_path;    /* the same: where to open `site`, or NULL: there is none */
+    struct rate_table *rates; /* outlives the set; NULL: it has one of its own */
+    size_t json_bytes_max;    /* memory of the JSON values of a script; 0: LIM_JSON_BYTES */
+    unsigned run_count_max;   /* runs of a host at a time; 0: VM_RUN_COUNT_DEFAULT */
+    size_t body_bytes_max;    /* of a request, that scripts may read; 0: LIM_SCRIPT_BODY_BYTES */
 };
 
 struct script_set;
@@ -101,11 +102,11 @@ enum script_verdict script_hooks_start(struct exchange *ex);
  * none. Must come before exchange_reset. */
 void script_chain_cancel(struct exchange *ex);
 
-/* Runs one script on the HTTP/1 request in request[0..request_bytes), to its end, and writes the
- * response to `out`, as text with plain newlines. The status is 0 when the script lets the request
- * pass or aborts it; the fields are then those it would add. What faults and logs goes to standard
- * error. Nothing is written when options->watch gave up. For tools: blocks, and may be called on a
- * thread that has no vm_thread yet. */
+/* Runs one script, its init entries before, on the HTTP/1 request in request[0..request_bytes), to
+ * its end, and writes the response to `out`, as text with plain newlines. The status is 0 when the
+ * script lets the request pass or aborts it; the fields are then those it would add. What faults
+ * and logs goes to standard error. Nothing is written when options->watch gave up. For tools:
+ * blocks, and may be called on a thread that has no vm_thread yet. */
 enum script_offline {
     SCRIPT_OFFLINE_ENDED,
     SCRIPT_OFFLINE_FAULTED, /* the response is the 500 for it */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a script on a request that is read from a file: no socket, no site. For tools. */
+/* Runs a script on a request that is read from a file: no socket, and of a site only the files that
+ * the script reads. For tools. */
 #include <stdlib.h>
 
 #include "server/offline.h"
 #include "server/script.h"
+#include "server/site.h"
 
 static void print(struct exchange *ex, enum script_verdict verdict, FILE *out)
 {
@@ -84,21 +86,33 @@ static enum script_offline run(const struct script_set *set, const struct script
     return ex->faulted ? SCRIPT_OFFLINE_FAULTED : SCRIPT_OFFLINE_ENDED;
 }
 
-enum script_offline script_run_offline(const struct script_source *source,
-                                       const struct script_options *options, const char *request,
-                                       size_t request_bytes, FILE *out, char *error,
-                                       size_t error_bytes)
+/* Loads the script and runs its init entries, which nobody watches. NULL: refused. */
+static struct script_set *load(const struct script_source *source,
+                               const struct script_options *options, char *error,
+                               size_t error_bytes)
+{
+    struct script_set *set = script_set_load(source, 1, options, error, error_bytes);
+    struct script_options alone = *options;
+
+    alone.watch = NULL;
+    if (set != NULL && !script_set_init(set, &alone, error, error_bytes)) {
+        script_set_free(set);
+        return NULL;
+    }
+    return set;
+}
+
+static enum script_offline run_text(const struct script_set *set,
+                                    const struct script_options *options, const char *request,
+                                    size_t request_bytes, FILE *out, char *error,
+                                    size_t error_bytes)
 {
     static const struct offline_client nobody = {.peer = NULL};
     enum script_offline result = SCRIPT_OFFLINE_REFUSED;
-    struct script_set *set = script_set_load(source, 1, options, error, error_bytes);
     struct exchange ex;
     unsigned status;
     char *text;
 
-    if (set == NULL) {
-        return result;
-    }
     exchange_init(&ex);
     if (offline_request(&ex, options->client != NULL ? options->client : &nobody, request,
                         request_bytes, &text, &status, error, error_bytes)) {
@@ -106,6 +120,31 @@ enum script_offline script_run_offline(const struct script_source *source,
     }
     exchange_free(&ex);
     free(text);
-    script_set_free(set);
+    return result;
+}
+
+enum script_offline script_run_offline(const struct script_source *source,
+                                       const struct script_options *options, const char *request,
+                                       size_t request_bytes, FILE *out, char *error,
+                                       size_t error_bytes)
+{
+    enum script_offline result = SCRIPT_OFFLINE_REFUSED;
+    struct script_options with_site = *options;
+    struct site *site = NULL;
+    struct script_set *set;
+
+    if (options->site_path != NULL) {
+        site = site_open(options->site_path, error, error_bytes);
+        if (site == NULL) {
+            return result;
+        }
+        with_site.site = site;
+    }
+    set = load(source, &with_site, error, error_bytes);
+    if (set != NULL) {
+        result = run_text(set, &with_site, request, request_bytes, out, error, error_bytes);
+        script_set_free(set);
+    }
+    site_free(site);
     return result;
 }

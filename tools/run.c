@@ -358,8 +358,13 @@ static int run_script(struct session *s, const char *request, size_t request_byt
                                        .perf_map = options->perf_map,
                                        .gdb = true,
                                        .budget_ms = options->budget_ms,
+                                       .env = options->script_env,
+                                       .env_count = options->script_env_count,
+                                       .trusted = options->trusted,
+                                       .trusted_count = options->trusted_count,
                                        .watch = &watch,
-                                       .client = &options->client};
+                                       .client = &options->client,
+                                       .site_path = options->site};
     char error[512];
 
     if (!script_name(options->file, name, sizeof name)) {
@@ -394,6 +399,12 @@ static int run_request(struct session *s)
     return status;
 }
 
+static bool is_for_request(const struct tool_options *options)
+{
+    return options->client.peer || options->client.tls || options->client.field_count ||
+           options->script_env_count || options->trusted_count || options->site;
+}
+
 int tool_run(const struct tool_options *options)
 {
     struct tool_trace trace = {.program = NULL};
@@ -402,9 +413,9 @@ int tool_run(const struct tool_options *options)
                         .trace = options->trace ? &trace : NULL,
                         .counting = options->profile || options->coverage};
 
-    if (!options->request &&
-        (options->client.peer || options->client.tls || options->client.field_count)) {
-        return tool_refuse("--peer, --header and --tls need --request");
+    if (!options->request && is_for_request(options)) {
+        return tool_refuse("--peer, --header, --tls, --script-env, --trusted-proxy and --site need "
+                           "--request");
     }
     if (options->break_count) {
         s.debug = tool_debug_create(&s.sources, options->breaks, options->break_count);

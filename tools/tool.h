@@ -30,6 +30,7 @@ struct tool_options {
     uint32_t budget_ms;
     struct offline_client client;      /* who sends requests; its fields are those below */
     const char *fields[TOOL_LIST_MAX]; /* --header */
+    const char *site; /* of run --request: whose files the script may read, or NULL */
     const char *script_env[TOOL_LIST_MAX];
     unsigned script_env_count;
     const char *trusted[TOOL_LIST_MAX]; /* --trusted-proxy */

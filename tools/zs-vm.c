@@ -44,9 +44,10 @@ static const char usage[] =
     "  --peer ADDRESS        the client's address; default 127.0.0.1\n"
     "  --header FIELD        a field of each request, NAME: VALUE; may be repeated\n"
     "  --tls                 the requests come by TLS\n"
-    "Of test:\n"
     "  --script-env NAME     variable of the environment that scripts may read; may be repeated\n"
     "  --trusted-proxy CIDR  whose X-Forwarded-For is believed; may be repeated\n"
+    "Of run --request:\n"
+    "  --site SITE           folder or tar whose files the script may read\n"
     "\n"
     "Exit status: 0 the program ended, tests passed; 1 it faulted, a test failed; 2 bad\n"
     "object or usage.\n";
@@ -69,6 +70,7 @@ enum {
     OPT_TLS,
     OPT_SCRIPT_ENV,
     OPT_TRUSTED,
+    OPT_SITE,
 };
 
 static const struct option no_options[] = {{NULL, 0, NULL, 0}};
@@ -93,6 +95,9 @@ static const struct option run_options[] = {
     {"peer", required_argument, NULL, OPT_PEER},
     {"header", required_argument, NULL, OPT_HEADER},
     {"tls", no_argument, NULL, OPT_TLS},
+    {"script-env", required_argument, NULL, OPT_SCRIPT_ENV},
+    {"trusted-proxy", required_argument, NULL, OPT_TRUSTED},
+    {"site", required_argument, NULL, OPT_SITE},
     {NULL, 0, NULL, 0},
 };
 
@@ -170,6 +175,7 @@ static bool set_request_option(struct tool_options *options, int option, const c
     case OPT_REQUEST: options->request = value; return true;
     case OPT_PEER: client->peer = value; return true;
     case OPT_TLS: client->tls = true; return true;
+    case OPT_SITE: options->site = value; return true;
     case OPT_HEADER: return add_text("--header", options->fields, &client->field_count, value);
     case OPT_SCRIPT_ENV:
         return add_text("--script-env", options->script_env, &options->script_env_count, value);
