@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <sys/eventfd.h>
@@ -18,7 +19,7 @@
 #include "server/script.h"
 #include "server/serve.h"
 
-enum { ERROR_BYTES = 512 };
+enum { ERROR_BYTES = 512, THREAD_NAME_BYTES = 16 };
 
 static uint64_t now_ms(void)
 {
@@ -633,6 +634,9 @@ static void tell_creator(struct worker *worker)
 void *worker_main(void *argument)
 {
     struct worker *worker = argument;
+    char name[THREAD_NAME_BYTES];
+    snprintf(name, sizeof(name), "worker %u", worker->index);
+    pthread_setname_np(pthread_self(), name); /* for those who look at threads */
     worker->spare_fd = -1;
     worker->resolved_fd = -1;
     bool fine = init(worker);

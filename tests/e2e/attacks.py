@@ -44,7 +44,7 @@ def slow_headers(server):
     close_all(clients)
 
 
-@case(honest=True)
+@case(honest=True, memory=32)
 def slow_bodies(server):
     """More than scripts have arenas."""
     data = request("/body", "Content-Length: 1000", method="POST") + b"x"
@@ -95,7 +95,7 @@ def lingering(server):
     close_all(clients)
 
 
-@case(honest=True)
+@case(honest=True, floor=0.1)
 def left_alone_scripts(server):
     """Clients leave while their scripts are busy."""
     for _ in range(5):
@@ -107,7 +107,7 @@ def left_alone_scripts(server):
 
 # ---- floods ----
 
-@case(honest=True)
+@case(honest=True, memory=32)
 def pipelining_flood(server):
     clients = [server.connect(buffer=4096) for _ in range(20)]
     for client in clients:

@@ -154,16 +154,13 @@ def shut_windows(server):
     close_all(clients)
 
 
-@case(honest=True)
+@case(honest=True, memory=40)
 def shut_connection_window(server):
     """Windows of streams are open, the connection's is shut: what waits for it costs little memory."""
-    before = server.rss()
     clients = [h2_connect(server, (4, 1 << 20)) for _ in range(40)]
     for client in clients:
         send(client, b"".join(head(i, "/big.bin") for i in range(1, 201, 2)))
-    time.sleep(1)
-    grown = server.rss() - before
-    assert SANITIZED or grown < 40 << 20, grown  # a chunk for each would be 256 MB
+    time.sleep(1)  # a chunk for each stream would be 256 MB
     close_all(clients)
 
 
@@ -195,7 +192,7 @@ def two_bodies_nobody_wants(server):
         assert server.get()[0] == 200
 
 
-@case(honest=True)
+@case(honest=True, memory=64, floor=1)
 def bodies_that_do_not_come(server):
     """Scripts that wait for them must not keep those of other requests from running."""
     clients = [h2_connect(server) for _ in range(10)]
