@@ -16,7 +16,8 @@ enum jit_optimisation {
     JIT_INVERTING = 1 << 3,    /* a jump over a jump becomes one, and loops go on by one */
     JIT_SELECTING = 1 << 4,    /* a jump over a move becomes a conditional move */
     JIT_NARROWING = 1 << 5,    /* upper halves that nobody reads are not computed */
-    JIT_OPTIMISATIONS = (1 << 6) - 1,
+    JIT_STEPPING = 1 << 6,     /* pointers that were just used are counted up in 64 bits */
+    JIT_OPTIMISATIONS = (1 << 7) - 1,
 };
 
 struct jit_options {

@@ -152,6 +152,7 @@ static void settle(struct lower *l, unsigned guest, uint16_t live)
     } else {
         settle_sum(&l->emit, value, dst);
     }
+    l->near &= (uint16_t) ~(1u << guest);
     if (defer_uses(&l->held, dst)) {
         l->held = plain(X86_NO_REG, 0);
     }

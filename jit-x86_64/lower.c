@@ -90,12 +90,23 @@ static void lower_LDDW(struct lower *l, const struct vm_op *op, enum lower_lddw 
     emit_mov_imm(&l->emit, lower_reg(op->dst), (uint64_t)op->imm);
 }
 
+/* See MEM_STEP_MAX. */
+static void note_access(struct lower *l, struct mem_place where)
+{
+    for (unsigned i = 0; i < DEFER_REGISTERS; i++) {
+        if (where.is_half && where.sum.base == lower_reg(i)) {
+            l->near |= (uint16_t)(1u << i);
+        }
+    }
+}
+
 static void lower_LDX(struct lower *l, const struct vm_op *op, enum lower_ldx ldx,
                       enum vm_source source, unsigned width)
 {
     (void)ldx, (void)source;
     struct mem_place where = defer_place(l, op->src);
     mem_load(&l->emit, &l->held, width, false, lower_reg(op->dst), where, op->off);
+    note_access(l, where);
 }
 
 static void lower_LDSX(struct lower *l, const struct vm_op *op, enum lower_ldsx ldsx,
@@ -104,6 +115,7 @@ static void lower_LDSX(struct lower *l, const struct vm_op *op, enum lower_ldsx 
     (void)ldsx, (void)source;
     struct mem_place where = defer_place(l, op->src);
     mem_load(&l->emit, &l->held, width, true, lower_reg(op->dst), where, op->off);
+    note_access(l, where);
 }
 
 static void lower_ST(struct lower *l, const struct vm_op *op, enum lower_st st,
@@ -112,6 +124,7 @@ static void lower_ST(struct lower *l, const struct vm_op *op, enum lower_st st,
     (void)st, (void)source;
     struct mem_place where = defer_place(l, op->dst);
     mem_store_imm(&l->emit, &l->held, width, where, op->off, (int32_t)op->imm);
+    note_access(l, where);
 }
 
 static void lower_STX(struct lower *l, const struct vm_op *op, enum lower_stx stx,
@@ -120,6 +133,7 @@ static void lower_STX(struct lower *l, const struct vm_op *op, enum lower_stx st
     (void)stx, (void)source;
     struct mem_place where = defer_place(l, op->dst);
     mem_store(&l->emit, &l->held, width, where, op->off, lower_read(l, op->src, width));
+    note_access(l, where);
 }
 
 /* ---- atomics -------------------------------------------------------------------------------- */
@@ -289,6 +303,27 @@ static bool keeps_address(const struct lower *l, const struct vm_op *op)
     return false;
 }
 
+/* What the instruction leaves of the registers that may be stepped. */
+static uint16_t near_after(const struct lower *l, const struct vm_op *op)
+{
+    uint16_t others = l->near & (uint16_t) ~(1u << op->dst);
+    switch ((enum vm_group)vm_isa[op->ix].group) {
+    case VM_GROUP_ALU: return lower_is_plain(op) ? others : 0;
+    case VM_GROUP_END:
+    case VM_GROUP_LDDW:
+    case VM_GROUP_LDX:
+    case VM_GROUP_LDSX: return others;
+    case VM_GROUP_ST:
+    case VM_GROUP_STX: return l->near;
+    case VM_GROUP_JMP: return l->analysis.selects[l->insn] ? 0 : l->near;
+    case VM_GROUP_ATOMIC:
+    case VM_GROUP_JA:
+    case VM_GROUP_CALL:
+    case VM_GROUP_EXIT: break;
+    }
+    return 0;
+}
+
 static void add_note(struct lower *l, struct defer_note note)
 {
     if (l->note_count == l->note_capacity) {
@@ -341,6 +376,7 @@ void lower_insn(struct lower *l)
     uint32_t next = lower_next(l, l->insn);
     if (l->analysis.joins[l->insn]) {
         l->held = MEM_NONE;
+        l->near = 0;
         assert(l->defer.waiting == 0);
     }
     uint32_t function = l->program->function_index[l->insn];
@@ -362,6 +398,7 @@ void lower_insn(struct lower *l)
         if (!keeps_address(l, op)) {
             l->held = MEM_NONE;
         }
+        l->near = near_after(l, op);
     }
     if (next < l->program->insn_count && l->analysis.joins[next]) {
         defer_settle_for(l, next);

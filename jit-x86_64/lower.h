@@ -45,6 +45,7 @@ struct lower {
     struct analysis analysis;
     struct emit emit;
     struct x86_mem held; /* the address in r11, see mem.h */
+    uint16_t near;       /* guest registers that may be stepped, see MEM_STEP_MAX */
     struct defer defer;
     uint32_t
         flags_insn; /* the instruction that left the processor's flags as fuse_has_flags says */

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "jit-x86_64/compile.h"
+#include "jit-x86_64/mem.h"
 #include "jit-x86_64/x86.h"
 
 /* ---- shifts --------------------------------------------------------------------------------- */
@@ -61,11 +63,22 @@ static void lower_shift(struct lower *l, const struct vm_op *op, enum x86_shift 
 
 /* ---- the rest ------------------------------------------------------------------------------- */
 
+/* Whether a 32-bit addition may as well be done in 64 bits, as its result is below 2^32. Some
+ * processors add small numbers to 64-bit registers while they rename them, so that what comes after
+ * waits for nothing, and a loop's pointers cost no execution. */
+static bool is_step(const struct lower *l, const struct vm_op *op)
+{
+    return (op->ix == VM_IX_ADD32_IMM || op->ix == VM_IX_SUB32_IMM) &&
+           (l->near >> op->dst & 1) != 0 && op->imm >= -MEM_STEP_MAX && op->imm <= MEM_STEP_MAX &&
+           (l->without & JIT_STEPPING) == 0;
+}
+
 static void lower_two(struct lower *l, const struct vm_op *op, enum x86_alu alu,
                       enum vm_source source, unsigned width)
 {
     if (source == VM_SOURCE_IMM) {
-        emit_alu_imm(&l->emit, alu, width, lower_reg(op->dst), (int32_t)op->imm);
+        emit_alu_imm(&l->emit, alu, is_step(l, op) ? 64 : width, lower_reg(op->dst),
+                     (int32_t)op->imm);
     } else {
         emit_alu(&l->emit, alu, width, lower_reg(op->dst), lower_read(l, op->src, width));
     }

@@ -7,6 +7,10 @@
 #include "vm/engine.h"
 
 _Static_assert(VM_WINDOW_BYTES == 1ull << 32, "clearing the upper half of a register is the mask");
+_Static_assert(VM_IMAGE_BASE - VM_ACCESS_REACH_BYTES >= MEM_STEP_MAX,
+               "a register that was an address can be stepped down");
+_Static_assert(VM_ACCESS_REACH_BYTES + 300 * MEM_STEP_MAX < VM_GUARD_BYTES,
+               "steps that are made too many end in the guard");
 _Static_assert(VM_CONTEXT_BELOW >= VM_ACCESS_REACH_BYTES + sizeof(struct vm_context),
                "a guest access must not reach the context");
 

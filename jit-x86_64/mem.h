@@ -32,6 +32,14 @@
 #define MEM_FRAME   X86_RBP /* host address of the frame; the low half is r10 */
 #define MEM_ADDRESS X86_R11 /* zero-extended guest address of the access being made */
 
+/* A register below 2^32 that was the operand of an access, and the access was made: its page is
+ * mapped, no page is within 64 KiB of the window's ends, and the offset has 16 bits; so the
+ * register is 32 KiB away from both ends of its range. One step of this size keeps it below 2^32,
+ * without the addition clearing the upper half. It is small for the sake of code that runs ahead of
+ * a fault: a processor that keeps 600 instructions in flight makes 300 steps at most before it
+ * notices, and these must end in the guard. */
+#define MEM_STEP_MAX 64
+
 #define MEM_NONE         ((struct x86_mem){.base = X86_NO_REG, .index = X86_NO_REG})
 #define MEM_CONSTANT_MAX (INT32_MAX - 8) /* an access there still ends in the window */
 

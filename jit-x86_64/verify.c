@@ -18,6 +18,7 @@
 #include "jit-x86_64/calls.h"
 #include "jit-x86_64/analyse.h"
 #include "jit-x86_64/jit.h"
+#include "jit-x86_64/mem.h"
 #include "jit-x86_64/verify_walk.h"
 #include "vm/alloc.h"
 
@@ -85,6 +86,14 @@ static uint8_t sum_value(const struct walk *w)
     return to == V_TABLE && d->has_reg && w->s.value[d->reg] == V_NONZERO ? V_TARGET : V_ANY;
 }
 
+/* A step that cannot leave the lower 32 bits. */
+static bool is_step(const struct walk *w)
+{
+    const struct decoded *d = &w->d;
+    return d->kind == KIND_ALU && (d->alu == X86_ADD || d->alu == X86_SUB) && d->has_imm &&
+           d->imm >= -MEM_STEP_MAX && d->imm <= MEM_STEP_MAX && w->s.value[d->rm] == V_NEAR;
+}
+
 static uint8_t memory_value(const struct walk *w)
 {
     if (w->d.access == ACCESS_ADDRESS) {
@@ -115,6 +124,9 @@ static uint8_t result_value(const struct walk *w)
     }
     if (d->width == 64 && d->kind == KIND_MOV) {
         return w->s.value[d->reg];
+    }
+    if (is_step(w)) {
+        return V_ZEXT;
     }
     if (d->width == 64 && d->kind == KIND_ALU && d->alu == X86_ADD) {
         return sum_value(w);

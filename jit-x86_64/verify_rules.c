@@ -122,7 +122,12 @@ bool verify_memory(struct walk *w)
     if (w->d.base == X86_R12 && w->s.value[X86_R12] != V_ARENA) {
         return verify_refuse(w, "r12 is not the arena");
     }
-    return is_frame(w) || is_caged(w) || is_constant(w) || is_field(w) || is_sum(w) ||
+    if (is_caged(w)) {
+        uint8_t *index = &w->s.value[w->d.index];
+        *index = *index == V_ZEXT ? V_NEAR : *index;
+        return true;
+    }
+    return is_frame(w) || is_constant(w) || is_field(w) || is_sum(w) ||
            verify_is_frame_address(w) || verify_is_table_load(w) ||
            verify_refuse(w, "a memory operand of no allowed form");
 }

@@ -16,6 +16,7 @@
 enum value {
     V_ANY,
     V_ZEXT,    /* below 2^32 */
+    V_NEAR,    /* and just used in an access: see MEM_STEP_MAX */
     V_INDEX,   /* and an index of the table */
     V_ENTRY,   /* and taken from the table */
     V_NONZERO, /* and not 0: a function starts there */

@@ -262,6 +262,17 @@ Test(jit_short, addresses_are_sums)
     cr_expect_eq(native_bytes(constant, COUNT(constant), 2), 8, "mov eax, [r12+0x10008]");
 }
 
+/* In a loop over memory, r1 is below 2^32 and has just been an address: it is counted up in 64
+ * bits, which takes a prefix, unless the step is large. */
+Test(jit_short, pointers_are_stepped)
+{
+    static const struct vm_insn loop[] = {MOV_IMM(0, 0),   LDX8(3, 1, 0),           ADD_REG(0, 3),
+                                          ADD_IMM(1, 1),   INSN(0x55, 3, 0, -4, 0), LDX8(3, 1, 2),
+                                          ADD_IMM(1, 100), LDX8(3, 1, 0),           EXIT};
+    cr_expect_eq(native_bytes(loop, COUNT(loop), 3), 4, "add rdi, 1");
+    cr_expect_eq(native_bytes(loop, COUNT(loop), 6), 3, "add edi, 100");
+}
+
 /* The fault comes while r3 and r4 are sums of others, and r5 has just become one. */
 Test(jit_short, faults_tell_what_waits)
 {
@@ -338,7 +349,7 @@ Test(jit_short, moves_depend_on_what_was_loaded)
 
 /* ---- halves --------------------------------------------------------------------------------- */
 
-/* Copies r3 bytes: the pointers are counted up in 32 bits, and need no move. */
+/* Copies r3 bytes: the pointers stay below 2^32, and need no move. */
 Test(jit_short, pointers_have_no_upper_half)
 {
     static const struct vm_insn copy[] = {LDX8(4, 2, 0), STX8(1, 0, 4),  ADD_IMM(1, 1),
@@ -349,7 +360,7 @@ Test(jit_short, pointers_have_no_upper_half)
                                              ADD_IMM(1, 1),     ADD_IMM(2, 1), ADD_IMM(3, -1),
                                              JNE_IMM(3, 0, -6), EXIT};
     cr_expect_eq(native_bytes(entered, COUNT(entered), 1), 5, "movzx ecx, byte [r12+rsi]");
-    cr_expect_eq(native_bytes(entered, COUNT(entered), 3), 3, "add edi, 1");
+    cr_expect_eq(native_bytes(entered, COUNT(entered), 3), 4, "add rdi, 1");
     cr_expect_eq(native_bytes(entered, COUNT(entered), 5), 4, "add rdx, -1");
 }
 
