@@ -100,6 +100,8 @@ struct exchange {
     uint8_t proto_major;
     uint8_t proto_minor;
     bool is_tls;
+    bool by_connect; /* HTTP/2: an extended CONNECT (RFC 8441), which looks to all like the GET with
+                        Upgrade that it is in HTTP/1.1 */
     struct field_list touched_fields; /* names and patterns of what scripts set or deleted */
     struct span client_path;          /* path and query before a script changed them */
     struct span client_query;

@@ -11,7 +11,10 @@
 #include "server/cidr.h"
 #include "server/h1_int.h"
 #include "server/trailers.h"
+#include "server/websocket.h"
 
+#define WEBSOCKET_KEY    SPAN("sec-websocket-key")
+#define WEBSOCKET_ACCEPT SPAN("sec-websocket-accept")
 #define VIA_NAME " zeroserve\r\n"
 
 static bool is_one_of(struct span name, const struct span *list, size_t count)
@@ -197,9 +200,10 @@ static bool put_end_to_end(struct writer *writer, const struct exchange *ex,
     }
     for (unsigned i = 0; i < ex->request_fields.count; i++) {
         const struct field *field = &ex->request_fields.items[i];
+        bool is_key = how->websocket_key.len > 0 && span_equal_nocase(field->name, WEBSOCKET_KEY);
         bool underscore = memchr(field->name.base, '_', field->name.len) != NULL;
         if (!ends_here(field->name, &options) && !is_rewritten(field->name, how->peer_trusted) &&
-            (how->underscores || !underscore)) {
+            !is_key && (how->underscores || !underscore)) {
             put_field(writer, field->name, field->value);
         }
     }
@@ -288,6 +292,9 @@ static void put_connection(struct writer *writer, const struct exchange *ex,
         assert(upgrade != NULL);
         put(writer, SPAN("connection: upgrade\r\n"));
         put_field(writer, SPAN("upgrade"), upgrade->value);
+        if (how->websocket_key.len > 0) {
+            put_field(writer, WEBSOCKET_KEY, how->websocket_key);
+        }
     } else if (how->close) {
         put(writer, SPAN("connection: close\r\n"));
     } else if (trailers_asked_for(ex)) {
@@ -443,9 +450,9 @@ bool forward_upgrade_wanted(const struct exchange *ex)
     const struct field_list *fields = &ex->request_fields;
     const struct field *upgrade = find_only(fields->items, fields->count, SPAN("upgrade"));
     struct options options;
-    if (upgrade == NULL || ex->proto_major != 1 || ex->proto_minor != 1 ||
-        !span_equal(ex->method, SPAN("GET")) || ex->request_body.length != 0 ||
-        !collect_options(fields->items, fields->count, &options) ||
+    bool may_ask = ex->by_connect || (ex->proto_major == 1 && ex->proto_minor == 1);
+    if (upgrade == NULL || !may_ask || !span_equal(ex->method, SPAN("GET")) ||
+        ex->request_body.length != 0 || !collect_options(fields->items, fields->count, &options) ||
         !has_option(&options, SPAN("upgrade"))) {
         return false;
     }
@@ -476,4 +483,21 @@ bool forward_upgrade_matches(const struct exchange *ex, const struct h1_response
         }
     }
     return false;
+}
+
+bool forward_connect(struct exchange *ex, const struct h1_response *head, const char *key)
+{
+    const struct field *accept = find_only(head->fields, head->field_count, WEBSOCKET_ACCEPT);
+    if (accept == NULL || !websocket_accepts(key, accept->value)) {
+        return false;
+    }
+    response_start(ex, 200);
+    for (unsigned i = 0; i < head->field_count; i++) {
+        const struct field *field = &head->fields[i];
+        if (field != accept && forward_field_passes(head, i) &&
+            !field_add(ex, &ex->response_fields, field->name, field->value)) {
+            return false;
+        }
+    }
+    return true;
 }

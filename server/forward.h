@@ -29,6 +29,7 @@ struct forward_options {
     bool underscores;     /* names with '_' pass; upstreams that put fields into an environment
                              cannot tell them from names with '-' */
     bool upgrade;         /* forward_upgrade_wanted, and the upstream shall be asked */
+    struct span websocket_key; /* with by_connect: the client has none */
     bool expect_continue; /* the client waits for a 100, which the upstream shall send */
     bool close;           /* the connection is not for another request */
 };
@@ -59,10 +60,13 @@ bool forward_response(struct exchange *ex, const struct h1_response *head);
 bool forward_interim(const struct h1_response *head, struct buffer *out, size_t bytes_max);
 
 /* Whether the request asks for another protocol (RFC 9110 7.8) in a way that may pass: GET in
- * HTTP/1.1 without a body, one Upgrade that Connection names, and in it neither HTTP nor TLS, which
- * would let requests by unseen. */
+ * HTTP/1.1 without a body, or an extended CONNECT, one Upgrade that Connection names, and in it
+ * neither HTTP nor TLS, which would let requests by unseen. */
 bool forward_upgrade_wanted(const struct exchange *ex);
 /* Whether a 101 switches to a protocol that the request asked for. If not: 502. */
 bool forward_upgrade_matches(const struct exchange *ex, const struct h1_response *head);
+/* Makes of such a 101 the 200 that answers an extended CONNECT, without its body. False: the
+ * upstream has not understood the key, or out of memory. */
+bool forward_connect(struct exchange *ex, const struct h1_response *head, const char *key);
 
 #endif

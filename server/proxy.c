@@ -257,10 +257,16 @@ static bool send_head(struct relay *relay)
     struct forward_options options = {
         .target = relay->target,
         .peer_trusted = script_set_trusts(relay->stream->epoch->snapshot->scripts, &ex->peer),
-        .upgrade = ex->proto_major == 1 && forward_upgrade_wanted(ex),
+        .upgrade = forward_upgrade_wanted(ex),
         .expect_continue = relay->expecting,
     };
     relay->expect_end_ms = relay->worker->conns.now_ms + LIM_UPSTREAM_EXPECT_MS;
+    if (ex->by_connect) {
+        if (!websocket_make_key(relay->websocket_key)) {
+            return false;
+        }
+        options.websocket_key = (struct span){relay->websocket_key, WEBSOCKET_KEY_BYTES};
+    }
     relay->framing = forward_request_framing(ex, &length);
     relay->begun = true;
     return forward_request_head(ex, &options, &relay->link->out);
@@ -390,21 +396,6 @@ static bool take_head(struct relay *relay, const struct h1_response *head)
     return true;
 }
 
-static bool take_switch(struct relay *relay, const struct h1_response *head)
-{
-    struct stream *stream = relay->stream;
-    if (!forward_upgrade_matches(&stream->exchange, head) ||
-        !serve_interim(relay->worker, stream, head)) {
-        return false;
-    }
-    relay->tunnel = true;
-    relay->answered = true;
-    link_within(relay->link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
-    stream->exchange.status = 101;
-    serve_tunnel(relay->worker, stream);
-    return true;
-}
-
 /* A 100 is about our own request; whether the client wants one is another matter. */
 static bool take_interim(struct relay *relay, const struct h1_response *head)
 {
@@ -452,7 +443,7 @@ static bool read_event(struct relay *relay, bool *head_came)
     switch (event) {
     case ANSWER_MORE: break;
     case ANSWER_INTERIM: fine = take_interim(relay, head); break;
-    case ANSWER_SWITCH: fine = take_switch(relay, head); break;
+    case ANSWER_SWITCH: fine = proxy_tunnel_begin(relay, head); break;
     case ANSWER_HEAD:
         fine = take_head(relay, head);
         *head_came = fine;

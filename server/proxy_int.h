@@ -7,6 +7,7 @@
 #include "server/answer.h"
 #include "server/proxy.h"
 #include "server/resolve.h"
+#include "server/websocket.h"
 #include "server/worker.h"
 
 struct relay {
@@ -29,6 +30,7 @@ struct relay {
     bool answered;     /* the answer's head is the stream's */
     bool tunnel;       /* 101 */
     bool client_ended; /* tunnel: nothing more comes from the client */
+    char websocket_key[WEBSOCKET_KEY_BYTES]; /* by_connect */
     enum h1_framing framing; /* of the request's body */
     uint64_t expect_end_ms;
     uint64_t awaiting_ms; /* since when octets of the request's body are awaited */
@@ -40,6 +42,8 @@ struct relay {
 /* The attempt came to nothing. Tries again if that is safe; else the client is told, or cut off
  * when a part of the answer is on its way. Status 503: the upstream is not to blame. */
 void proxy_attempt_failed(struct relay *relay, const char *reason, unsigned status);
+/* A 101 came. False: it is not what was asked for, or cannot be told to the client. */
+bool proxy_tunnel_begin(struct relay *relay, const struct h1_response *head);
 /* Moves what may be moved of a tunnel. The relay may be over then. */
 void proxy_tunnel_step(struct relay *relay);
 

@@ -2,8 +2,33 @@
 /* A relay after a change of protocol: octets go both ways, nobody looks at them. Each half ends by
  * itself; silence of both for LIM_TUNNEL_MS ends the tunnel.
  */
+#include "server/forward.h"
 #include "server/proxy_int.h"
 #include "server/serve_int.h"
+
+bool proxy_tunnel_begin(struct relay *relay, const struct h1_response *head)
+{
+    struct stream *stream = relay->stream;
+    struct exchange *ex = &stream->exchange;
+    if (!forward_upgrade_matches(ex, head)) {
+        return false;
+    }
+    if (ex->by_connect) {
+        if (!forward_connect(ex, head, relay->websocket_key)) {
+            return false;
+        }
+        ex->body = (struct body){.kind = BODY_STREAMED, .live = true};
+    } else if (serve_interim(relay->worker, stream, head)) {
+        ex->status = 101;
+    } else {
+        return false;
+    }
+    relay->tunnel = true;
+    relay->answered = true;
+    link_within(relay->link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
+    serve_tunnel(relay->worker, stream);
+    return true;
+}
 
 bool proxy_is_tunnel(const struct stream *stream)
 {
@@ -44,6 +69,20 @@ bool proxy_tunnel_finished(const struct stream *stream)
     return proxy_tunnel_ended(stream) && (all_sent || relay->link->broken || relay->link->deaf);
 }
 
+/* The upstream's end is that of the answer, once it has what the client sent before. */
+static void end_connect(struct relay *relay)
+{
+    struct stream *stream = relay->stream;
+    const struct link *link = relay->link;
+    bool all_sent = link->deaf || (!link->sending && buffer_bytes(&link->out) == 0);
+    if (link->broken) {
+        serve_abort(relay->worker, stream); /* RFC 8441 5: CANCEL is a reset */
+    } else if (link->eof && buffer_bytes(&link->in) == 0 && all_sent && stream->source.live) {
+        stream->source.live = false;
+        serve_more(relay->worker, stream);
+    }
+}
+
 void proxy_tunnel_step(struct relay *relay)
 {
     struct link *link = relay->link;
@@ -58,5 +97,9 @@ void proxy_tunnel_step(struct relay *relay)
         buffer_consume(&link->in, bytes.len);
         link_within(link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
     }
+    serve_tunnel_up(stream);
     link_flush(relay->worker, link);
+    if (stream->exchange.by_connect) {
+        end_connect(relay);
+    }
 }

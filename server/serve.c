@@ -376,7 +376,18 @@ bool serve_takes_interim(const struct stream *stream)
 
 void serve_tunnel(struct worker *worker, struct stream *stream)
 {
-    serve_h1_tunnel(worker, stream->conn);
+    if (stream->conn->h2 != NULL) {
+        serve_h2_tunnel(worker, stream);
+    } else {
+        serve_h1_tunnel(worker, stream->conn);
+    }
+}
+
+void serve_tunnel_up(struct stream *stream)
+{
+    if (stream->conn->h2 != NULL) {
+        serve_h2_tunnel_up(stream);
+    }
 }
 
 void serve_abort(struct worker *worker, struct stream *stream)

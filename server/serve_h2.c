@@ -13,6 +13,7 @@
 #include "server/forward.h"
 #include "server/h2.h"
 #include "server/log.h"
+#include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
 #include "server/trailers.h"
@@ -40,12 +41,31 @@ static void unlink_from(struct stream **list, struct stream *stream)
 
 /* ---- requests ---- */
 
+/* An extended CONNECT has no body; what follows it is for the tunnel. False: out of memory. */
+static bool fill_connect(struct stream *stream, const struct h2_head *head)
+{
+    struct exchange *ex = &stream->exchange;
+    ex->by_connect = true;
+    ex->request_body.complete = true;
+    ex->request_body.length = 0;
+    if (!request_fill(stream, SPAN("GET"), head->target, head->authority, head->fields,
+                      head->field_count)) {
+        return false;
+    }
+    stream->method = SPAN("CONNECT");
+    return field_add(ex, &ex->request_fields, SPAN("connection"), SPAN("upgrade")) &&
+           field_set(ex, &ex->request_fields, SPAN("upgrade"), head->protocol);
+}
+
 /* Copies the head. False: out of memory. */
 static bool fill(struct stream *stream, const struct h2_head *head)
 {
     struct exchange *ex = &stream->exchange;
     ex->proto_major = 2;
     ex->proto_minor = 0;
+    if (head->protocol.len > 0) {
+        return fill_connect(stream, head);
+    }
     ex->request_body.complete = !head->has_body;
     ex->request_body.length = !head->has_body    ? 0
                               : head->has_length ? head->content_length
@@ -64,6 +84,9 @@ static void *on_request(void *owner, int32_t id, const struct h2_head *head)
     }
     stream->id = id;
     stream->refusal = head->status;
+    if (head->protocol.len > 0 && !span_equal_nocase(head->protocol, SPAN("websocket"))) {
+        stream->refusal = 501;
+    }
     if (!fill(stream, head)) {
         stream->refusal = 503;
     }
@@ -169,6 +192,11 @@ bool serve_h2_interim(struct stream *stream, const struct h1_response *head)
 void serve_h2_answer(struct worker *worker, struct stream *stream)
 {
     struct exchange *ex = &stream->exchange;
+    if (ex->by_connect && ex->status / 100 == 2) { /* which would say that there is a tunnel */
+        proxy_cancel(stream);
+        buffer_release(&stream->chunk);
+        response_error(ex, ex->proxy != NULL ? 502 : 501);
+    }
     response_finish(ex);
     if (!stream->head_only) {
         stream_start_body(stream);
@@ -182,6 +210,39 @@ void serve_h2_answer(struct worker *worker, struct stream *stream)
     }
 }
 
+/* ---- tunnels ---- */
+
+void serve_h2_tunnel(struct worker *worker, struct stream *stream)
+{
+    stream->answered = true;
+    stream_start_body(stream);
+    respond(worker, stream);
+}
+
+/* The window is opened by what the upstream's connection took. */
+void serve_h2_tunnel_up(struct stream *stream)
+{
+    if (proxy_is_tunnel(stream)) {
+        proxy_tunnel_up(stream, &stream->up, stream->up_ended);
+        size_t waiting = buffer_bytes(&stream->up);
+        h2_consumed(stream->conn->h2, stream->id, stream->unconsumed - waiting);
+        stream->unconsumed = waiting;
+        worker_touch(stream->conn->worker, stream->conn);
+    }
+}
+
+static void on_tunnel_data(struct stream *stream, struct span bytes)
+{
+    stream->unconsumed += bytes.len;
+    if (stream->answered && !proxy_is_tunnel(stream)) {
+        give_back(stream); /* refused */
+    } else if (!buffer_append(&stream->up, bytes, SIZE_MAX / 2)) {
+        stream->conn->broken = true;
+    } else {
+        serve_h2_tunnel_up(stream);
+    }
+}
+
 /* ---- their bodies ---- */
 
 static void on_body(void *context, struct span bytes)
@@ -189,6 +250,10 @@ static void on_body(void *context, struct span bytes)
     struct stream *stream = context;
     struct conn *conn = stream->conn;
     struct request_body *body = &stream->exchange.request_body;
+    if (stream->exchange.by_connect) {
+        on_tunnel_data(stream, bytes);
+        return;
+    }
     body->received += bytes.len;
     stream->unconsumed += bytes.len;
     if (stream->answered && body->gather_max == 0) {
@@ -209,6 +274,11 @@ static void on_body_end(void *context, const struct field *trailers, unsigned co
 {
     struct stream *stream = context;
     struct exchange *ex = &stream->exchange;
+    if (ex->by_connect) {
+        stream->up_ended = true;
+        serve_h2_tunnel_up(stream);
+        return;
+    }
     for (unsigned i = 0; i < count; i++) {
         if (!trailers_add(ex, &ex->request_body.trailers, &trailers[i])) {
             stream->conn->broken = true;
@@ -372,7 +442,8 @@ void serve_h2_abort(struct worker *worker, struct stream *stream)
 
 void serve_h2_broken(struct worker *worker, struct stream *stream)
 {
-    h2_reset(stream->conn->h2, stream->id, H2_INTERNAL_ERROR);
+    h2_reset(stream->conn->h2, stream->id,
+             stream->exchange.by_connect ? H2_CANCEL : H2_INTERNAL_ERROR);
     worker_touch(worker, stream->conn);
 }
 
@@ -420,7 +491,8 @@ void serve_h2_begin(struct worker *worker, struct conn *conn)
 {
     conn->worker = worker;
     struct h2_options options = {.connection_window = worker->options->h2_connection_window,
-                                 .total_streams = worker->options->h2_requests};
+                                 .total_streams = worker->options->h2_requests,
+                                 .connect_protocol = worker->epoch->snapshot->tls_client != NULL};
     conn->h2 = h2_open(&options, &handler, conn);
     if (conn->h2 == NULL) {
         serve_close(worker, conn);

@@ -65,6 +65,9 @@ void serve_h2_broken(struct worker *worker, struct stream *stream);
 void serve_h2_more(struct worker *worker, struct stream *stream);
 /* As serve_interim. */
 bool serve_h2_interim(struct stream *stream, const struct h1_response *head);
+/* As serve_tunnel, and serve_tunnel_up. */
+void serve_h2_tunnel(struct worker *worker, struct stream *stream);
+void serve_h2_tunnel_up(struct stream *stream);
 void serve_h2_want_body(struct worker *worker, struct stream *stream);
 
 /* ---- what request.c tells the protocol ---- */
@@ -87,8 +90,12 @@ void serve_broken(struct worker *worker, struct stream *stream);
 bool serve_interim(struct worker *worker, struct stream *stream, const struct h1_response *head);
 /* The output may be added to now. */
 bool serve_takes_interim(const struct stream *stream);
-/* The answer was a 101, which is on its way: what follows is not HTTP. */
+/* The answer was a 101: what follows is not HTTP. HTTP/1 has it already, HTTP/2 has a 200 to tell.
+ */
 void serve_tunnel(struct worker *worker, struct stream *stream);
+/* The upstream may take more of what the client sent. HTTP/1 looks by itself, when it is touched.
+ */
+void serve_tunnel_up(struct stream *stream);
 /* No answer. */
 void serve_abort(struct worker *worker, struct stream *stream);
 

@@ -179,6 +179,7 @@ void stream_close(struct stream_table *table, struct stream *stream)
     buffer_release(&stream->chunk);
     buffer_release(&stream->raw);
     buffer_release(&stream->kept);
+    buffer_release(&stream->up);
     buffer_release(&stream->trailer_section);
     hot_release(stream->hot);
     stream_wait(table, stream, STREAM_ACTIVE);

@@ -77,6 +77,8 @@ struct stream {
     bool closed;               /* all is over but the read */
     /* HTTP/2 */
     int32_t id;
+    struct buffer up;   /* by_connect: what came from the client, for the upstream */
+    bool up_ended;      /* and nothing will follow */
     unsigned refusal;   /* the status to answer without further ado; 0: none */
     size_t unconsumed;  /* octets of the request's body that the client's window still lacks */
     size_t dropped;     /* octets of it that came after the answer and were not kept */

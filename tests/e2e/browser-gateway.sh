@@ -49,7 +49,7 @@ is "SIGTERM ends the gateway with status 0" "$status" 0
 
 cp -r "$root/examples/websocket-chat" "$work/chat"
 : >"$work/chat.out"
-python3 "$work/chat/.zeroserve/chat.py" 0 >"$work/chat.out" 2>&1 &
+python3 "$work/chat/.zeroserve/chat.py" 0 >>"$work/chat.out" 2>&1 &
 children+=($!)
 disown
 for _ in $(seq 400); do
@@ -57,24 +57,34 @@ for _ in $(seq 400); do
     sleep 0.05
 done
 sed -i "s/9021/$(sed -n 's/^port //p' "$work/chat.out")/" "$work/chat/.zeroserve/scripts/10-chat.c"
-start "$work/chat"
-"$browser" "${browser_basics[@]}" "$url/#hello%20from%20a%20browser" >"$work/browser.out" 2>&1 &
-children+=($!)
-disown
-for _ in $(seq 600); do
-    grep -q 'hello from' "$work/chat.out" && break
-    sleep 0.1
-done
-like "the chat hears the browser" "$(cat "$work/chat.out")" '^hello from a browser$'
-kill "${children[-1]}"
-while kill -0 "${children[-1]}" 2>/dev/null; do
-    sleep 0.05
-done
-for _ in $(seq 400); do
-    grep -q 'somebody left' "$work/chat.out" && break
-    sleep 0.05
-done
-like "and that it left" "$(cat "$work/chat.out")" '^somebody left, 0 here$'
+start --tls-addr 127.0.0.1:0 --cert "$work/cert.pem" --key "$work/key.pem" "$work/chat"
+secure_port=$(sed -n 's|^listening on https://127\.0\.0\.1:\([0-9]*\).*|\1|p' "$log")
+
+chat_at() { # chat_at ORIGIN TEXT: a browser opens the page there, says the text, and is heard until it leaves.
+    : >"$work/chat.out"
+    "$browser" "${browser_basics[@]}" --ignore-certificate-errors "$1/#${2// /%20}" >"$work/browser.out" 2>&1 &
+    children+=($!)
+    disown
+    for _ in $(seq 600); do
+        grep -q "$2" "$work/chat.out" && break
+        sleep 0.1
+    done
+    like "the chat hears the browser" "$(cat "$work/chat.out")" "^$2\$"
+    kill "${children[-1]}"
+    while kill -0 "${children[-1]}" 2>/dev/null; do
+        sleep 0.05
+    done
+    for _ in $(seq 400); do
+        grep -q 'somebody left' "$work/chat.out" && break
+        sleep 0.05
+    done
+    like "and that it left" "$(cat "$work/chat.out")" '^somebody left, 0 here$'
+}
+
+chat_at "$url" "hello from a browser"
+logged "by an upgrade" '"GET /chat HTTP/1.1" 101'
+chat_at "https://127.0.0.1:$secure_port" "hello by HTTP 2"
+logged "by a stream of HTTP/2" '"CONNECT /chat HTTP/2'
 stop
 is "SIGTERM ends the server with status 0" "$status" 0
 finish

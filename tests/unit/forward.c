@@ -394,3 +394,34 @@ Test(forward, upgrades_matched)
         exchange_free(&ex);
     }
 }
+
+#define WS_ANSWER "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-Y: 1\r\n"
+
+Test(forward, extended_connect)
+{
+    const char *key = "dGhlIHNhbXBsZSBub25jZQ==";
+    struct exchange ex;
+    struct upstream_url target;
+    struct buffer out = {.base = NULL};
+    receive(&ex,
+            GET "Connection: upgrade\r\nUpgrade: websocket\r\nsec-websocket-key: mine\r\n\r\n");
+    ex.proto_major = 2;
+    ex.by_connect = true;
+    cr_assert(forward_upgrade_wanted(&ex));
+    cr_assert_null(upstream_url_parse(SPAN("http://u"), &target));
+    struct forward_options options = {
+        .target = &target, .upgrade = true, .websocket_key = span_of(key)};
+    cr_expect(forward_request_head(&ex, &options, &out));
+    expect_text(&out,
+                WANT XFF XFP XFH "via: 2 zeroserve\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+                                 "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    cr_expect(forward_connect(
+        &ex, answer_of(WS_ANSWER "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"),
+        key));
+    cr_expect_eq(ex.status, 200);
+    expect_fields(&ex.response_fields, "X-Y=1;");
+    cr_expect_not(
+        forward_connect(&ex, answer_of(WS_ANSWER "Sec-WebSocket-Accept: x\r\n\r\n"), key));
+    cr_expect_not(forward_connect(&ex, answer_of(WS_ANSWER "\r\n"), key));
+    exchange_free(&ex);
+}

@@ -85,12 +85,12 @@ class Server:
 
     main = None
 
-    def __init__(self, *arguments, env=None):
+    def __init__(self, *arguments, env=None, script="proxy.c"):
         self.log_path = os.path.join(WORK.name, "log-%d" % id(self))
         self.log = open(self.log_path, "w")
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "zeroserve"), "--addr", "127.0.0.1:0", "--threads", "1", *arguments,
-             os.path.join(WORK.name, "proxy.c")], stderr=self.log, env=dict(os.environ, **(env or {})))
+             os.path.join(WORK.name, script)], stderr=self.log, env=dict(os.environ, **(env or {})))
         eventually(lambda: "listening on" in self.text() or self.process.poll() is not None)
         self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", self.text()).group(1))
 

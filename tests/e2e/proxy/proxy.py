@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 
+import connect  # noqa: F401
 import crowd  # noqa: F401
 import faults  # noqa: F401
 import bulk  # noqa: F401
