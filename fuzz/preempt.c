@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Preemption: a generated program that is interrupted must end as it does when left alone. The
- * input chooses the engine's variant (tests/support/variants.h) and one of two ways:
+ * input chooses the engine's variant (tests/support/variants.h) and one of three ways:
  *
  *   stepped   the trap flag stops the processor before each instruction, of the program and of the
  *             host code below vm_run_resume, and at some of them, sometimes at most, a tick comes
@@ -8,6 +8,8 @@
  *   injected  the same, and now and then the heap is taken away while the program's own code runs,
  *             so that an access faults together with a tick; it must then be a fault of the heap,
  *             and the next run must be as if nothing had happened
+ *   timed     real timers send ticks while the program runs at its full speed, each time at another
+ *             instant of it, time and again
  */
 #include <pthread.h>
 #include <signal.h>
@@ -15,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "fuzz/fuzz.h"
 #include "tests/support/generate.h"
@@ -28,11 +33,23 @@ enum {
     TRAPS_MAX = 600, /* of one run; then it goes on unwatched */
     HOST_RARITY = 8, /* so many times fewer ticks while host code runs */
     TICK_MS = 1,
-    BUDGET_MS = 20, /* of the run left alone */
+    BUDGET_MS = 20,     /* of the run left alone */
+    TIMED_ROUNDS = 4,   /* runs of one program */
+    TIMED_CALLS = 1000, /* of what was generated, in one run: a timer takes its time */
 };
+
+enum way { STEPPED, INJECTED, TIMED, WAYS };
+static const char *const way_names[WAYS] = {"stepped", "injected", "timed"};
+
+/* What is counted, for each way. */
+enum { COUNT_RUNS, COUNT_PREEMPTIONS, COUNTS_OF_WAY };
+static uint64_t counts[WAYS * COUNTS_OF_WAY];
+static void print_counts(const uint64_t *values);
+struct fuzz_counters fuzz_counters = {WAYS * COUNTS_OF_WAY, counts, print_counts};
 
 /* What the handler knows; it runs on this thread only. */
 static struct {
+    enum way way;
     bool injects;
     volatile bool on;
     bool skip;       /* the trap after a return to where the code was interrupted */
@@ -101,13 +118,64 @@ static void resuming(bool begin)
         __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | TRAP_FLAG);
 }
 
+/* ---- timers */
+
+static struct {
+    timer_t timers[2]; /* as with send_ticks, the second tick is the one that counts */
+    int64_t delay_ns;  /* from setting them, at the next resume */
+    int64_t set_up_ns;
+    int64_t span_ns; /* of a run left alone, or when it began */
+} timing;
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void set_timers(bool begin)
+{
+    int64_t at = now_ns() + timing.delay_ns;
+    struct itimerspec spec = {.it_value = {.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000}};
+    for (unsigned i = 0; begin && i < 2; i++)
+        timer_settime(timing.timers[i], TIMER_ABSTIME, &spec, NULL);
+}
+
+static void measure(bool begin)
+{
+    timing.span_ns = begin ? now_ns() : now_ns() - timing.span_ns;
+}
+
+/* What setting the timers takes, so that they do not go off before the program begins. */
+static int64_t set_up_ns(void)
+{
+    int64_t least = INT64_MAX;
+    timing.delay_ns = 1000000000;
+    for (int i = 0; i < 20; i++) {
+        int64_t begun = now_ns();
+        set_timers(true);
+        int64_t took = now_ns() - begun;
+        least = took < least ? took : least;
+    }
+    return least;
+}
+
+static void start_timers(void)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = VM_TICK_SIGNAL};
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    for (unsigned i = 0; i < 2; i++)
+        check(timer_create(CLOCK_MONOTONIC, &event, &timing.timers[i]) == 0);
+    timing.set_up_ns = set_up_ns();
+}
+
 /* ---- one input */
 
 static void fail(const struct t_code *code, unsigned variant, const char *what)
 {
     t_dump(code->insns, code->count);
-    fprintf(stderr, "preempt: %s%s: %s\n", t_variant_name(variant),
-            step.injects ? ", injected" : "", what);
+    fprintf(stderr, "preempt: %s, %s: %s\n", t_variant_name(variant), way_names[step.way], what);
     abort();
 }
 
@@ -118,6 +186,15 @@ static void start(void)
     sigaddset(&action.sa_mask, VM_TICK_SIGNAL);
     sigaction(SIGTRAP, &action, NULL);
     t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_MS, .budget_ms = BUDGET_MS});
+    start_timers();
+}
+
+static void print_counts(const uint64_t *values)
+{
+    for (unsigned way = 0; way < WAYS; way++)
+        printf("  %s: %llu runs, %llu preemptions\n", way_names[way],
+               (unsigned long long)values[way * COUNTS_OF_WAY + COUNT_RUNS],
+               (unsigned long long)values[way * COUNTS_OF_WAY + COUNT_PREEMPTIONS]);
 }
 
 static void choose(const uint8_t *data, size_t size)
@@ -125,7 +202,8 @@ static void choose(const uint8_t *data, size_t size)
     step.random = size;
     for (size_t i = 0; i < size; i++)
         step.random = (step.random ^ data[i]) * 0x100000001b3u;
-    step.injects = roll(2) != 0;
+    step.way = (enum way)roll(WAYS);
+    step.injects = step.way == INJECTED;
     step.rarity = 1u << roll(6);
     step.traps = 0;
     step.skip = false;
@@ -154,10 +232,52 @@ static void compare(const struct t_code *code, unsigned variant, const struct t_
     fail(code, variant, line);
 }
 
+static void run_once(const struct t_code *code, unsigned variant, const struct vm_image *image,
+                     const struct t_input *input, const struct t_outcome *want)
+{
+    static struct t_outcome got;
+    const char *harm = t_run_reusing(image, input, &got);
+    if (harm)
+        fail(code, variant, harm);
+    fuzz_counters.values[step.way * COUNTS_OF_WAY + COUNT_RUNS]++;
+    fuzz_counters.values[step.way * COUNTS_OF_WAY + COUNT_PREEMPTIONS] += got.preemptions;
+    compare(code, variant, want, &got);
+}
+
+/* The same program, called over and over by a function of no frame. */
+static void repeat(struct t_code *code)
+{
+    static struct t_code once;
+    once = *code;
+    code->count = 0;
+    t_emit(code, VM_IX_MOV64_REG, 6, 1, 0, 0);
+    t_emit(code, VM_IX_MOV64_IMM, 7, 0, 0, TIMED_CALLS);
+    t_emit(code, VM_IX_MOV64_REG, 1, 6, 0, 0);
+    t_emit(code, VM_IX_CALL_LOCAL, 0, 0, 0, 3);
+    t_emit(code, VM_IX_ADD64_IMM, 7, 0, 0, -1);
+    t_emit(code, VM_IX_JNE64_IMM, 7, 0, -4, 0);
+    t_emit(code, VM_IX_EXIT, 0, 0, 0, 0);
+    check(code->count + once.count <= T_CODE_INSNS_MAX);
+    memcpy(code->insns + code->count, once.insns, once.count * sizeof *once.insns);
+    code->count += once.count;
+}
+
+static void run_timed(const struct t_code *code, unsigned variant, const struct vm_image *image,
+                      struct t_input *input, const struct t_outcome *want)
+{
+    input->resuming = measure;
+    run_once(code, variant, image, input, want);
+    unsigned span = (unsigned)timing.span_ns + 1;
+    input->resuming = set_timers;
+    for (unsigned i = 0; i < TIMED_ROUNDS; i++) {
+        timing.delay_ns = timing.set_up_ns + roll(span);
+        run_once(code, variant, image, input, want);
+    }
+}
+
 static void interrupt(const struct t_code *code, const struct vm_program *program,
                       const struct t_input *left_alone, const struct t_outcome *want)
 {
-    static struct t_outcome got;
     struct vm_diag diag;
     unsigned variant = roll(t_variant_count());
     struct vm_image *image = t_variant_image(variant, program, &diag);
@@ -165,15 +285,15 @@ static void interrupt(const struct t_code *code, const struct vm_program *progra
     if (!image)
         fail(code, variant, diag.text);
     input.budget_ns = UINT64_MAX;
-    input.resuming = resuming;
-    const char *harm = t_run_reusing(image, &input, &got);
-    if (harm)
-        fail(code, variant, harm);
-    compare(code, variant, want, &got);
+    if (step.way == TIMED) {
+        run_timed(code, variant, image, &input, want);
+    } else {
+        input.resuming = resuming;
+        run_once(code, variant, image, &input, want);
+    }
     if (step.injects) {
         step.injects = false; /* nothing of it is left */
-        t_run_reusing(image, left_alone, &got);
-        compare(code, variant, want, &got);
+        run_once(code, variant, image, left_alone, want);
     }
     vm_image_free(image);
 }
@@ -192,6 +312,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     t_generate(&code, data, size);
     for (unsigned i = 0; i < sizeof memory; i++)
         memory[i] = (uint8_t)(i * 73 ^ (size ? data[i % size] : 0));
+    choose(data, size);
+    if (step.way == TIMED)
+        repeat(&code);
     struct vm_program *program = t_generated_program(&code, &diag);
     if (!program)
         fail(&code, T_VARIANT_INTERP, diag.text);
@@ -199,7 +322,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct vm_image *image = t_variant_image(T_VARIANT_INTERP, program, &diag);
     if (!image)
         fail(&code, T_VARIANT_INTERP, diag.text);
-    choose(data, size);
     t_run_reusing(image, &input, &want);
     if (want.state != VM_STATE_FAULT || want.fault.kind != VM_FAULT_BUDGET)
         interrupt(&code, program, &input, &want);

@@ -294,6 +294,37 @@ static void emit_indexed(struct generator *g)
     }
 }
 
+/* base + (index << scale) again, put together in a third register each time, as compilers do for
+ * several arrays; what is loaded may be the next index. The index comes of a lower half whose upper
+ * one is not clear. */
+static void emit_gather(struct generator *g)
+{
+    unsigned base = choose(g, 3) + 1, index = base + 1, sum = base + 2;
+    bool is_dirty = one_in(g, 2), is_wide = one_in(g, 2);
+    unsigned scale = choose(g, 4);
+    emit(g, VM_IX_MOV64_IMM, base, 0, 0, VM_HEAP_BASE + choose(g, 32));
+    emit(g, VM_IX_LDX8, index, 10, -8 - 8 * (int)choose(g, 16), 0);
+    for (unsigned i = choose(g, 3) + 1; i > 0; i--) {
+        if (is_dirty) {
+            t_emit_lddw(g->code, 0, value64(g) << 32);
+            emit(g, VM_IX_OR64_REG, 0, index, 0, 0);
+            emit(g, VM_IX_MOV32_REG, index, 0, 0, 0);
+        }
+        if (scale)
+            emit(g, VM_IX_LSH64_IMM, index, 0, 0, scale);
+        emit(g, VM_IX_MOV64_REG, sum, base, 0, 0);
+        emit(g, is_wide ? VM_IX_ADD64_REG : VM_IX_ADD32_REG, sum, index, 0, 0);
+        if (one_in(g, 4)) /* what is made of the sum has nothing of it any more */
+            emit(g, one_in(g, 2) ? VM_IX_MOV64_IMM : VM_IX_MOV32_IMM, sum, 0, 0,
+                 VM_HEAP_BASE + choose(g, 64));
+        if (one_in(g, 3))
+            emit(g, row_of(g, VM_GROUP_STX), sum, readable(g), (int)choose(g, 40), 0);
+        else
+            emit(g, one_in(g, 4) ? row_of(g, VM_GROUP_LDX) : VM_IX_LDX8,
+                 one_in(g, 3) ? index : writable(g), sum, (int)choose(g, 40), 0);
+    }
+}
+
 /* ---- arithmetic */
 
 static void emit_alu(struct generator *g)
@@ -361,9 +392,8 @@ static void emit_idiom(struct generator *g)
 static void emit_item(struct generator *g);
 
 /* A condition on what memory holds. Leaves the jump's distance to the caller. */
-static uint32_t emit_loaded_jump(struct generator *g)
+static uint32_t emit_loaded_jump(struct generator *g, unsigned reg)
 {
-    unsigned reg = writable(g);
     emit(g, row_of(g, VM_GROUP_LDX), reg, 10, -8 - 8 * (int)choose(g, 16), 0);
     if (one_in(g, 3))
         emit(g, row_of(g, VM_GROUP_ALU), reg, readable(g), 0, value32(g));
@@ -373,7 +403,7 @@ static uint32_t emit_loaded_jump(struct generator *g)
 /* Jumps over one instruction, which a compiler of ours may turn into something without a jump. */
 static void emit_short_jump(struct generator *g)
 {
-    uint32_t jump = emit_loaded_jump(g);
+    uint32_t jump = emit_loaded_jump(g, writable(g));
     enum vm_ix move = one_in(g, 3) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG;
     switch (choose(g, 4)) {
     case 0: /* if */
@@ -398,6 +428,29 @@ static void emit_short_jump(struct generator *g)
         g->code->insns[over].off = (int16_t)(g->code->count - over - 1);
     }
     }
+}
+
+/* Accesses through a pointer before and after it may have become another. */
+static void emit_chosen_pointer(struct generator *g)
+{
+    unsigned pointer = choose(g, 4) + 1, other = pointer + 1 + choose(g, 3);
+    enum vm_ix access = row_of(g, one_in(g, 3) ? VM_GROUP_STX : VM_GROUP_LDX);
+    unsigned value = one_in(g, 4) ? other : 0;
+    emit(g, VM_IX_LDX8, pointer, 10, -8 - 8 * (int)choose(g, 16), 0);
+    emit(g, VM_IX_ADD64_IMM, pointer, 0, 0, VM_HEAP_BASE);
+    emit(g, one_in(g, 3) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG, other, pointer, 0, 0);
+    emit(g, VM_IX_ADD64_IMM, other, 0, 0, choose(g, 24));
+    if (vm_isa[access].group == VM_GROUP_STX)
+        emit(g, access, pointer, value, 0, 0);
+    else
+        emit(g, access, 0, pointer, 0, 0);
+    uint32_t jump = emit_loaded_jump(g, 0);
+    emit(g, one_in(g, 3) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG, pointer, other, 0, 0);
+    g->code->insns[jump].off = 1;
+    if (vm_isa[access].group == VM_GROUP_STX)
+        emit(g, access, pointer, value, 0, 0);
+    else
+        emit(g, access, writable(g), pointer, 0, 0);
 }
 
 static void emit_items(struct generator *g, unsigned count)
@@ -517,7 +570,7 @@ static void emit_helper(struct generator *g)
 static void emit_item(struct generator *g)
 {
     bool nested = g->depth > 4;
-    switch (choose(g, 28)) {
+    switch (choose(g, 30)) {
     default: emit_alu(g); break;
     case 8:
     case 9: emit_idiom(g); break;
@@ -538,6 +591,8 @@ static void emit_item(struct generator *g)
     case 25: emit_short_jump(g); break;
     case 26:
     case 27: emit_indexed(g); break;
+    case 28: emit_gather(g); break;
+    case 29: emit_chosen_pointer(g); break;
     case 23:
         if (one_in(g, 16) && g->depth > 1)
             emit(g, VM_IX_EXIT, 0, 0, 0, 0);
