@@ -143,6 +143,8 @@
 #define LIM_UPSTREAMS              1024u       /* a worker knows; scripts may make names up */
 #define LIM_LINKS                  4096u       /* connections of a worker to upstreams */
 #define LIM_LINK_BYTES             (64u << 10) /* in hand each way before reading stops */
+#define LIM_LINK_BUFFERS           16u         /* provided to the kernel; a power of two */
+#define LIM_LINK_BUFFER_BYTES      (64u << 10)
 #define LIM_TUNNEL_MS              600000u /* of silence, both ways, after a change of protocol */
 #define LIM_UPSTREAM_IDLE          256u    /* connections a worker keeps for later */
 #define LIM_UPSTREAM_IDLE_EACH     128u    /* of them to one upstream */

@@ -15,7 +15,7 @@
 #include "server/worker.h"
 
 /* What can arrive after the order to stop, and what TLS needs to say how much it has. */
-#define IN_BYTES_MAX (LIM_LINK_BYTES + LIM_RECV_BUFFERS * LIM_RECV_BUFFER_BYTES + (32u << 10))
+#define IN_BYTES_MAX (LIM_LINK_BYTES + LIM_LINK_BUFFERS * LIM_LINK_BUFFER_BYTES + (32u << 10))
 
 enum { TCP_STATE_CLOSE = 7 }; /* of struct tcp_info, as in netinet/tcp.h, which lacks the rest */
 

@@ -17,17 +17,38 @@
 #include "server/limits.h"
 #include "server/log.h"
 
-#define BUFFER_GROUP 0
+/* Requests are small, and many clients send them at once; upstreams send few large answers. */
+enum { GROUP_CLIENTS, GROUP_LINKS, GROUPS };
+
+static const struct group_row {
+    unsigned count;
+    unsigned bytes; /* each */
+} group_rows[GROUPS] = {
+    [GROUP_CLIENTS] = {LIM_RECV_BUFFERS, LIM_RECV_BUFFER_BYTES},
+    [GROUP_LINKS] = {LIM_LINK_BUFFERS, LIM_LINK_BUFFER_BYTES},
+};
 
 _Static_assert((LIM_RECV_BUFFERS & (LIM_RECV_BUFFERS - 1)) == 0, "a power of two");
+_Static_assert((LIM_LINK_BUFFERS & (LIM_LINK_BUFFERS - 1)) == 0, "a power of two");
+
+/* Buffers that the kernel takes in the order they were given. */
+struct group {
+    struct io_uring_buf_ring *given;
+    char *memory; /* of all, one after the other */
+};
 
 struct ring {
     struct io_uring uring;
-    struct io_uring_buf_ring *buffer_ring;
-    char *buffers;  /* LIM_RECV_BUFFERS of LIM_RECV_BUFFER_BYTES */
-    int lent;       /* id of the buffer the last event showed, or -1 */
-    bool needs_get; /* the kernel runs completions only when asked */
+    struct group groups[GROUPS];
+    int lent;            /* id of the buffer the last event showed, or -1 */
+    unsigned lent_group; /* that it belongs to */
+    bool needs_get;      /* the kernel runs completions only when asked */
 };
+
+static unsigned group_of(enum ring_op op)
+{
+    return op == RING_LINK_RECV ? GROUP_LINKS : GROUP_CLIENTS;
+}
 
 static uint64_t pack_tag(struct ring_tag tag)
 {
@@ -61,43 +82,57 @@ static int init_queues(struct ring *ring)
                              : result;
 }
 
-static void give_buffer(struct ring *ring, int id)
+static size_t given_bytes(unsigned group)
 {
-    io_uring_buf_ring_add(ring->buffer_ring, ring->buffers + (size_t)id * LIM_RECV_BUFFER_BYTES,
-                          LIM_RECV_BUFFER_BYTES, (unsigned short)id,
-                          io_uring_buf_ring_mask(LIM_RECV_BUFFERS), 0);
-    io_uring_buf_ring_advance(ring->buffer_ring, 1);
+    return group_rows[group].count * sizeof(struct io_uring_buf);
 }
 
-static int init_buffers(struct ring *ring)
+static char *buffer_at(const struct ring *ring, unsigned group, int id)
 {
-    size_t bytes = LIM_RECV_BUFFERS * sizeof(struct io_uring_buf);
-    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+    return ring->groups[group].memory + (size_t)id * group_rows[group].bytes;
+}
+
+static void give_buffer(struct ring *ring, unsigned group, int id)
+{
+    const struct group_row *row = &group_rows[group];
+    struct io_uring_buf_ring *given = ring->groups[group].given;
+    io_uring_buf_ring_add(given, buffer_at(ring, group, id), row->bytes, (unsigned short)id,
+                          io_uring_buf_ring_mask(row->count), 0);
+    io_uring_buf_ring_advance(given, 1);
+}
+
+static int init_buffers(struct ring *ring, unsigned group)
+{
+    const struct group_row *row = &group_rows[group];
+    struct group *buffers = &ring->groups[group];
+    void *pages = mmap(NULL, given_bytes(group), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    ring->buffers = malloc((size_t)LIM_RECV_BUFFERS * LIM_RECV_BUFFER_BYTES);
-    if (pages == MAP_FAILED || ring->buffers == NULL) {
+    buffers->given = pages != MAP_FAILED ? pages : NULL;
+    buffers->memory = malloc((size_t)row->count * row->bytes);
+    if (buffers->given == NULL || buffers->memory == NULL) {
         return -ENOMEM;
     }
-    ring->buffer_ring = pages;
-    io_uring_buf_ring_init(ring->buffer_ring);
+    io_uring_buf_ring_init(buffers->given);
     struct io_uring_buf_reg registration = {
         .ring_addr = (uintptr_t)pages,
-        .ring_entries = LIM_RECV_BUFFERS,
-        .bgid = BUFFER_GROUP,
+        .ring_entries = row->count,
+        .bgid = (unsigned short)group,
     };
     int result = io_uring_register_buf_ring(&ring->uring, &registration, 0);
-    for (unsigned i = 0; result == 0 && i < LIM_RECV_BUFFERS; i++) {
-        give_buffer(ring, (int)i);
+    for (unsigned i = 0; result == 0 && i < row->count; i++) {
+        give_buffer(ring, group, (int)i);
     }
     return result;
 }
 
 static void free_buffers(struct ring *ring)
 {
-    if (ring->buffer_ring != NULL) {
-        munmap(ring->buffer_ring, LIM_RECV_BUFFERS * sizeof(struct io_uring_buf));
+    for (unsigned i = 0; i < GROUPS; i++) {
+        if (ring->groups[i].given != NULL) {
+            munmap(ring->groups[i].given, given_bytes(i));
+        }
+        free(ring->groups[i].memory);
     }
-    free(ring->buffers);
 }
 
 struct ring *ring_create(char *error, size_t error_bytes)
@@ -115,7 +150,9 @@ struct ring *ring_create(char *error, size_t error_bytes)
         free(ring);
         return NULL;
     }
-    result = init_buffers(ring);
+    for (unsigned i = 0; result == 0 && i < GROUPS; i++) {
+        result = init_buffers(ring, i);
+    }
     if (result != 0) {
         snprintf(error, error_bytes, "io_uring: receive buffers: %s%s", strerror(-result),
                  result == -EINVAL ? " (Linux 6.0 or newer is needed)" : "");
@@ -170,7 +207,7 @@ void ring_recv(struct ring *ring, int fd, struct ring_tag tag)
     struct io_uring_sqe sqe = {0};
     io_uring_prep_recv_multishot(&sqe, fd, NULL, 0, 0);
     sqe.flags |= IOSQE_BUFFER_SELECT;
-    sqe.buf_group = BUFFER_GROUP;
+    sqe.buf_group = (unsigned short)group_of(tag.op);
     submit(ring, tag, &sqe);
 }
 
@@ -239,7 +276,7 @@ bool ring_turn(struct ring *ring, int64_t timeout_ms)
 static void return_lent(struct ring *ring)
 {
     if (ring->lent >= 0) {
-        give_buffer(ring, ring->lent);
+        give_buffer(ring, ring->lent_group, ring->lent);
         ring->lent = -1;
     }
 }
@@ -257,9 +294,12 @@ bool ring_next(struct ring *ring, struct ring_event *event)
             .more = (cqe->flags & IORING_CQE_F_MORE) != 0,
         };
         if (cqe->flags & IORING_CQE_F_BUFFER) {
+            unsigned group = group_of(event->tag.op);
             ring->lent = (int)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-            assert(ring->lent < (int)LIM_RECV_BUFFERS && cqe->res <= (int)LIM_RECV_BUFFER_BYTES);
-            event->data.base = ring->buffers + (size_t)ring->lent * LIM_RECV_BUFFER_BYTES;
+            ring->lent_group = group;
+            assert(ring->lent < (int)group_rows[group].count);
+            assert(cqe->res <= (int)group_rows[group].bytes);
+            event->data.base = buffer_at(ring, group, ring->lent);
             event->data.len = cqe->res > 0 ? (size_t)cqe->res : 0;
         }
         io_uring_cqe_seen(&ring->uring, cqe);
