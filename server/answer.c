@@ -95,3 +95,9 @@ enum answer_event answer_next(struct answer *answer, struct span in, bool eof,
     }
     return event;
 }
+
+uint64_t answer_left(const struct answer *answer)
+{
+    const struct h1_body *body = &answer->body.framed;
+    return answer->state == BODY && body->framing == H1_BODY_LENGTH ? body->left : 0;
+}

@@ -39,5 +39,7 @@ void answer_start(struct answer *answer, struct span method);
  * filled by the events of heads alone. */
 enum answer_event answer_next(struct answer *answer, struct span in, bool eof,
                               struct h1_response *head, size_t *consumed, struct span *content);
+/* After ANSWER_HEAD: octets of the body that are to come; 0 if that is not known. */
+uint64_t answer_left(const struct answer *answer);
 
 #endif

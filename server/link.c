@@ -153,7 +153,7 @@ void link_flush(struct worker *worker, struct link *link)
 void link_update_receive(struct worker *worker, struct link *link)
 {
     bool wanted = link->connected && !link->eof && !link->broken && link->state != LINK_CLOSING &&
-                  buffer_bytes(&link->in) < LIM_LINK_BYTES;
+                  link_input(link).len < LIM_LINK_BYTES;
     if (wanted && !link->receiving) {
         link->receiving = true;
         link->inflight++;
@@ -162,6 +162,17 @@ void link_update_receive(struct worker *worker, struct link *link)
         link->cancelling = true;
         link->inflight++;
         ring_cancel(worker->ring, tag_of(link, RING_LINK_RECV), tag_of(link, RING_LINK_CANCEL));
+    }
+}
+
+void link_consume(struct link *link, size_t bytes)
+{
+    if (link->fresh.len > 0) {
+        assert(bytes <= link->fresh.len);
+        link->fresh.base += bytes;
+        link->fresh.len -= bytes;
+    } else {
+        buffer_consume(&link->in, bytes);
     }
 }
 
@@ -231,6 +242,7 @@ void link_close(struct worker *worker, struct link *link)
     }
     link->state = LINK_CLOSING;
     link->relay = NULL;
+    link->fresh = SPAN("");
     if (link->inflight > 0) {
         link->inflight++;
         ring_cancel_fd(worker->ring, link->fd, tag_of(link, RING_LINK_CANCEL));
@@ -243,7 +255,7 @@ void link_keep(struct worker *worker, struct link *link, bool reusable)
 {
     link->relay = NULL;
     bool clean = reusable && !link->broken && !link->deaf && !link->eof && !link->sending &&
-                 !worker->draining && buffer_bytes(&link->in) + buffer_bytes(&link->out) == 0;
+                 !worker->draining && link_input(link).len + buffer_bytes(&link->out) == 0;
     if (!clean) {
         link_close(worker, link);
         return;
@@ -353,8 +365,21 @@ static void received(struct worker *worker, struct link *link, const struct ring
         }
     } else if (link->tls != NULL) {
         receive_records(worker, link, event->data);
+    } else if (buffer_bytes(&link->in) == 0) {
+        link->fresh = event->data;
     } else if (!buffer_append(&link->in, event->data, IN_BYTES_MAX)) {
         fail(link, "out of memory");
+    }
+}
+
+/* What nobody wants yet is kept. */
+static void keep_fresh(struct worker *worker, struct link *link)
+{
+    struct span left = link->fresh;
+    link->fresh = SPAN("");
+    if (!buffer_append(&link->in, left, IN_BYTES_MAX)) {
+        fail(link, "out of memory");
+        relay_event(worker, link->relay);
     }
 }
 
@@ -399,17 +424,21 @@ void link_event(struct worker *worker, const struct ring_event *event)
         break;
     }
     if (link->state == LINK_CLOSING) {
+        link->fresh = SPAN("");
         if (link->inflight == 0) {
             release(worker, link);
         }
     } else if (link->state == LINK_IDLE) {
-        if (link->eof || link->broken || link->deaf || buffer_bytes(&link->in) > 0) {
+        if (link->eof || link->broken || link->deaf || link_input(link).len > 0) {
             drop_idle(worker, link);
         } else {
             link_update_receive(worker, link);
         }
     } else {
         relay_event(worker, link->relay);
+    }
+    if (link->fresh.len > 0) {
+        keep_fresh(worker, link);
     }
 }
 

@@ -66,6 +66,7 @@ struct link {
     struct tls_conn *tls;   /* NULL: plain */
     struct epoch *epoch;    /* TLS: whose authorities it trusts */
     struct buffer in;       /* plaintext */
+    struct span fresh;      /* what has just come, where it was received, when `in` is empty */
     struct buffer out;
     struct buffer wire;
     union link_address address;
@@ -100,8 +101,14 @@ enum link_fate link_fate(const struct link *link);
 void link_close(struct worker *worker, struct link *link);
 /* Sends `out` unless something is being sent. */
 void link_flush(struct worker *worker, struct link *link);
-/* Receives while there is room in `in`, and only then. */
+/* Receives while there is room for more, and only then. */
 void link_update_receive(struct worker *worker, struct link *link);
+/* What came and was not consumed, until more comes or the event in hand is over. */
+static inline struct span link_input(const struct link *link)
+{
+    return link->fresh.len > 0 ? link->fresh : buffer_span(&link->in);
+}
+void link_consume(struct link *link, size_t bytes);
 /* No more is sent: behind `out` the upstream sees the end. link_flush follows. */
 void link_shutdown(struct link *link);
 /* What must happen within this time. */

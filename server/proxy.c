@@ -434,9 +434,9 @@ static bool read_event(struct relay *relay, bool *head_came)
     struct span content;
     bool eof = link->eof && !link->broken; /* of what is cut off nobody knows if it was all */
     enum answer_event event =
-        answer_next(&relay->answer, buffer_span(&link->in), eof, head, &consumed, &content);
+        answer_next(&relay->answer, link_input(link), eof, head, &consumed, &content);
     bool fine = true;
-    if (!relay->heard && buffer_bytes(&link->in) > 0) {
+    if (!relay->heard && link_input(link).len > 0) {
         relay->heard = true;
         buffer_release(&relay->stream->kept);
     }
@@ -448,12 +448,15 @@ static bool read_event(struct relay *relay, bool *head_came)
         fine = take_head(relay, head);
         *head_came = fine;
         break;
-    case ANSWER_CONTENT: fine = buffer_append(&relay->stream->chunk, content, SIZE_MAX / 2); break;
+    case ANSWER_CONTENT:
+        fine = serve_pass(relay->worker, relay->stream, content) ||
+               buffer_append(&relay->stream->chunk, content, SIZE_MAX / 2);
+        break;
     case ANSWER_DONE:
     case ANSWER_BAD: break;
     }
     fine = fine && take_trailers(relay, event == ANSWER_DONE);
-    buffer_consume(&link->in, consumed);
+    link_consume(link, consumed);
     if (event == ANSWER_BAD || !fine) {
         return spoil(relay, fine ? relay->answer.reason : "the answer is not usable", head_came);
     }
@@ -476,29 +479,49 @@ static void know_length(struct stream *stream)
     }
 }
 
-/* Reads what is here of the answer, as far as the client has room for it. The relay may be over
- * then. */
-static void read_answer(struct relay *relay)
+/* The head of the answer is with scripts, which may take a while. */
+static bool is_paused(const struct stream *stream)
+{
+    return stream->delivering && !stream->answered;
+}
+
+/* Reads what is here of the answer's body, as far as the client has room for it. The relay may be
+ * over then. */
+static void read_body(struct relay *relay)
 {
     struct worker *worker = relay->worker;
     struct stream *stream = relay->stream;
     bool head_came = false;
-    bool was_answered = relay->answered;
     size_t held = buffer_bytes(&stream->chunk);
-    if (!was_answered && !serve_takes_interim(stream)) {
-        return;
-    }
     while (proxy_has_room(stream) && read_event(relay, &head_came)) {
     }
-    if (head_came) {
-        if (stream->relay != NULL) {
-            relay->answered = true;
-        } else {
-            know_length(stream);
-        }
-        request_answer(worker, stream);
-    } else if (was_answered && (stream->relay == NULL || buffer_bytes(&stream->chunk) != held)) {
+    if (stream->relay == NULL || buffer_bytes(&stream->chunk) != held) {
         serve_more(worker, stream);
+    }
+}
+
+/* Reads what is here of the answer, then begins it: if all is here, its length is known. A long one
+ * begins with its head, so that the body can be passed on as it lies. */
+static void begin_answer(struct relay *relay)
+{
+    struct stream *stream = relay->stream;
+    bool head_came = false;
+    bool more = true;
+    while (more && proxy_has_room(stream) &&
+           !(head_came && answer_left(&relay->answer) >= LIM_DIRECT_BYTES)) {
+        more = read_event(relay, &head_came);
+    }
+    if (!head_came) {
+        return;
+    }
+    if (stream->relay != NULL) {
+        relay->answered = true;
+    } else {
+        know_length(stream);
+    }
+    request_answer(relay->worker, stream);
+    if (more && stream->relay == relay && !is_paused(stream)) {
+        read_body(relay);
     }
 }
 
@@ -542,7 +565,11 @@ static void exchange_octets(struct relay *relay)
     }
     link_flush(worker, link);
     set_deadline(relay);
-    read_answer(relay);
+    if (relay->answered) {
+        read_body(relay);
+    } else if (serve_takes_interim(stream)) {
+        begin_answer(relay);
+    }
     if (stream->relay != relay || relay->link != link) {
         return;
     }
@@ -551,12 +578,6 @@ static void exchange_octets(struct relay *relay)
     } else {
         link_flush(worker, link); /* the body, after a 100 */
     }
-}
-
-/* The head of the answer is with scripts, which may take a while. */
-static bool is_paused(const struct stream *stream)
-{
-    return stream->delivering && !stream->answered;
 }
 
 static void relay_step(struct worker *worker, struct relay *relay)

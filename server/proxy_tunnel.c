@@ -59,7 +59,7 @@ bool proxy_tunnel_ended(const struct stream *stream)
 {
     const struct link *link = stream->relay->link;
     return (link->eof || link->broken) &&
-           buffer_bytes(&link->in) + buffer_bytes(&stream->chunk) == 0;
+           link_input(link).len + buffer_bytes(&stream->chunk) == 0;
 }
 
 bool proxy_tunnel_finished(const struct stream *stream)
@@ -77,7 +77,7 @@ static void end_connect(struct relay *relay)
     bool all_sent = link->deaf || (!link->sending && buffer_bytes(&link->out) == 0);
     if (link->broken) {
         serve_abort(relay->worker, stream); /* RFC 8441 5: CANCEL is a reset */
-    } else if (link->eof && buffer_bytes(&link->in) == 0 && all_sent && stream->source.live) {
+    } else if (link->eof && link_input(link).len == 0 && all_sent && stream->source.live) {
         stream->source.live = false;
         serve_more(relay->worker, stream);
     }
@@ -87,14 +87,14 @@ void proxy_tunnel_step(struct relay *relay)
 {
     struct link *link = relay->link;
     struct stream *stream = relay->stream;
-    struct span bytes = buffer_span(&link->in);
+    struct span bytes = link_input(link);
     if (bytes.len > 0 && proxy_has_room(stream)) {
         serve_more(relay->worker, stream);
         if (!buffer_append(&stream->chunk, bytes, SIZE_MAX / 2)) {
             proxy_attempt_failed(relay, "out of memory", 503);
             return;
         }
-        buffer_consume(&link->in, bytes.len);
+        link_consume(link, bytes.len);
         link_within(link, relay->worker->conns.now_ms, LIM_TUNNEL_MS);
     }
     serve_tunnel_up(stream);

@@ -329,6 +329,11 @@ void serve_taken(struct stream *stream)
     page_resume(stream);
 }
 
+bool serve_pass(struct worker *worker, struct stream *stream, struct span bytes)
+{
+    return stream->conn->h2 == NULL && serve_h1_pass(worker, stream->conn, bytes);
+}
+
 void serve_more(struct worker *worker, struct stream *stream)
 {
     if (stream->conn->h2 != NULL) {

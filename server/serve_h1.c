@@ -21,7 +21,6 @@
 
 /* `out` holds at most a chunk before an answer is made, whose head and body come from its pool. */
 #define ANSWER_BYTES_MAX (2 * LIM_EXCHANGE_POOL_BYTES)
-#define DIRECT_BYTES_MIN (8u << 10)
 
 _Static_assert(LIM_HEAD_BYTES < LIM_PIPELINE_BYTES, "a complete head fits before reading stops");
 
@@ -53,7 +52,7 @@ static void end_request(struct worker *worker, struct conn *conn)
 /* Puts bytes in memory behind `out`. Many are sealed where they lie, which saves a copy. */
 static bool append_span(struct worker *worker, struct conn *conn, struct span bytes)
 {
-    if (conn->tls != NULL && bytes.len >= DIRECT_BYTES_MIN) {
+    if (conn->tls != NULL && bytes.len >= LIM_DIRECT_BYTES) {
         return serve_seal(worker, conn) && tls_send(conn->tls, bytes);
     }
     return buffer_append(&conn->out, bytes, worker->options->chunk_bytes + ANSWER_BYTES_MAX);
@@ -420,27 +419,55 @@ static bool step_answered(struct worker *worker, struct conn *conn)
     return enter_linger(worker, conn);
 }
 
+/* False: out of memory. */
+static bool move_chunk(struct worker *worker, struct conn *conn, struct buffer *chunk)
+{
+    struct span bytes = buffer_span(chunk);
+    if (conn->tls == NULL && !conn->chunked && buffer_bytes(&conn->out) == 0) {
+        struct buffer empty = conn->out;
+        conn->out = *chunk;
+        *chunk = empty;
+        return true;
+    }
+    bool fine = conn->chunked ? forward_chunk(&conn->out, bytes, SIZE_MAX / 2)
+                              : append_span(worker, conn, bytes);
+    buffer_consume(chunk, bytes.len);
+    return fine;
+}
+
 /* Moves octets of the chunk to `out`, framed. False: out of memory. */
-static bool append_chunk(struct conn *conn)
+static bool append_chunk(struct worker *worker, struct conn *conn)
 {
     struct stream *stream = conn->stream;
-    struct span bytes = buffer_span(&stream->chunk);
+    size_t bytes = buffer_bytes(&stream->chunk);
     bool fine = true;
-    if (bytes.len > 0) {
-        fine = conn->chunked ? forward_chunk(&conn->out, bytes, SIZE_MAX / 2)
-                             : buffer_append(&conn->out, bytes, SIZE_MAX / 2);
-        buffer_consume(&stream->chunk, bytes.len);
-        stream->body_sent += bytes.len;
+    if (bytes > 0) {
+        fine = move_chunk(worker, conn, &stream->chunk);
+        stream->body_sent += bytes;
         serve_taken(stream);
     }
     return fine && append_end(conn);
+}
+
+bool serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes)
+{
+    struct stream *stream = conn->stream;
+    bool next = stream->source.streamed && !conn->chunked && buffer_bytes(&stream->chunk) == 0;
+    bool room = conn->tls != NULL && unsent(conn) < LIM_LINK_BYTES;
+    if (!next || !room || bytes.len < LIM_DIRECT_BYTES) {
+        return false;
+    }
+    conn->broken = conn->broken || !append_span(worker, conn, bytes);
+    stream->body_sent += bytes.len;
+    worker_touch(worker, conn);
+    return true;
 }
 
 /* An upstream's answer goes out while it comes in, and while the request's body may still go in. */
 static bool step_streamed(struct worker *worker, struct conn *conn)
 {
     if (buffer_bytes(&conn->wire) == 0 && buffer_bytes(&conn->out) < LIM_LINK_BYTES &&
-        !append_chunk(conn)) {
+        !append_chunk(worker, conn)) {
         serve_close(worker, conn);
         return false;
     }
@@ -550,7 +577,7 @@ static bool step_tunnel(struct worker *worker, struct conn *conn)
         return false;
     }
     if (buffer_bytes(&stream->chunk) > 0 && buffer_bytes(&conn->out) < LIM_LINK_BYTES &&
-        !append_chunk(conn)) {
+        !append_chunk(worker, conn)) {
         serve_close(worker, conn);
         return false;
     }

@@ -40,6 +40,8 @@ void serve_h1_tunnel(struct worker *worker, struct conn *conn);
 /* The head of the request took too long. */
 void serve_h1_head_expired(struct worker *worker, struct conn *conn);
 void serve_h1_answer(struct worker *worker, struct conn *conn);
+/* As serve_pass. */
+bool serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes);
 void serve_h1_suspended(struct worker *worker, struct conn *conn);
 void serve_h1_want_body(struct worker *worker, struct conn *conn);
 
@@ -82,6 +84,9 @@ void serve_want_body(struct worker *worker, struct stream *stream);
 bool serve_client_expects(const struct stream *stream);
 /* Octets of the chunk were taken: whoever fills it goes on. */
 void serve_taken(struct stream *stream);
+/* Takes octets of the answer's body at once, from wherever they lie. False: they have to wait in
+ * the stream's chunk. */
+bool serve_pass(struct worker *worker, struct stream *stream, struct span bytes);
 /* Octets were added to the chunk of an answered stream, or its end is known. */
 void serve_more(struct worker *worker, struct stream *stream);
 /* The answer cannot be completed, and must not look as if it was. */

@@ -183,3 +183,32 @@ Test(answer, interim_answers_are_bounded)
     }
     cr_expect_eq(answer_next(&answer, interim, false, &head, &consumed, &content), ANSWER_BAD);
 }
+
+/* What the answer to such a request says of its body once its head came, and after one octet. */
+static uint64_t left_of(const char *method, const char *text, uint64_t *later)
+{
+    struct answer answer;
+    struct h1_response head;
+    struct span content;
+    struct span in = span_of(text);
+    size_t consumed;
+    answer_start(&answer, span_of(method));
+    cr_assert_eq(answer_left(&answer), 0, "before the head");
+    cr_assert_eq(answer_next(&answer, in, false, &head, &consumed, &content), ANSWER_HEAD);
+    uint64_t left = answer_left(&answer);
+    in = (struct span){in.base + consumed, in.len - consumed};
+    answer_next(&answer, in, false, &head, &consumed, &content);
+    *later = answer_left(&answer);
+    return left;
+}
+
+Test(answer, what_is_left_of_a_body)
+{
+    uint64_t later;
+    cr_assert_eq(left_of("GET", FIVE "h", &later), 5);
+    cr_assert_eq(later, 4);
+    cr_assert_eq(left_of("HEAD", FIVE, &later), 0);
+    cr_assert_eq(left_of("GET", CHUNKED "5\r\nh", &later), 0);
+    cr_assert_eq(later, 0, "of a chunk, but not of the body");
+    cr_assert_eq(left_of("GET", OK "\r\nhello", &later), 0, "until the upstream closes");
+}
