@@ -96,6 +96,9 @@ static void *on_request(void *owner, int32_t id, const struct h2_head *head)
 
 static void start_requests(struct worker *worker, struct conn *conn)
 {
+    if (conn->stream != NULL && conn->state == CONN_H2_IDLE) {
+        conn_set_state(&worker->conns, conn, CONN_H2); /* if it rests again, then from now on */
+    }
     while (conn->stream != NULL) {
         struct stream *stream = conn->stream;
         conn->stream = stream->sibling;

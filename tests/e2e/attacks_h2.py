@@ -239,6 +239,25 @@ def ping_does_not_prolong(server):
 
 
 @case
+def who_asks_is_not_idle(server):
+    """Requests that are answered at once keep a connection open, however old the first of them is."""
+    client = h2_connect(server)
+    start = time.monotonic()
+    stream = 1
+    while time.monotonic() - start < IDLE + 1:
+        send(client, head(stream))
+        got = b""
+        while struct.pack(">BBI", DATA, END_STREAM, stream) not in got:
+            piece = client.recv(1 << 16)
+            assert piece, "closed"
+            got += piece
+        assert goaways(got) == [], goaways(got)
+        stream += 2
+        time.sleep(0.25)
+    client.close()
+
+
+@case
 def the_end_comes_in_two_steps(_):
     """SIGTERM: a stream that crosses the first GOAWAY is answered; the second one names it."""
     server = Server()
