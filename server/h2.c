@@ -9,7 +9,6 @@
 #include "server/h2.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 #include "server/h2_int.h"
 
@@ -47,7 +46,7 @@ int h2_fail(struct h2 *h2, uint32_t error)
 
 static struct h2_stream *stream_new(struct h2 *h2, int32_t id)
 {
-    struct h2_stream *stream = malloc(sizeof *stream);
+    struct h2_stream *stream = h2_memory_take(h2->memory, sizeof *stream);
     if (stream == NULL) {
         return NULL;
     }
@@ -70,7 +69,7 @@ static void stream_free(struct h2_stream *stream)
     if (stream->next != NULL) {
         stream->next->previous = stream->previous;
     }
-    free(stream);
+    h2_memory_give(h2->memory, stream);
 }
 
 /* The owner hears `closed`, unless it never took the stream or heard it before. */
@@ -133,8 +132,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     if (!is_trailer && !h2_guard_stream(&h2->guard, h2->streams_max)) {
         return h2_fail(h2, H2_ENHANCE_YOUR_CALM);
     }
-    h2_block_free(h2->block);
-    h2->block = h2_block_new(frame->hd.stream_id, is_trailer);
+    h2_block_free(h2->memory, h2->block);
+    h2->block = h2_block_new(h2->memory, frame->hd.stream_id, is_trailer);
     return h2->block != NULL ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -199,7 +198,7 @@ static int on_headers(struct h2 *h2, const nghttp2_frame *frame)
 {
     assert(h2->block != NULL && h2->block->stream_id == frame->hd.stream_id);
     int failed = h2->block->is_trailer ? on_trailers(h2, frame) : on_request(h2, frame);
-    h2_block_free(h2->block);
+    h2_block_free(h2->memory, h2->block);
     h2->block = NULL;
     return failed;
 }
@@ -436,8 +435,10 @@ static bool session_open(struct h2 *h2)
 {
     nghttp2_session_callbacks *callbacks = callbacks_new();
     nghttp2_option *option = option_new();
+    h2_room_open(&h2->room, h2->memory);
+    nghttp2_mem functions = h2_room_functions(&h2->room);
     bool good = callbacks != NULL && option != NULL &&
-                nghttp2_session_server_new2(&h2->session, callbacks, h2, option) == 0;
+                nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &functions) == 0;
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return good;
@@ -467,12 +468,12 @@ static bool submit_settings(struct h2 *h2, const struct h2_options *options)
 
 struct h2 *h2_open(const struct h2_options *options, const struct h2_handler *handler, void *owner)
 {
-    struct h2 *h2 = malloc(sizeof *h2);
+    struct h2 *h2 = h2_memory_take(options->memory, sizeof *h2);
     if (h2 == NULL) {
         return NULL;
     }
     assert(options->stream_window <= INT32_MAX && options->connection_window <= INT32_MAX);
-    *h2 = (struct h2){.handler = handler, .owner = owner};
+    *h2 = (struct h2){.handler = handler, .owner = owner, .memory = options->memory};
     h2->streams_max = or_default(options->max_streams, LIM_H2_STREAMS);
     h2_guard_init(&h2->guard, or_default(options->total_streams, LIM_H2_STREAMS_TOTAL));
     if (!session_open(h2) || !submit_settings(h2, options)) {
@@ -491,9 +492,10 @@ void h2_free(struct h2 *h2)
     while (h2->streams != NULL) {
         stream_close(h2->streams, H2_CANCEL);
     }
-    h2_block_free(h2->block);
+    h2_block_free(h2->memory, h2->block);
     nghttp2_session_del(h2->session);
-    free(h2);
+    h2_room_close(&h2->room);
+    h2_memory_give(h2->memory, h2);
 }
 
 static uint32_t error_of(ssize_t failure)
@@ -623,6 +625,13 @@ void h2_each(struct h2 *h2, void (*visit)(void *stream))
 unsigned h2_streams(const struct h2 *h2)
 {
     return h2->stream_count;
+}
+
+void h2_rest(struct h2 *h2)
+{
+    if (!h2->broken && h2->streams == NULL && nghttp2_session_want_write(h2->session) == 0) {
+        h2_room_rest(&h2->room);
+    }
 }
 
 bool h2_finished(const struct h2 *h2)

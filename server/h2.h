@@ -24,6 +24,7 @@
 #include "server/limits.h"
 
 struct h2;
+struct h2_memory; /* server/h2_memory.h */
 
 /* RFC 9113 7: those the owner has a use for. */
 enum h2_error {
@@ -43,6 +44,7 @@ struct h2_options {
     uint32_t max_streams;       /* requests at a time */
     uint32_t total_streams;     /* requests in all; then the client is told to open no more */
     bool connect_protocol;      /* take extended CONNECT, RFC 8441 */
+    struct h2_memory *memory;   /* borrowed; NULL: the C library's */
 };
 
 /* The head of a request. All spans live until handler.request returns. */
@@ -137,6 +139,8 @@ bool h2_in_head(const struct h2 *h2);
 /* Calls `visit` with each stream that the owner holds. It may end that stream. */
 void h2_each(struct h2 *h2, void (*visit)(void *stream));
 unsigned h2_streams(const struct h2 *h2); /* requests whose `closed` is still to come */
+/* No request is in hand and nothing on its way: gives back the memory that is empty meanwhile. */
+void h2_rest(struct h2 *h2);
 /* Nothing more to send and nothing to wait for: close. */
 bool h2_finished(const struct h2 *h2);
 

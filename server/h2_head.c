@@ -7,7 +7,6 @@
  * Cookies are copied, to join them (8.2.3).
  */
 #include <assert.h>
-#include <stdlib.h>
 
 #include "server/chars.h"
 #include "server/h1_int.h"
@@ -15,9 +14,9 @@
 
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, of each field of a header list */
 
-struct h2_block *h2_block_new(int32_t stream_id, bool is_trailer)
+struct h2_block *h2_block_new(struct h2_memory *memory, int32_t stream_id, bool is_trailer)
 {
-    struct h2_block *block = malloc(sizeof *block);
+    struct h2_block *block = h2_memory_take(memory, sizeof *block);
     if (block == NULL) {
         return NULL;
     }
@@ -39,7 +38,7 @@ struct h2_block *h2_block_new(int32_t stream_id, bool is_trailer)
     return block;
 }
 
-void h2_block_free(struct h2_block *block)
+void h2_block_free(struct h2_memory *memory, struct h2_block *block)
 {
     if (block == NULL) {
         return;
@@ -48,7 +47,7 @@ void h2_block_free(struct h2_block *block)
         nghttp2_rcbuf_decref(block->held[i]);
     }
     buffer_release(&block->cookies);
-    free(block);
+    h2_memory_give(memory, block);
 }
 
 static struct span span_of_rcbuf(nghttp2_rcbuf *buffer)

@@ -7,6 +7,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "server/h2.h"
+#include "server/h2_memory.h"
 
 enum { H2_FRAME_HEAD_BYTES = 9 };
 
@@ -55,8 +56,8 @@ struct h2_block {
     nghttp2_rcbuf *held[2 * (LIM_FIELD_COUNT + 6)]; /* keeps what `head` points to */
 };
 
-struct h2_block *h2_block_new(int32_t stream_id, bool is_trailer);
-void h2_block_free(struct h2_block *block);
+struct h2_block *h2_block_new(struct h2_memory *memory, int32_t stream_id, bool is_trailer);
+void h2_block_free(struct h2_memory *memory, struct h2_block *block);
 /* False: the block is so far beyond the limit that the connection has to end. */
 bool h2_block_add(struct h2_block *block, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
 /* After the last field of a request: fills what head says about all of them together. */
@@ -80,6 +81,8 @@ struct h2_stream {
 
 struct h2 {
     nghttp2_session *session;
+    struct h2_memory *memory; /* or NULL */
+    struct h2_room room;      /* the session's */
     const struct h2_handler *handler;
     void *owner;
     struct h2_stream *streams;

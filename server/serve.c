@@ -11,6 +11,7 @@
 #include <linux/tcp.h>
 
 #include "server/forward.h"
+#include "server/h2.h"
 #include "server/page.h"
 #include "server/proxy.h"
 #include "server/proxy_protocol.h"
@@ -162,6 +163,9 @@ static void give_memory_back(struct conn *conn)
     }
     buffer_release(&conn->in);
     buffer_release(&conn->out);
+    if (conn->h2 != NULL) {
+        h2_rest(conn->h2);
+    }
     if (conn->tls != NULL && !serve_has_records(conn)) {
         buffer_release(&conn->wire);
         tls_idle(conn->tls);

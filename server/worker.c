@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "server/h2_memory.h"
 #include "server/log.h"
 #include "server/proxy.h"
 #include "server/request.h"
@@ -422,6 +423,7 @@ static void trim(struct worker *worker)
     bool busy = worker->streams.live > 0;
     worker->trim_ms = busy ? worker->conns.now_ms + LIM_TRIM_MS : 0;
     if (!busy) {
+        h2_memory_trim(worker->h2_memory);
         malloc_trim(0);
     }
 }
@@ -567,6 +569,7 @@ static bool init(struct worker *worker)
         log_line("zeroserve: %s", error);
         return false;
     }
+    worker->h2_memory = h2_memory_create();
     worker->upstreams = upstreams_create();
     worker->resolved_fd = eventfd(0, EFD_CLOEXEC);
     worker->resolve = resolve_client_create(worker->resolver, worker->resolved_fd);
@@ -575,7 +578,7 @@ static bool init(struct worker *worker)
         return false;
     }
     worker->epoch = epoch_begin(worker->snapshot, worker->host);
-    if (worker->epoch == NULL) {
+    if (worker->epoch == NULL || worker->h2_memory == NULL) {
         log_line("zeroserve: out of memory");
         return false;
     }
@@ -603,6 +606,7 @@ static void finish(struct worker *worker)
     ring_free(worker->ring);
     script_host_free(worker->host);
     conn_table_free(&worker->conns);
+    h2_memory_free(worker->h2_memory);
     stream_table_free(&worker->streams);
     link_table_free(&worker->links);
     if (worker->resolve != NULL) {

@@ -71,6 +71,7 @@ struct worker {
     struct stream_table streams;
     struct link_table links;
     uint64_t links_scanned_ms;
+    struct h2_memory *h2_memory;
     struct upstreams *upstreams;
     struct resolve_client *resolve;
     int resolved_fd; /* eventfd: names were looked up */

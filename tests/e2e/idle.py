@@ -15,7 +15,7 @@ import time
 from attack_base import *
 
 COUNT = int(os.environ.get("CONNECTIONS", "800"))
-KIB = {"http/1.1": 6, "h2 plain": 26, "TLS http/1.1": 8, "TLS h2": 36}  # of one connection
+KIB = {"http/1.1": 6, "h2 plain": 12, "TLS http/1.1": 8, "TLS h2": 16}  # of one connection
 
 
 def open_one(server, kind):
