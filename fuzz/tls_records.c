@@ -130,7 +130,8 @@ struct end {
 static void play(struct end *end, const struct tls_suite *suite, struct span stream,
                  uint32_t random, bool whole)
 {
-    *end = (struct end){.records = {.output = &end->output}, .fine = true};
+    *end = (struct end){.records = {.output = &end->output, .text_max = TLS_RECORD_BYTES},
+                        .fine = true};
     set_secret(&end->records.read, suite, 1);
     set_secret(&end->records.write, suite, 2);
     check(tls_records_begin(&end->records, suite));
@@ -165,7 +166,8 @@ static void check_end(struct end *end, const struct script *script)
 /* What is said now, under whatever key, is what the peer reads. */
 static void check_answer(struct end *end, const struct tls_suite *suite)
 {
-    struct end peer = {.records = {.output = &peer.output, .client = true}};
+    struct end peer = {
+        .records = {.output = &peer.output, .text_max = TLS_RECORD_BYTES, .client = true}};
     set_secret(&peer.records.read, suite, 2);
     set_secret(&peer.records.write, suite, 1);
     check(tls_records_begin(&peer.records, suite));

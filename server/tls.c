@@ -190,6 +190,14 @@ static void note_agreed(struct tls_conn *tls)
     };
 }
 
+/* Octets of a record: the most there may be, or what the client asked for (RFC 6066 4). */
+static unsigned agreed_text_max(SSL *ssl)
+{
+    enum { SMALLEST = 512 };
+    unsigned mode = SSL_SESSION_get_max_fragment_length(SSL_get_session(ssl));
+    return mode == TLSEXT_max_fragment_length_DISABLED ? TLS_RECORD_BYTES : SMALLEST << (mode - 1);
+}
+
 /* Records are ours from here on, unless the library must keep them. False: out of memory. */
 static bool take_over(struct tls_conn *tls)
 {
@@ -199,6 +207,7 @@ static bool take_over(struct tls_conn *tls)
         SSL_set_read_ahead(tls->ssl, 1);
         return true;
     }
+    tls->records.text_max = agreed_text_max(tls->ssl);
     if (!tls_records_begin(&tls->records, suite)) {
         return false;
     }

@@ -42,6 +42,7 @@ bool tls_late_count(struct tls_late *late, uint64_t now_ms)
 bool tls_records_begin(struct tls_records *records, const struct tls_suite *suite)
 {
     assert(records->output != NULL && buffer_bytes(&records->partial) == 0);
+    assert(records->text_max > 0 && records->text_max <= TLS_RECORD_BYTES);
     return tls_keys_derive(&records->read, suite) && tls_keys_derive(&records->write, suite);
 }
 
@@ -97,7 +98,7 @@ bool tls_records_send(struct tls_records *records, struct span plain)
 {
     for (size_t at = 0; at < plain.len;) {
         size_t left = plain.len - at;
-        size_t bytes = left < TLS_RECORD_BYTES ? left : TLS_RECORD_BYTES;
+        size_t bytes = left < records->text_max ? left : records->text_max;
         bool due = records->owes_update || records->write.sequence >= LIM_TLS_KEY_RECORDS;
         if (records->closed || (due && !update_write(records)) ||
             !put_record(records, SSL3_RT_APPLICATION_DATA, (struct span){plain.base + at, bytes})) {
@@ -267,6 +268,9 @@ static bool open_record(struct tls_records *records, uint64_t now_ms, struct spa
         return refuse(records, SSL_AD_UNEXPECTED_MESSAGE, "bad record type");
     }
     text.len--;
+    if (text.len > records->text_max) {
+        return refuse(records, SSL_AD_RECORD_OVERFLOW, "data length too long");
+    }
     return take_record(records, now_ms, (unsigned char)text.base[text.len], text, plain);
 }
 

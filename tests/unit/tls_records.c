@@ -31,8 +31,9 @@ static void set_secret(struct tls_keys *keys, const struct tls_suite *suite, int
 static void open_ends(unsigned suite_index)
 {
     const struct tls_suite *suite = &suites.items[suite_index];
-    server = (struct end){.records = {.output = &server.output}};
-    client = (struct end){.records = {.output = &client.output, .client = true}};
+    server = (struct end){.records = {.output = &server.output, .text_max = TLS_RECORD_BYTES}};
+    client = (struct end){
+        .records = {.output = &client.output, .text_max = TLS_RECORD_BYTES, .client = true}};
     forged = (struct tls_keys){0};
     set_secret(&server.records.read, suite, 1);
     set_secret(&server.records.write, suite, 2);
@@ -372,6 +373,19 @@ Test(tls_records, the_longest_record)
     cr_expect(receive(&server, (struct span){record, sizeof record - 1}, PLAIN_MAX));
     cr_expect_not(receive(&server, SPAN("x"), PLAIN_MAX));
     expect_alert(SSL_AD_BAD_RECORD_MAC, "decryption failed or bad record mac");
+}
+
+Test(tls_records, smaller_records_when_agreed_on)
+{
+    static const char text[513];
+    server.records.text_max = 512;
+    cr_assert(tls_records_send(&server.records, (struct span){text, 513}));
+    cr_expect_eq(buffer_bytes(&server.output), 513 + 2 * (5 + 1 + TLS_TAG_BYTES));
+    cr_expect(carry(&server, &client, PLAIN_MAX));
+    cr_expect(receive(&server, forge(23, (struct span){text, 512}, 1000), PLAIN_MAX));
+    expect_plain(&server, (struct span){text, 512});
+    cr_expect_not(receive(&server, forge(23, (struct span){text, 513}, 0), PLAIN_MAX));
+    expect_alert(SSL_AD_RECORD_OVERFLOW, "data length too long");
 }
 
 Test(tls_records, more_plaintext_than_there_is_room_for)

@@ -184,6 +184,32 @@ Test(tls_take_over, keys_change_on_both_sides)
     tear_down(&wire);
 }
 
+/* RFC 6066 4: small clients ask for small records. */
+Test(tls_take_over, records_are_as_small_as_the_client_asks)
+{
+    static const char text[5000];
+    static char got[sizeof text];
+    struct wire wire;
+    set_up(&wire);
+    for (unsigned mode = 1; mode <= 4; mode++) {
+        size_t total = 0;
+        size_t bytes;
+        connect_client(&wire, ciphers[0], NULL);
+        SSL_set_tlsext_max_fragment_length(wire.client, (uint8_t)mode);
+        shake_hands(&wire, SPAN("hello"));
+        cr_expect_eq(wire.tls->records.text_max, 256u << mode);
+        cr_assert(tls_send(wire.tls, (struct span){text, sizeof text}));
+        to_client(&wire); /* which refuses larger ones */
+        while (SSL_read_ex(wire.client, got + total, sizeof got - total, &bytes) == 1) {
+            cr_expect_leq(bytes, 256u << mode);
+            total += bytes;
+        }
+        cr_expect_eq(total, sizeof text);
+        disconnect(&wire);
+    }
+    tear_down(&wire);
+}
+
 Test(tls_take_over, the_end_and_alerts)
 {
     struct wire wire;
