@@ -52,6 +52,7 @@
 /* Without a piece for so long, a request makes way when scripts have no arena for another one. */
 #define LIM_BODY_CROWDED_MS   250u
 #define LIM_BODY_CROWDED_ENDS 16u /* that do so in a turn of the loop */
+#define LIM_BODY_CROWDED_LOOK_MS 10u /* between two looks for them */
 #define LIM_BODY_RATE     500u   /* bytes a second */
 #define LIM_SEND_MS       60000u /* a write without progress; then the connection is reset */
 #define LIM_SEND_CHECKS   4u     /* times within it that a send is looked at */
@@ -124,6 +125,8 @@
 #define LIM_JSON_HANDLES        32u
 #define LIM_JSON_DEPTH          64u    /* containers in each other: recursion on a small stack */
 #define LIM_SCRIPT_RUNS         256u  /* of a worker at a time: each has an arena */
+/* One in so many is kept for requests that are complete: bodies that do not come cannot take it. */
+#define LIM_SCRIPT_RUNS_KEPT    4u
 #define LIM_CALL_DEPTH          8u     /* zs_call inside zs_call */
 #define LIM_CALL_NS             5000u  /* of the budget, for each call: entering a script takes time */
 #define LIM_RESPONSE_HOOKS      32u

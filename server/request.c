@@ -72,6 +72,13 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
 static void suspend(struct worker *worker, struct stream *stream)
 {
     const struct request_body *body = &stream->exchange.request_body;
+    if (script_chain_is_starved(&stream->exchange)) {
+        stream_wait(&worker->streams, stream, STREAM_STARVED);
+        return;
+    }
+    if (!body->awaited) {
+        schedule_spent(worker);
+    }
     if (!body->awaited || request_body_settled(body)) {
         stream_wait(&worker->streams, stream, STREAM_PENDING);
         return;
@@ -149,6 +156,12 @@ static bool is_misdirected(const struct worker *worker, const struct stream *str
     return !served || (name.len > 0 && host.len > 0 && !span_equal_nocase(name, host));
 }
 
+static void start_scripts(struct worker *worker, struct stream *stream)
+{
+    conclude(worker, stream,
+             script_chain_start(worker->host, stream->epoch->snapshot->scripts, &stream->exchange));
+}
+
 void request_start(struct worker *worker, struct stream *stream)
 {
     if (!exchange_set_target(&stream->exchange, stream->target)) {
@@ -163,13 +176,22 @@ void request_start(struct worker *worker, struct stream *stream)
         request_refuse(worker, stream, 400);
         return;
     }
-    conclude(worker, stream,
-             script_chain_start(worker->host, stream->epoch->snapshot->scripts, &stream->exchange));
+    if (schedule_may_start(worker)) {
+        start_scripts(worker, stream);
+    } else {
+        serve_suspended(worker, stream);
+        stream_wait(&worker->streams, stream, STREAM_NEW);
+    }
 }
 
 void request_resume(struct worker *worker, struct stream *stream)
 {
+    enum stream_wait waited = stream->wait;
     stream_wait(&worker->streams, stream, STREAM_ACTIVE);
+    if (waited == STREAM_NEW) {
+        start_scripts(worker, stream);
+        return;
+    }
     enum script_verdict verdict = script_chain_resume(&stream->exchange);
     if (stream->delivering) {
         deliver(worker, stream, verdict);

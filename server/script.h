@@ -77,8 +77,9 @@ struct script_host;
 struct script_host *script_host_create(const struct script_options *options, char *error,
                                        size_t error_bytes);
 void script_host_free(struct script_host *host);
-/* A run could not start for want of an arena, since this was asked last. */
-bool script_host_was_short(struct script_host *host);
+/* Arenas that runs have given back. When there are more than before, those who are starved may try
+ * again. */
+uint64_t script_host_given_back(const struct script_host *host);
 /* Before script_set_free, on every worker that ran it. */
 void script_host_forget(struct script_host *host, const struct script_set *set);
 
@@ -94,6 +95,9 @@ enum script_verdict {
 enum script_verdict script_chain_start(struct script_host *host, const struct script_set *set,
                                        struct exchange *ex);
 enum script_verdict script_chain_resume(struct exchange *ex);
+/* Whether what is pending waits for an arena. Requests whose body is not complete, and which may
+ * wait for it for long, leave some of the arenas to the others. */
+bool script_chain_is_starved(const struct exchange *ex);
 /* Runs the response hooks that scripts left, once there is a response, whoever made it, and before
  * response_finish. SCRIPT_PASS: done. SCRIPT_PENDING: go on by script_chain_resume, which then says
  * the same; until then the response is set aside. */

@@ -50,6 +50,8 @@ struct script_host *script_host_create(const struct script_options *options, cha
         return NULL;
     }
     host->watch = options->watch;
+    unsigned runs_max = options->run_count_max != 0 ? options->run_count_max : LIM_SCRIPT_RUNS;
+    host->uploads_max = runs_max - runs_max / LIM_SCRIPT_RUNS_KEPT;
     host->thread = vm_thread_create(&config, &diag);
     if (host->thread == NULL) {
         snprintf(error, error_bytes, "%s", diag.text);
@@ -59,11 +61,9 @@ struct script_host *script_host_create(const struct script_options *options, cha
     return host;
 }
 
-bool script_host_was_short(struct script_host *host)
+uint64_t script_host_given_back(const struct script_host *host)
 {
-    bool was = host->short_of_runs;
-    host->short_of_runs = false;
-    return was;
+    return host->given_back;
 }
 
 void script_host_free(struct script_host *host)
@@ -292,6 +292,11 @@ enum script_verdict script_chain_resume(struct exchange *ex)
 {
     assert(ex->chain != NULL);
     return ex->chain->in_hooks ? run_hooks(ex->chain) : run_chain(ex->chain);
+}
+
+bool script_chain_is_starved(const struct exchange *ex)
+{
+    return ex->chain != NULL && runs_is_starved(&ex->chain->runs);
 }
 
 void script_chain_cancel(struct exchange *ex)

@@ -69,6 +69,15 @@ static void drop_values_above(struct script_runs *runs)
     }
 }
 
+static void give_back(struct script_host *host, struct script_frame *frame)
+{
+    vm_run_free(frame->run);
+    frame->run = NULL;
+    host->live--;
+    host->uploads -= frame->upload;
+    host->given_back++;
+}
+
 /* The topmost is over, its values apart. */
 static void pop(struct script_runs *runs)
 {
@@ -77,14 +86,17 @@ static void pop(struct script_runs *runs)
     if (frame->run != NULL) {
         helper_log_finish(&frame->state);
         runs->budget_left_ns = vm_run_budget_left(frame->run);
-        vm_run_free(frame->run);
-        frame->run = NULL;
-        runs->host->live--;
+        give_back(runs->host, frame);
     }
     if (frame->own_answer) {
         helper_answer_put(runs->ex, &frame->saved);
     }
     runs->depth--;
+}
+
+bool runs_is_starved(const struct script_runs *runs)
+{
+    return runs->depth > 0 && top(runs)->run == NULL;
 }
 
 void runs_drop(struct script_runs *runs)
@@ -126,20 +138,22 @@ static bool start(struct script_runs *runs)
     struct script_frame *frame = top(runs);
     struct script_host *host = runs->host;
 
+    frame->upload = runs->depth == 1 && !runs->ex->request_body.complete;
+    if (frame->upload && host->uploads >= host->uploads_max) {
+        return false;
+    }
     frame->run = vm_run_start(host->thread, frame->script->image, frame->entry, &frame->state);
     if (frame->run == NULL) {
-        host->short_of_runs = true;
         return false;
     }
     host->live++;
+    host->uploads += frame->upload;
     if (runs->has_run) {
         vm_run_set_budget(frame->run, runs->budget_left_ns);
     }
     runs->has_run = true;
     if (!pass_input(frame)) {
-        vm_run_free(frame->run);
-        frame->run = NULL;
-        host->live--;
+        give_back(host, frame);
         return false;
     }
     if (host->watch != NULL && host->watch->started != NULL) {

@@ -15,14 +15,17 @@ struct script_host {
     struct vm_thread *thread;
     const struct script_watch *watch; /* or NULL */
     unsigned live;                    /* runs */
-    bool short_of_runs;               /* one could not start, lately */
     unsigned stuck;                   /* of them, those that wait for one more */
+    unsigned uploads;                 /* of them, those of requests whose body was not complete */
+    unsigned uploads_max;
+    uint64_t given_back; /* runs that ended */
 };
 
 struct script_frame {
     struct vm_run *run; /* NULL: not started yet, the arenas were all in use; or it has ended */
     const struct script *script;
     const struct vm_entry *entry;
+    bool upload;    /* its run is counted in host->uploads */
     uint64_t input; /* handle, of a called function; 0: an entry without */
     bool own_answer;
     struct helper_answer saved; /* of own_answer: what is put back when this one has ended */
@@ -54,6 +57,8 @@ struct script_frame *runs_push(struct script_runs *runs, const struct script *sc
                                const struct vm_entry *entry, bool own_answer);
 /* Runs until the only frame has ended, which is then gone; *result (may be NULL) is its r0. */
 enum runs_end runs_go(struct script_runs *runs, uint64_t *result);
+/* Whether the topmost could not start for want of an arena. */
+bool runs_is_starved(const struct script_runs *runs);
 /* Drops all frames, wherever they are. */
 void runs_drop(struct script_runs *runs);
 

@@ -41,7 +41,9 @@ void source_advance(struct source *source, uint64_t count);
 
 enum stream_wait {
     STREAM_ACTIVE,   /* waits for nothing that the table would know of */
+    STREAM_NEW,      /* for its scripts to start */
     STREAM_PENDING,  /* its scripts want to go on */
+    STREAM_STARVED,  /* its scripts want an arena */
     STREAM_AWAITING, /* octets of the request's body, until the deadline */
     STREAM_WAITS,
 };

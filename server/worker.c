@@ -365,13 +365,13 @@ static int64_t until(uint64_t time_ms, uint64_t now_ms)
 /* -1: no limit. */
 static int64_t wait_ms(const struct worker *worker)
 {
-    if (worker->streams.waiting[STREAM_PENDING].first != NULL || worker->accepted.count > 0 ||
-        worker->touched_first != NULL) {
+    if (worker->accepted.count > 0 || worker->touched_first != NULL) {
         return 0;
     }
     const struct stream *awaiting = worker->streams.waiting[STREAM_AWAITING].first;
     uint64_t now = worker->conns.now_ms;
     int64_t wait = conn_wait_ms(&worker->conns);
+    wait = least(wait, schedule_wait_ms(worker));
     wait = least(wait, link_wait_ms(worker));
     wait = least(wait, resolve_wait_ms(worker->resolve, now));
     if (worker->cool_ms != 0) {
@@ -460,45 +460,6 @@ static void expire(struct worker *worker)
     }
 }
 
-/* Gives pending scripts a go, oldest wait first, each at most once; those that do not fit into a
- * tick have their go in a later turn, so that many busy scripts delay others no more than one does.
- */
-static void resume_pending(struct worker *worker)
-{
-    struct stream_list *pending = &worker->streams.waiting[STREAM_PENDING];
-    const struct stream *last = pending->last;
-    uint64_t end_ms = worker->conns.now_ms + worker->options->tick_ms;
-    bool more = last != NULL;
-    while (more && pending->first != NULL) {
-        struct stream *stream = pending->first;
-        struct conn *conn = stream->conn;
-        request_resume(worker, stream);
-        worker_touch(worker, conn);
-        more = stream != last && now_ms() < end_ms;
-    }
-}
-
-/* Scripts that wait for clients keep their arenas. When others need one, those go that have waited
- * for some time, the longest wait first; or few clients could keep scripts from all others. */
-static void make_room_for_scripts(struct worker *worker)
-{
-    uint64_t old_ms = worker->conns.now_ms + worker->options->body_ms - LIM_BODY_CROWDED_MS;
-    struct stream *next = NULL;
-    if (!script_host_was_short(worker->host)) {
-        return;
-    }
-    unsigned left = LIM_BODY_CROWDED_ENDS;
-    for (struct stream *stream = worker->streams.waiting[STREAM_AWAITING].first;
-         stream != NULL && stream->deadline_ms <= old_ms && left > 0; stream = next) {
-        next = stream->next;
-        if (!stream->answered && stream->relay == NULL) {
-            worker_touch(worker, stream->conn);
-            request_refuse(worker, stream, 503);
-            left--;
-        }
-    }
-}
-
 /* False: the ring broke. */
 static bool turn(struct worker *worker)
 {
@@ -513,8 +474,7 @@ static bool turn(struct worker *worker)
         dispatch(worker, &event);
     }
     expire(worker);
-    resume_pending(worker);
-    make_room_for_scripts(worker);
+    schedule_turn(worker);
     step_touched(worker);
     if (worker->access != NULL) {
         access_flush(worker->access);

@@ -3,10 +3,10 @@
  * nothing that changes.
  *
  * A turn of its loop submits all operations prepared so far and waits; then it collects the
- * completions, gives each pending script chain one go, and steps each touched connection once. When
+ * completions, gives scripts that wait their go, and steps each touched connection once. When
  * these have many bytes to send, the others are stepped in the next turn, so that what is sent is
  * copied by the kernel, and its memory used again, while the processor still has it in its cache.
- * While chains are pending or connections left over it does not wait.
+ * While scripts wait for the processor or connections are left over it does not wait.
  */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -21,6 +21,7 @@
 #include "server/link.h"
 #include "server/options.h"
 #include "server/ring.h"
+#include "server/schedule.h"
 #include "server/server.h"
 #include "server/static.h"
 #include "server/stream.h"
@@ -69,6 +70,7 @@ struct worker {
     struct accepted_queue accepted;
     struct conn_table conns;
     struct stream_table streams;
+    struct schedule schedule;
     struct link_table links;
     uint64_t links_scanned_ms;
     struct h2_memory *h2_memory;

@@ -165,7 +165,8 @@ void vm_trap_arm(struct vm_thread *t)
     }
 }
 
-/* A run is switched out when the tick before saw it already: short runs never are. */
+/* A run is switched out when the tick before saw it already, so short runs hardly ever are; or when
+ * the tick before switched another one out, for then it has had a whole one, too. */
 static void on_tick(int signo, siginfo_t *info, void *context_)
 {
     struct vm_thread *t = self;
@@ -187,6 +188,7 @@ static void on_tick(int signo, siginfo_t *info, void *context_)
             t->idle_ticks = 0;
         }
     } else if (same) {
+        t->resume_count_seen = t->resume_count + 1;
         ucontext_t *context = context_;
         uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
         struct vm_context *guest = vm_arena_context(&t->running->arena);

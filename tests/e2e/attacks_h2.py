@@ -192,7 +192,7 @@ def two_bodies_nobody_wants(server):
         assert server.get()[0] == 200
 
 
-@case(honest=True, memory=64, floor=1)
+@case(honest=True, memory=32)
 def bodies_that_do_not_come(server):
     """Scripts that wait for them must not keep those of other requests from running."""
     clients = [h2_connect(server) for _ in range(10)]
