@@ -334,6 +334,20 @@ static void find_joins(struct analysis *a, const struct vm_program *p, bool inve
     }
 }
 
+/* Backwards, so that the jumps behind an instruction are known: it is in a loop when one of them
+ * goes to it, or over it. */
+static void find_loops(struct analysis *a, const struct vm_program *p)
+{
+    uint32_t head = p->insn_count;
+    for (uint32_t i = p->insn_count; i-- > 0;) {
+        uint8_t group = vm_isa[p->ops[i].ix].group;
+        if ((group == VM_GROUP_JMP || group == VM_GROUP_JA) && p->ops[i].target < head) {
+            head = p->ops[i].target;
+        }
+        a->loops[i] = head <= i;
+    }
+}
+
 static bool is_jump(const struct vm_program *p, uint32_t insn, enum vm_group group)
 {
     return insn < p->insn_count && vm_isa[p->ops[insn].ix].group == group;
@@ -397,6 +411,7 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->inverts = vm_allocate_zero(program->insn_count, sizeof(*a->inverts));
     a->selects = vm_allocate_zero(program->insn_count, sizeof(*a->selects));
     a->swaps = vm_allocate_zero(program->insn_count, sizeof(*a->swaps));
+    a->loops = vm_allocate_zero(program->insn_count, sizeof(*a->loops));
     a->live = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->live));
     a->clears = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->clears));
     a->wide = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->wide));
@@ -406,11 +421,13 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->changes = vm_allocate_zero(program->function_count, sizeof(*a->changes));
     a->height = vm_allocate_zero(program->function_count, sizeof(*a->height));
     if (a->joins == NULL || a->inverts == NULL || a->selects == NULL || a->swaps == NULL ||
-        a->live == NULL || a->half == NULL || a->wide == NULL || a->clears == NULL ||
-        a->cleared == NULL || a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
+        a->loops == NULL || a->live == NULL || a->half == NULL || a->wide == NULL ||
+        a->clears == NULL || a->cleared == NULL || a->at_exit == NULL || a->changes == NULL ||
+        a->height == NULL) {
         return false;
     }
     find_joins(a, program, (without & JIT_INVERTING) == 0);
+    find_loops(a, program);
     find_live(a, program);
     look_at_functions(a, program);
     return true;
@@ -433,6 +450,7 @@ void analysis_fini(struct analysis *a)
     vm_release(a->inverts);
     vm_release(a->selects);
     vm_release(a->swaps);
+    vm_release(a->loops);
     vm_release(a->live);
     vm_release(a->half);
     vm_release(a->wide);

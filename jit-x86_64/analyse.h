@@ -24,6 +24,7 @@ struct analysis {
                        goes: one conditional move does for both */
     bool *swaps;    /* [insn_count] leaves a loop that the jump behind it continues: it continues on
                        the opposite, and the jump behind it leaves */
+    bool *loops;    /* [insn_count] between a jump back and where it goes */
     uint16_t *live; /* [insn_count + 1] wanted just before each instruction */
     uint16_t *wide; /* [insn_count + 1] whose upper half is wanted just before each instruction */
     uint16_t *cleared; /* [function_count] arguments whose upper half the function begins with

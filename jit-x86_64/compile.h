@@ -17,7 +17,8 @@ enum jit_optimisation {
     JIT_SELECTING = 1 << 4,    /* a jump over a move becomes a conditional move */
     JIT_NARROWING = 1 << 5,    /* upper halves that nobody reads are not computed */
     JIT_STEPPING = 1 << 6,     /* pointers that were just used are counted up in 64 bits */
-    JIT_OPTIMISATIONS = (1 << 7) - 1,
+    JIT_SEGMENT = 1 << 7,      /* sums are addresses in the gs segment */
+    JIT_OPTIMISATIONS = (1 << 8) - 1,
 };
 
 struct jit_options {

@@ -129,7 +129,7 @@ struct input {
     size_t left;
     size_t at;
     bool ended; /* a byte was wanted behind the end */
-    bool lock, narrow, wide;
+    bool gs, lock, narrow, wide;
     uint8_t high_reg, high_index, high_rm; /* 0 or 8 */
     uint8_t vex, vvvv;
     uint16_t opcode;
@@ -185,9 +185,13 @@ static void read_vex(struct input *in)
 static void read_opcode(struct input *in)
 {
     in->vvvv = X86_NO_REG;
+    if (take(in, 0x65)) {
+        in->gs = take(in, 0x67);
+        in->ended |= !in->gs;
+    }
     in->lock = take(in, 0xf0);
     in->narrow = take(in, 0x66);
-    if (!in->lock && !in->narrow && take(in, 0xc4)) {
+    if (!in->gs && !in->lock && !in->narrow && take(in, 0xc4)) {
         read_vex(in);
         return;
     }
@@ -304,7 +308,8 @@ bool decode_one(const uint8_t *bytes, size_t left, struct decoded *out)
     struct input in = {.bytes = bytes, .left = left};
     read_opcode(&in);
     const struct decode_form *f = find(&in);
-    if (f == NULL || in.ended) {
+    if (f == NULL || in.ended ||
+        (in.gs && (f->access == ACCESS_NONE || f->access == ACCESS_ADDRESS))) {
         return false;
     }
     uint8_t bit = width_bit(&in, f);
@@ -315,7 +320,8 @@ bool decode_one(const uint8_t *bytes, size_t left, struct decoded *out)
                             .width = (uint8_t)(8 * bit),
                             .cond = in.opcode & 15,
                             .has_imm = f->imm != NO_IMM,
-                            .vvvv = in.vvvv};
+                            .vvvv = in.vvvv,
+                            .gs = in.gs};
     read_operands(&in, f, out);
     out->imm = next_signed(&in, imm_bytes(f, out->width));
     if (f->imm == IMM_ALL && out->width == 32) {

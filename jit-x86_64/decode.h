@@ -50,6 +50,7 @@ struct decoded {
     bool has_reg, has_rm, has_imm;
     uint8_t reg, rm, vvvv; /* register operands; vvvv is X86_NO_REG where there is none */
     bool rip;              /* memory operand relative to the next instruction */
+    bool gs;               /* 32 bits of address, counted from where gs begins */
     uint8_t base, index, scale;
     int32_t disp;
     int64_t imm; /* sign-extended, but for mov to a 32-bit register; of branches the distance */

@@ -351,7 +351,9 @@ struct mem_place defer_place(const struct lower *l, unsigned guest)
 {
     struct defer_value value = defer_value(&l->defer, guest);
     bool may = (l->without & JIT_NARROWING) == 0;
-    return (struct mem_place){.sum = value.sum, .is_half = may && is_half(l, guest, &value)};
+    return (struct mem_place){.sum = value.sum,
+                              .is_half = may && is_half(l, guest, &value),
+                              .may_gs = l->may_gs && l->analysis.loops[l->insn]};
 }
 
 static void settle_read(struct lower *l, unsigned guest, unsigned width, uint16_t live)

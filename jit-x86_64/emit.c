@@ -167,6 +167,11 @@ static void encode_mem(struct emit *e, struct shape shape, unsigned reg, struct 
     assert(mem.index != X86_RSP);
     assert(mem.base != X86_NO_REG || mem.index != X86_NO_REG);
     bool forced = shape.byte_reg && needs_rex_as_byte(reg);
+    if (mem.gs) {
+        put(&out, 0x65);
+        put(&out, 0x67);
+        e->uses_gs = true;
+    }
     unsigned index = mem.index == X86_NO_REG ? 0 : mem.index;
     put_head(&out, shape, reg, index, mem.base == X86_NO_REG ? 0 : mem.base, forced);
     put_memory(&out, reg, mem);

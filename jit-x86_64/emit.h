@@ -22,6 +22,7 @@ struct emit {
     size_t capacity;
     size_t bytes_max;
     enum vm_error error; /* NO_MEMORY or TOO_LARGE once something failed */
+    bool uses_gs;        /* some operand is counted from gs */
 };
 
 void emit_init(struct emit *e, size_t bytes_max);

@@ -23,6 +23,7 @@
 #include "jit-x86_64/symbols.h"
 #include "jit-x86_64/verify.h"
 #include "vm/alloc.h"
+#include "vm/segment.h"
 
 #define SHRINK_PASSES 3
 
@@ -37,6 +38,7 @@ struct vm_code {
     struct defer_note *notes; /* and what is not in its register then */
     size_t note_count;
     uint32_t insn_count;
+    bool uses_gs;
     struct gdb_entry *gdb; /* or NULL */
 };
 
@@ -189,6 +191,7 @@ static bool lower_init(struct lower *l, const struct vm_program *program,
                         .held = MEM_NONE,
                         .flags_insn = VM_NO_INSN,
                         .without = options->without,
+                        .may_gs = (options->without & JIT_SEGMENT) == 0 && vm_segment_can_be_set(),
                         .bmi2 = !options->no_bmi2 && __builtin_cpu_supports("bmi2")};
     struct fuse fuse = {.program = program, .analysis = &l->analysis};
     emit_init(&l->emit, JIT_TEXT_BYTES_MAX);
@@ -285,6 +288,7 @@ static bool check(const struct vm_program *program, const struct vm_code *made,
                                      .address = (uintptr_t)made->code.text,
                                      .bytes = made->code.text_bytes,
                                      .offsets = made->offsets,
+                                     .uses_gs = made->uses_gs,
                                      .program = program};
     return jit_verify(&input, diag);
 }
@@ -308,6 +312,7 @@ static struct vm_code *try_compile(const struct vm_program *program,
         made->program = program;
         made->notes = l.notes;
         made->note_count = l.note_count;
+        made->uses_gs = l.emit.uses_gs;
         l.notes = NULL;
     } else {
         explain(diag, error);
@@ -448,6 +453,11 @@ static uint32_t jit_registers(const struct vm_code *code, const mcontext_t *at, 
     return known & ~add_waiting(code, insn, at_start, regs);
 }
 
+static bool jit_uses_gs(const struct vm_code *code)
+{
+    return code->uses_gs;
+}
+
 const struct vm_engine jit_x86_64 = {
     .name = "jit",
     .prepare = jit_prepare,
@@ -456,6 +466,7 @@ const struct vm_engine jit_x86_64 = {
     .insn_at = jit_insn_at,
     .registers = jit_registers,
     .live = jit_live,
+    .uses_gs = jit_uses_gs,
     .release = jit_release,
 };
 

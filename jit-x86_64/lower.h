@@ -50,6 +50,7 @@ struct lower {
     uint32_t
         flags_insn; /* the instruction that left the processor's flags as fuse_has_flags says */
     bool bmi2;
+    bool may_gs;            /* vm_run_resume can set gs */
     unsigned without;       /* of struct jit_options */
     bool placing;           /* the second time: offsets are final */
     uint32_t insn;          /* being lowered */

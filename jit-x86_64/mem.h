@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every memory operand of compiled code is made in mem.c: the cage has one owner.
  *
- * Guest memory is reached in four forms only:
+ * Guest memory is reached in five forms only:
  *
  *   r10 + n             [rbp + disp]                     rbp holds the host address of r10
  *   a constant          [r12 + disp]                     below 2 GiB
  *   a register          [r12 + reg + off]                known to be below 4 GiB
+ *   a sum in a loop     gs:[sum32 + off]                 gs begins where the arena does; the sum
+ *                                                        is cut off at 32 bits
  *   any other sum       mov or lea r11d, sum32 ; [r12 + r11 + off]
  *                                                        either clears the upper half
  *
@@ -47,6 +49,7 @@
 struct mem_place {
     struct x86_mem sum;
     bool is_half; /* sum is one register, and known to be below 2^32 */
+    bool may_gs;  /* gs is, or will be, set */
 };
 
 void mem_load(struct emit *e, struct x86_mem *held, unsigned width, bool sign, enum x86_reg dst,

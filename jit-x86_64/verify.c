@@ -682,7 +682,7 @@ bool jit_verify(const struct jit_verify_input *input, struct vm_diag *diag)
 
 bool jit_verify_image(const struct vm_image *image, struct vm_diag *diag)
 {
-    struct jit_verify_input input = {.program = image->program};
+    struct jit_verify_input input = {.program = image->program, .uses_gs = image->uses_gs};
     input.text = jit_code(image, &input.bytes, &input.offsets);
     input.address = (uintptr_t)input.text;
     return jit_verify(&input, diag);

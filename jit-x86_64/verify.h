@@ -24,6 +24,7 @@ struct jit_verify_input {
     size_t bytes;
     const uint32_t *offsets; /* [insn_count + 1] */
     const struct vm_program *program;
+    bool uses_gs; /* the VM sees to it that gs begins at the arena */
 };
 
 /* False with the native offset and the reason in *diag, or with VM_ERROR_NO_MEMORY. */

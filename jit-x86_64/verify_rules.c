@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What compiled code may do, in two tables and four forms of the cage: `fields` for memory,
+/* What compiled code may do, in two tables and five forms of the cage: `fields` for memory,
  * `grants` for the registers that hold the cage together. A new form of mem.c or lower_call.c is a
  * row here. */
 #include "jit-x86_64/code.h"
@@ -113,8 +113,17 @@ static bool is_table_address(const struct walk *w)
     return verify_is_callx(w) && (int64_t)w->at + w->d.size + w->d.disp == -(int64_t)room;
 }
 
+/* The address has 32 bits, whatever the registers hold: no need to know. */
+static bool is_in_segment(const struct walk *w)
+{
+    return w->d.gs && w->in->uses_gs && w->place == PLACE_BODY && !w->d.rip;
+}
+
 bool verify_memory(struct walk *w)
 {
+    if (w->d.gs) {
+        return is_in_segment(w) || verify_refuse(w, "gs does not begin at the arena");
+    }
     if (w->d.rip) {
         return (w->d.access == ACCESS_ADDRESS && is_table_address(w)) ||
                verify_refuse(w, "an address that is not the table of functions");

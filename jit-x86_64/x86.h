@@ -4,6 +4,7 @@
 #ifndef JIT_X86_64_X86_H
 #define JIT_X86_64_X86_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum x86_reg {
@@ -61,11 +62,12 @@ enum x86_cond {
 #define X86_NEGATE 1u /* a condition xor this is its opposite */
 
 /* A memory operand: base + (index << scale) + disp. Base or index may be X86_NO_REG; the index is
- * never rsp. */
+ * never rsp. With `gs` the lower 32 bits of the sum, counted from where gs begins. */
 struct x86_mem {
     enum x86_reg base;
     enum x86_reg index;
     uint8_t scale; /* 0..3 */
+    bool gs;
     int32_t disp;
 };
 

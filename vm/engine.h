@@ -118,6 +118,8 @@ struct vm_engine {
                           uint64_t regs[11]);
     /* Which registers are kept just before instruction `insn`; NULL together with `registers`. */
     uint32_t (*live)(const struct vm_code *code, uint32_t insn);
+    /* Whether its code reaches guest memory through gs, see segment.h. NULL: it does not. */
+    bool (*uses_gs)(const struct vm_code *code);
     void (*release)(struct vm_code *code);
 };
 
@@ -132,6 +134,7 @@ struct vm_image {
     struct vm_code *code;
     struct vm_text preemptible; /* what the engine says of them, for the signal handlers */
     struct vm_text guest;
+    bool uses_gs;
 };
 
 /* Runs helper `index` of the program for the instruction in context->insn: checks arguments, calls,

@@ -8,6 +8,7 @@
 
 #include "vm/alloc.h"
 #include "vm/run.h"
+#include "vm/segment.h"
 
 #define NS_PER_MS 1000000ull
 
@@ -39,6 +40,7 @@ struct vm_image *vm_image_create(const struct vm_engine *engine, const struct vm
     if (engine->guest_text != NULL) {
         engine->guest_text(&image->guest.start, &image->guest.end);
     }
+    image->uses_gs = engine->uses_gs != NULL && engine->uses_gs(image->code);
     return image;
 }
 
@@ -345,6 +347,19 @@ static void charge(struct vm_run *run)
     run->state = VM_STATE_FAULT;
 }
 
+static void enter(struct vm_run *run)
+{
+    if (run->image->uses_gs) {
+        uintptr_t before = vm_segment_get();
+
+        vm_segment_set((uintptr_t)run->arena.base);
+        vm_fiber_enter(&run->fiber);
+        vm_segment_set(before);
+    } else {
+        vm_fiber_enter(&run->fiber);
+    }
+}
+
 enum vm_state vm_run_resume(struct vm_run *run)
 {
     struct vm_thread *t = run->thread;
@@ -357,7 +372,7 @@ enum vm_state vm_run_resume(struct vm_run *run)
     t->resume_count++;
     t->running = run;
     vm_trap_arm(t);
-    vm_fiber_enter(&run->fiber);
+    enter(run);
     t->running = NULL;
     if (run->state == VM_STATE_PREEMPTED) {
         charge(run);

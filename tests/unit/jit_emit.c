@@ -143,7 +143,7 @@ Test(jit_emit, guest_operands_are_caged)
     struct x86_mem held = MEM_NONE;
     struct mem_place frame = {MEM(RBP, NO_REG, 0, -8), false}, sum = {MEM(RDI, RCX, 2, 4), false},
                      rdi = {MEM(RDI, NO_REG, 0, 0), false}, half = {MEM(RDI, NO_REG, 0, 0), true},
-                     constant = {MEM(NO_REG, NO_REG, 0, 0x10000), false};
+                     constant = {MEM(NO_REG, NO_REG, 0, 0x10000), false}, looped = sum;
     ENCODES(mem_load(e, &held, 64, false, X86_RAX, frame, -8), "48 8b 45 f0");
     cr_expect_eq(held.base, X86_NO_REG);
     ENCODES(mem_load(e, &held, 64, false, X86_RAX, rdi, 8), "41 89 fb 4b 8b 44 1c 08");
@@ -156,6 +156,15 @@ Test(jit_emit, guest_operands_are_caged)
     ENCODES(mem_load(e, &held, 32, false, X86_RCX, sum, 0), "43 8b 0c 1c");
     cr_expect_eq(held.index, X86_NO_REG, "what was held is overwritten");
     ENCODES(mem_load(e, &held, 8, false, X86_RAX, constant, 1), "41 0f b6 84 24 01 00 01 00");
+    looped.may_gs = rdi.may_gs = half.may_gs = true;
+    held = MEM_NONE;
+    ENCODES(mem_load(e, &held, 64, false, X86_RAX, looped, 4), "65 67 48 8b 44 8f 08");
+    ENCODES(mem_store(e, &held, 16, looped, -4, X86_R8), "65 67 66 44 89 04 8f");
+    ENCODES(mem_load(e, &held, 64, false, X86_RAX, half, 8), "49 8b 44 3c 08");
+    cr_expect_eq(held.base, X86_NO_REG);
+    ENCODES(mem_load(e, &held, 64, false, X86_RAX, rdi, 8), "41 89 fb 4b 8b 44 1c 08");
+    looped.sum = MEM(NO_REG, RDI, 3, 0x10000);
+    ENCODES(mem_store_imm(e, &held, 8, looped, 0, 7), "65 67 c6 04 fd 00 00 01 00 07");
     constant.sum.disp = -16;
     ENCODES(mem_load(e, &held, 32, false, X86_RAX, constant, 8),
             "41 bb f0 ff ff ff 43 8b 44 1c 08");

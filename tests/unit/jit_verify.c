@@ -150,7 +150,8 @@ static bool verify(const struct copy *c, struct vm_diag *diag)
                                                  .address = c->address,
                                                  .bytes = c->bytes,
                                                  .offsets = c->offsets,
-                                                 .program = c->program},
+                                                 .program = c->program,
+                                                 .uses_gs = c->image->uses_gs},
                       diag);
 }
 
@@ -180,9 +181,9 @@ static void expect_contained(const struct copy *c)
         cr_assert(decode_one(c->text + at, c->bytes - at, &d));
         if (d.access != ACCESS_NONE && d.access != ACCESS_ADDRESS) {
             bool is_frame = d.base == X86_RBP && d.index == X86_NO_REG && d.scale == 0;
-            cr_expect(!d.rip &&
-                      (d.base == X86_R12 || is_frame || (d.base == X86_R10 && d.scale == 2)));
-            cr_expect(d.scale == 2 || d.disp < 0 || d.index != X86_NO_REG ||
+            cr_expect(!d.rip && (d.gs || d.base == X86_R12 || is_frame ||
+                                 (d.base == X86_R10 && d.scale == 2)));
+            cr_expect(d.gs || d.scale == 2 || d.disp < 0 || d.index != X86_NO_REG ||
                       d.disp <= MEM_CONSTANT_MAX);
             cr_expect(!is_frame || d.disp == (int16_t)d.disp);
         }
@@ -256,7 +257,8 @@ Test(jit_verify, refuses_every_other_base)
 /* ---- escapes by hand ------------------------------------------------------------------------ */
 
 /* The text of a program of one instruction, whose code is replaced by `body`. */
-static void expect_body(const char *name, const uint8_t *body, size_t bytes, const char *why)
+static void expect_body_with(const char *name, const uint8_t *body, size_t bytes, bool uses_gs,
+                             const char *why)
 {
     struct copy c = copy_of(assemble("exit\n"));
     struct vm_diag diag = {.text = ""};
@@ -266,10 +268,12 @@ static void expect_body(const char *name, const uint8_t *body, size_t bytes, con
     cr_assert(start + bytes <= sizeof text);
     memcpy(text, c.text, start);
     memcpy(text + start, body, bytes);
-    bool ok = jit_verify(
-        &(struct jit_verify_input){
-            .text = text, .bytes = start + bytes, .offsets = offsets, .program = c.program},
-        &diag);
+    bool ok = jit_verify(&(struct jit_verify_input){.text = text,
+                                                    .bytes = start + bytes,
+                                                    .offsets = offsets,
+                                                    .program = c.program,
+                                                    .uses_gs = uses_gs},
+                         &diag);
     if (why == NULL) {
         cr_expect(ok, "%s: %s", name, diag.text);
     } else {
@@ -277,6 +281,11 @@ static void expect_body(const char *name, const uint8_t *body, size_t bytes, con
         cr_expect(strstr(diag.text, why) != NULL, "%s: %s, not %s", name, diag.text, why);
     }
     drop(&c);
+}
+
+static void expect_body(const char *name, const uint8_t *body, size_t bytes, const char *why)
+{
+    expect_body_with(name, body, bytes, false, why);
 }
 
 #define BODY(name, why, ...)                                                                       \
@@ -317,6 +326,29 @@ Test(jit_verify, follows_pointers_that_are_stepped)
     BODY("xor", FORM, 0x89, 0xff, LOAD_RDI, 0x48, 0x83, 0xf7, 8, LOAD_RDI, RET);
     BODY("overwritten", FORM, 0x89, 0xff, 0x49, 0x8b, 0x3c, 0x3c, 0x48, 0x83, 0xc7, 8, LOAD_RDI,
          RET);
+}
+
+#define BODY_GS(name, why, ...)                                                                    \
+    do {                                                                                           \
+        static const uint8_t body[] = {__VA_ARGS__};                                               \
+        expect_body_with(name, body, sizeof body, true, why);                                      \
+    } while (0)
+
+/* Any 32 bits of address are in the segment, where it begins at the arena. */
+Test(jit_verify, gs_is_the_arena_or_nothing)
+{
+    BODY_GS("mov rax, gs:[edi]", NULL, 0x65, 0x67, 0x48, 0x8b, 0x07, RET);
+    BODY_GS("mov gs:[edi+4*esi+5], r8w", NULL, 0x65, 0x67, 0x66, 0x44, 0x89, 0x44, 0xb7, 5, RET);
+    BODY("gs is not set", "gs does not begin", 0x65, 0x67, 0x48, 0x8b, 0x07, RET);
+    BODY_GS("gs:[rdi]", UNKNOWN, 0x65, 0x48, 0x8b, 0x07, RET);
+    BODY_GS("[edi]", UNKNOWN, 0x67, 0x48, 0x8b, 0x07, RET);
+    BODY_GS("fs:[edi]", UNKNOWN, 0x64, 0x67, 0x48, 0x8b, 0x07, RET);
+    BODY_GS("mov rax, [rdi]", FORM, 0x48, 0x8b, 0x07, RET);
+    BODY_GS("lea rax, gs:[edi]", UNKNOWN, 0x65, 0x67, 0x48, 0x8d, 0x07, RET);
+    BODY_GS("mov eax, gs:[eip]", "gs does not begin", 0x65, 0x67, 0x8b, 0x05, 0, 0, 0, 0, RET);
+    BODY_GS("mov rax, gs:edi", UNKNOWN, 0x65, 0x67, 0x48, 0x89, 0xf8, RET);
+    BODY_GS("wrgsbase rdi", UNKNOWN, 0xf3, 0x48, 0x0f, 0xae, 0xdf, RET);
+    BODY_GS("mov gs, edi", UNKNOWN, 0x8e, 0xef, RET);
 }
 
 Test(jit_verify, refuses_memory_outside_the_cage)
