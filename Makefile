@@ -49,7 +49,7 @@ UNITS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 FUZZERS := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: all reference deps lib serve test unit e2e fuzz bench bench-engine bench-server engine-bench lint format install uninstall clean help tests fuzzers sdk
+.PHONY: all reference deps lib serve test unit e2e fuzz bench bench-engine bench-server bench-rate engine-bench lint format install uninstall clean help tests fuzzers sdk
 .SECONDARY:
 .DEFAULT_GOAL := all
 
@@ -128,6 +128,9 @@ bench-server: ## install the peers, then this server and others by turns: proces
 	@sh tools/deps.sh bench
 	@$(MAKE) --no-print-directory -s -j2 MODE=release all
 	@python3 bench/server/bench.py --build build/release $(BENCH_FLAGS)
+bench-rate: ## what a limit of 1000 a second admits under 8 threads of load
+	@$(MAKE) --no-print-directory -s -j2 MODE=release all
+	@bash bench/rate.sh build/release
 bench-engine: ## programs on the engines and natively, and what entering, compiling, ticks and faults cost
 	@$(MAKE) --no-print-directory MODE=release engine-bench
 

@@ -23,8 +23,19 @@ check() { # check NAME COMMAND...
 }
 
 "$build/zeroserve" --pack examples/site >"$work/site.tar" || { echo "0 passed, 1 failed"; exit 1; }
-"$build/zeroserve" --addr 127.0.0.1:0 --threads 3 "$work/site.tar" 2>"$work/log" &
+# One limit that all workers count: 200 at once, then one every 18 s.
+cat >"$work/00-limit.c" <<'C'
+#include <zeroserve.h>
+ZS_ENTRY zs_u64 entry(void)
+{
+    if (zs_rate_limit(ZS_STR("everybody"), 0, 0, 200) == 0)
+        zs_log(ZS_STR("admitted\n"));
+    return 0;
+}
+C
+"$build/zeroserve" --addr 127.0.0.1:0 --threads 3 --plugin "$work/00-limit.c" "$work/site.tar" 2>"$work/log" &
 pid=$!
+SECONDS=0
 for _ in $(seq 100); do
     port=$(sed -n 's|^listening on http://127.0.0.1:\([0-9]*\) .*|\1|p' "$work/log")
     [ -n "$port" ] && break
@@ -46,6 +57,7 @@ for n in 1 2 3 4; do
 done
 for client in $clients; do wait "$client"; done
 count() { cat "$work"/codes.* | grep -c "^$1\$"; }
+most=$((200 + SECONDS / 18 + 1))
 check "1800 requests answered 200" [ "$(count 200)" = 1800 ]
 check "600 requests answered 404" [ "$(count 404)" = 600 ]
 
@@ -55,6 +67,8 @@ status=$?
 pid=
 check "exit status 0 after SIGTERM (is $status)" [ "$status" = 0 ]
 check "every request is in the log once" [ "$(grep -c ' HTTP/1.1" ' "$work/log")" = 2400 ]
+admitted=$(grep -c '00-limit: admitted$' "$work/log")
+check "a limit admitted 200, or up to $most by now (is $admitted)" [ "$admitted" -ge 200 -a "$admitted" -le "$most" ]
 [ "$failed" = 0 ] || grep -v 'HTTP/1.1"' "$work/log" | head -40
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
