@@ -30,8 +30,9 @@
 
 enum {
     TRAP_FLAG = 1 << 8,
-    TRAPS_MAX = 600, /* of one run; then it goes on unwatched */
-    HOST_RARITY = 8, /* so many times fewer ticks while host code runs */
+    TRAPS_MAX = 3000, /* of one run; then it goes on unwatched */
+    GUEST_TRAP = 5,   /* as many of the host's count as one of the program */
+    HOST_RARITY = 8,  /* so many times fewer ticks while host code runs */
     TICK_MS = 1,
     BUDGET_MS = 20,     /* of the run left alone */
     TIMED_ROUNDS = 4,   /* runs of one program */
@@ -91,7 +92,9 @@ static void on_trap(int signo, siginfo_t *info, void *context)
     uintptr_t pc = (uintptr_t)reg[REG_RIP];
     struct vm_run *run = t_thread()->running;
     (void)signo, (void)info;
-    if (!step.on || ++step.traps > TRAPS_MAX || !run) {
+    bool in_guest = run && pc >= run->image->guest.start && pc < run->image->guest.end;
+    step.traps += in_guest ? GUEST_TRAP : 1;
+    if (!step.on || step.traps > TRAPS_MAX || !run) {
         if (step.taken && run)
             protect_heap(run, false);
         reg[REG_EFL] &= ~(greg_t)TRAP_FLAG;
@@ -100,7 +103,6 @@ static void on_trap(int signo, siginfo_t *info, void *context)
         return;
     }
     reg[REG_EFL] |= TRAP_FLAG;
-    bool in_guest = pc >= run->image->guest.start && pc < run->image->guest.end;
     if (step.injects)
         protect_heap(run, in_guest && (step.taken || roll(16) == 0));
     if (step.skip)

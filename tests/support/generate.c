@@ -333,6 +333,23 @@ static void emit_alu(struct generator *g)
     emit(g, ix, writable(g), readable(g), 0, value32(g));
 }
 
+/* The dividend is where a reciprocal that is not exact would show: about the last multiple. */
+static void emit_constant_division(struct generator *g, unsigned reg)
+{
+    static const enum vm_ix rows[] = {VM_IX_DIV64_IMM,  VM_IX_MOD64_IMM,  VM_IX_DIV32_IMM,
+                                      VM_IX_MOD32_IMM,  VM_IX_SDIV64_IMM, VM_IX_SMOD64_IMM,
+                                      VM_IX_SDIV32_IMM, VM_IX_SMOD32_IMM};
+    enum vm_ix ix = rows[choose(g, 8)];
+    int32_t divisor = value32(g);
+    if (one_in(g, 2) && divisor > 0) {
+        bool is_signed = vm_isa[ix].sub != 0;
+        uint64_t most = vm_isa[ix].width == 64 ? UINT64_MAX >> is_signed : UINT32_MAX >> is_signed;
+        uint64_t last = most / (uint32_t)divisor * (uint32_t)divisor;
+        t_emit_lddw(g->code, reg, (last + 1 - choose(g, 3)) * (one_in(g, 4) ? -1ull : 1));
+    }
+    emit(g, ix, reg, 0, 0, divisor);
+}
+
 /* Sequences that compilers emit and a compiler of ours may treat as one. */
 static void emit_idiom(struct generator *g)
 {
@@ -377,13 +394,7 @@ static void emit_idiom(struct generator *g)
         emit(g, one_in(g, 2) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG, a, b, 0, 0);
         emit(g, row_of(g, VM_GROUP_ALU), a, readable(g), 0, value32(g));
         break;
-    case 8: /* division by a constant */
-        emit(g,
-             (const enum vm_ix[]){VM_IX_DIV64_IMM, VM_IX_MOD64_IMM, VM_IX_DIV32_IMM,
-                                  VM_IX_MOD32_IMM, VM_IX_SDIV64_IMM, VM_IX_SMOD64_IMM,
-                                  VM_IX_SDIV32_IMM, VM_IX_SMOD32_IMM}[choose(g, 8)],
-             a, 0, 0, value32(g));
-        break;
+    case 8: emit_constant_division(g, a); break;
     }
 }
 
@@ -391,13 +402,17 @@ static void emit_idiom(struct generator *g)
 
 static void emit_item(struct generator *g);
 
-/* A condition on what memory holds. Leaves the jump's distance to the caller. */
+/* A condition on what memory holds, or on a result of which the flags tell. Leaves the jump's
+ * distance to the caller. */
 static uint32_t emit_loaded_jump(struct generator *g, unsigned reg)
 {
-    emit(g, row_of(g, VM_GROUP_LDX), reg, 10, -8 - 8 * (int)choose(g, 16), 0);
-    if (one_in(g, 3))
+    bool is_result = one_in(g, 2);
+    if (!one_in(g, 3))
+        emit(g, row_of(g, VM_GROUP_LDX), reg, 10, -8 - 8 * (int)choose(g, 16), 0);
+    if (is_result)
         emit(g, row_of(g, VM_GROUP_ALU), reg, readable(g), 0, value32(g));
-    return emit(g, row_of(g, VM_GROUP_JMP), reg, readable(g), 0, value32(g));
+    return emit(g, row_of(g, VM_GROUP_JMP), reg, readable(g), 0,
+                is_result && one_in(g, 2) ? 0 : value32(g));
 }
 
 /* Jumps over one instruction, which a compiler of ours may turn into something without a jump. */

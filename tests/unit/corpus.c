@@ -186,49 +186,127 @@ static void run_object(const char *level, const char *version)
     vm_program_free(program);
 }
 
-static void programs_at(const char *level)
+static void compile_and_run(const char *compiler, bool knows_newest, const char *level)
+{
+    for (int v = 0; v < VERSIONS; v++) {
+        const char *const argv[] = {compiler,
+                                    "-w",
+                                    "-target",
+                                    "bpf",
+                                    versions[v],
+                                    level,
+                                    "-fno-builtin",
+                                    "-I",
+                                    ".",
+                                    "-c",
+                                    "-o",
+                                    in_folder("all.o"),
+                                    in_folder("all.cc"),
+                                    NULL};
+        if (run(argv, v == NEWEST && !knows_newest))
+            run_object(level, versions[v]);
+        else
+            cr_assert(v == NEWEST && !knows_newest, "%s %s %s", compiler, level, versions[v]);
+    }
+}
+
+static void programs_at(const char *compiler, bool knows_newest, const char *const *levels)
 {
     cr_assert(mkdtemp(folder));
     write_source();
     cr_assert_gt(program_count, 20);
     run_natively();
-    for (int v = 0; v < VERSIONS; v++) {
-        const char *const argv[] = {
-            "clang++",           "-w", "-target", "bpf", versions[v], level,
-            "-fno-builtin",      "-I", ".",       "-c",  "-o",        in_folder("all.o"),
-            in_folder("all.cc"), NULL};
-        if (run(argv, v == NEWEST))
-            run_object(level, versions[v]);
-        else
-            cr_assert_eq(v, NEWEST, "%s %s", level, versions[v]);
-    }
+    for (; *levels; levels++)
+        compile_and_run(compiler, knows_newest, *levels);
     clean_up();
     t_thread_end();
 }
 
-Test(corpus, programs_at_O0, .timeout = 110)
+#define AT_LEVEL(level)                                                                            \
+    Test(corpus, programs_at_##level, .timeout = 110)                                              \
+    {                                                                                              \
+        programs_at("clang++", false, (const char *const[]){"-" #level, NULL});                    \
+    }
+AT_LEVEL(O0)
+AT_LEVEL(O1)
+AT_LEVEL(O2)
+AT_LEVEL(Os)
+AT_LEVEL(O3)
+
+/* ---- the same by other compilers, where they are installed */
+
+static bool is_installed(const char *compiler)
 {
-    programs_at("-O0");
+    const char *path = getenv("PATH");
+    while (path && *path) {
+        char file[300];
+        int length = (int)strcspn(path, ":");
+        snprintf(file, sizeof file, "%.*s/%s", length, path, compiler);
+        if (!access(file, X_OK))
+            return true;
+        path += length + (path[length] == ':');
+    }
+    return false;
 }
 
-Test(corpus, programs_at_O1, .timeout = 110)
+#define BY_CLANG(number, knows_newest)                                                             \
+    Test(corpus, programs_by_clang_##number, .timeout = 110)                                       \
+    {                                                                                              \
+        if (!is_installed("clang++-" #number))                                                     \
+            cr_skip_test("clang++-" #number " is not installed");                                  \
+        programs_at("clang++-" #number, knows_newest,                                              \
+                    (const char *const[]){"-O0", "-O1", "-O2", "-Os", NULL});                      \
+    }
+BY_CLANG(15, false)
+BY_CLANG(16, false)
+BY_CLANG(19, true)
+
+/* bpf-gcc knows C alone: one object for each program. False when it wants a library that there is
+ * not, for bytes in another order or at -O0. */
+static bool run_by_gcc(const struct program *p, const char *level, const char *version)
 {
-    programs_at("-O1");
+    static uint8_t bytes[OBJECT_BYTES_MAX];
+    struct program plain = *p;
+    struct vm_diag diag;
+    char source[80], what[100];
+    snprintf(plain.symbol, sizeof plain.symbol, "entry");
+    snprintf(source, sizeof source, "bench/programs/%.39s.c", p->name);
+    const char *const argv[] = {"bpf-gcc", "-w", version, level, "-fno-builtin",
+                                "-iquote", ".",  "-c",    "-o",  in_folder("all.o"),
+                                source,    NULL};
+    cr_assert(run(argv, false), "%s %s %s", p->name, level, version);
+    struct vm_program *program = ld_load("corpus", bytes, read_object(bytes), &helpers, &diag);
+    if (!program && strstr(diag.text, "undefined symbol __"))
+        return false;
+    cr_assert(program, "%s %s %s: %s", p->name, level, version, diag.text);
+    for (unsigned v = 0; v < T_VARIANT_PLAIN; v++) {
+        struct vm_image *image = t_variant_image(v, program, &diag);
+        cr_assert(image, "%s", diag.text);
+        snprintf(what, sizeof what, "bpf-gcc %s %s on %s", level, version, t_variant_name(v));
+        run_program(&plain, image, what);
+        vm_thread_forget(t_thread(), image);
+        vm_image_free(image);
+    }
+    vm_program_free(program);
+    return true;
 }
 
-Test(corpus, programs_at_O2, .timeout = 110)
+Test(corpus, programs_by_gcc, .timeout = 110)
 {
-    programs_at("-O2");
-}
-
-Test(corpus, programs_at_Os, .timeout = 110)
-{
-    programs_at("-Os");
-}
-
-Test(corpus, programs_at_O3, .timeout = 110)
-{
-    programs_at("-O3");
+    static const char *const levels[] = {"-O0", "-O1", "-O2", "-Os"};
+    if (!is_installed("bpf-gcc"))
+        cr_skip_test("bpf-gcc is not installed");
+    cr_assert(mkdtemp(folder));
+    write_source();
+    run_natively();
+    for (unsigned l = 0; l < sizeof levels / sizeof *levels; l++) {
+        unsigned count = 0;
+        for (unsigned i = 0; i < program_count; i++)
+            count += run_by_gcc(&programs[i], levels[l], "-mcpu=v3");
+        cr_expect_gt(count, program_count * 3 / 4, "%s", levels[l]);
+    }
+    clean_up();
+    t_thread_end();
 }
 
 /* ---- scripts */
