@@ -50,54 +50,14 @@ struct generator {
     unsigned patch_count;
 };
 
+/* clang-format off */
 static const int64_t edges[] = {
-    0,
-    1,
-    2,
-    3,
-    7,
-    8,
-    15,
-    16,
-    31,
-    32,
-    33,
-    63,
-    64,
-    127,
-    128,
-    255,
-    256,
-    1023,
-    4096,
-    0x7fff,
-    0x8000,
-    0xffff,
-    0x10000,
-    0x7fffffff,
-    0x80000000,
-    0xffffffff,
-    0x100000000,
-    0x123456789abcdef,
-    INT64_MAX,
-    INT64_MIN,
-    INT32_MIN,
-    -1,
-    -2,
-    -3,
-    -8,
-    -128,
-    -129,
-    -32768,
-    -65536,
-    0x00ff00ff00ff00ff,
-    (int64_t)0xffffffff00000000,
-    10,
-    100,
-    1000,
-    641,
-    0x55555555,
+    0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 33, 63, 64, 127, 128, 255, 256, 1023, 4096, 0x7fff, 0x8000,
+    0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x123456789abcdef,
+    INT64_MAX, INT64_MIN, INT32_MIN, -1, -2, -3, -8, -128, -129, -32768, -65536,
+    0x00ff00ff00ff00ff, (int64_t)0xffffffff00000000, 10, 100, 1000, 641, 0x55555555,
 };
+/* clang-format on */
 enum { EDGES = sizeof edges / sizeof *edges };
 
 /* ---- choices */
@@ -402,15 +362,36 @@ static void emit_idiom(struct generator *g)
 
 static void emit_item(struct generator *g);
 
-/* A condition on what memory holds, or on a result of which the flags tell. Leaves the jump's
- * distance to the caller. */
+/* Some number that the engine cannot know, of the stack or the heap. */
+static void emit_unknown(struct generator *g, unsigned reg)
+{
+    enum vm_ix load = row_of(g, VM_GROUP_LDX);
+    if (one_in(g, 2)) {
+        emit(g, load, reg, 10, -8 - 8 * (int)choose(g, 16), 0);
+    } else {
+        emit(g, VM_IX_MOV64_IMM, reg, 0, 0, VM_HEAP_BASE);
+        emit(g, load, reg, reg, (int)choose(g, HEAP_BYTES), 0);
+    }
+}
+
+/* Those after which a compiler of ours may use the processor's flags, or just not. */
+static enum vm_ix row_with_flags(struct generator *g)
+{
+    static const enum vm_ix rows[] = {VM_IX_ADD64_REG, VM_IX_SUB64_REG, VM_IX_AND64_REG,
+                                      VM_IX_OR64_REG,  VM_IX_XOR64_REG, VM_IX_ADD32_REG,
+                                      VM_IX_SUB32_REG, VM_IX_AND32_IMM, VM_IX_ADD64_IMM,
+                                      VM_IX_SUB32_IMM, VM_IX_AND64_IMM, VM_IX_LSH64_IMM};
+    return one_in(g, 3) ? row_of(g, VM_GROUP_ALU) : rows[choose(g, sizeof rows / sizeof *rows)];
+}
+
+/* A condition on what memory holds, or on a result. Leaves the jump's distance to the caller. */
 static uint32_t emit_loaded_jump(struct generator *g, unsigned reg)
 {
     bool is_result = one_in(g, 2);
     if (!one_in(g, 3))
-        emit(g, row_of(g, VM_GROUP_LDX), reg, 10, -8 - 8 * (int)choose(g, 16), 0);
+        emit_unknown(g, reg);
     if (is_result)
-        emit(g, row_of(g, VM_GROUP_ALU), reg, readable(g), 0, value32(g));
+        emit(g, row_with_flags(g), reg, readable(g), 0, value32(g));
     return emit(g, row_of(g, VM_GROUP_JMP), reg, readable(g), 0,
                 is_result && one_in(g, 2) ? 0 : value32(g));
 }
@@ -627,6 +608,9 @@ static void emit_function(struct generator *g, unsigned function)
         for (unsigned reg = 2; reg < 10; reg++)
             if (g->unknown >> reg & 1)
                 emit(g, VM_IX_LDX64, reg, 1, 8 * (int)reg, 0);
+    if (function == 0)
+        for (unsigned i = choose(g, 4); i > 0; i--)
+            emit(g, VM_IX_STX64, 10, 2 + choose(g, 8), -8 - 8 * (int)choose(g, 16), 0);
     emit_items(g, function == 0 ? g->size->items : choose(g, g->size->callee_items) + 1);
     if (function == 0)
         for (unsigned reg = 0; reg < 10; reg++)
