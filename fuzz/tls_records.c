@@ -72,6 +72,18 @@ static void write_text(struct script *script, struct span text)
     script->good = script->good && text.len > 0; /* some empty records are fine, many are not */
 }
 
+/* With the type 0, what precedes it may be padding and, before that, the type. */
+static void write_contents(struct script *script, uint8_t type, struct span text)
+{
+    script->good = false;
+    write_record(script, type, text);
+    while (type == 0 && text.len > 0) {
+        text.len--;
+        type = (uint8_t)text.base[text.len];
+    }
+    check(type != DATA || buffer_append(&script->text, text, STREAM_MAX * 2));
+}
+
 static void write_long_text(struct script *script, uint8_t size)
 {
     static char zeros[TLS_RECORD_BYTES];
@@ -101,16 +113,7 @@ static void write_next(struct script *script)
     case TEXT: write_text(script, take_span(script, size)); break;
     case LONG_TEXT: write_long_text(script, size); break;
     case UPDATE: write_update(script, size); break;
-    case ANY_CONTENTS: {
-        uint8_t type = take(script);
-        script->good = false;
-        if (type == DATA) {
-            write_text(script, take_span(script, size));
-        } else {
-            write_record(script, type, take_span(script, size));
-        }
-        break;
-    }
+    case ANY_CONTENTS: write_contents(script, take(script), take_span(script, size)); break;
     case DAMAGED: write_damaged(script, take(script), take_span(script, size)); break;
     default:
         script->good = false;

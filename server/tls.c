@@ -168,6 +168,7 @@ void tls_see_secret(const SSL *ssl, const char *line)
     keys->sequence = 0; /* what is sent from now on counts, tickets are */
 }
 
+/* Static, as the library's goes with its connection. */
 static struct span selected_protocol(const SSL *ssl)
 {
     const unsigned char *name = NULL;

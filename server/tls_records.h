@@ -9,7 +9,8 @@
 #include "server/buffer.h"
 #include "server/tls_keys.h"
 
-/* Messages that a peer may send for ever at little cost of its own, within a second. */
+/* Messages after the handshake, within a second: key updates, attempts to negotiate again. A peer
+ * may send them for ever at little cost of its own. */
 struct tls_late {
     uint64_t since_ms;
     unsigned count;
@@ -25,7 +26,7 @@ struct tls_records {
     struct buffer partial;  /* a record that has not arrived whole */
     struct buffer *output;  /* of the owner: where records go */
     const char *why;        /* after a failure; static */
-    struct tls_late late;   /* handshake messages */
+    struct tls_late late;
     unsigned text_max;      /* octets of a record, either way; set by the owner */
     unsigned empty;         /* records of no use, in a row */
     unsigned message_bytes; /* got of the message in hand */
