@@ -50,8 +50,40 @@ bool chars_all_value(struct span text)
     while (i + 8 <= text.len && controls(eight(text.base + i)) == 0) {
         i += 8;
     }
+    if (text.len >= 8 && i + 8 > text.len && controls(eight(text.base + text.len - 8)) == 0) {
+        return true; /* the last few with some before them again */
+    }
     /* A tab is allowed: from here on by the table. */
     return chars_all((struct span){text.base + i, text.len - i}, CHAR_VALUE);
+}
+
+/* Flags 'A' to 'Z'. */
+static uint64_t uppers(uint64_t word)
+{
+    uint64_t low = word & EACH(0x7f);
+    uint64_t from_a = low + EACH(0x80 - 'A');
+    uint64_t past_z = low + EACH(0x80 - 'Z' - 1);
+    return from_a & ~past_z & ~word & EACH(0x80);
+}
+
+bool chars_any_upper(struct span text)
+{
+    size_t i = 0;
+    while (i + 8 <= text.len) {
+        if (uppers(eight(text.base + i)) != 0) {
+            return true;
+        }
+        i += 8;
+    }
+    if (text.len >= 8) {
+        return uppers(eight(text.base + text.len - 8)) != 0;
+    }
+    for (; i < text.len; i++) {
+        if (text.base[i] >= 'A' && text.base[i] <= 'Z') {
+            return true;
+        }
+    }
+    return false;
 }
 
 size_t chars_ascii_prefix(struct span text)

@@ -132,16 +132,17 @@ void response_error(struct exchange *ex, unsigned status)
 /* Fields that say how bytes are framed on the connection: only the server sets them. */
 static bool is_framing(struct span name)
 {
-    static const struct span framing[] = {
-        SPAN("content-length"), SPAN("transfer-encoding"), SPAN("connection"), SPAN("keep-alive"),
-        SPAN("upgrade"),        SPAN("trailer"),           SPAN("te"),
-    };
-    for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++) {
-        if (span_equal_nocase(name, framing[i])) {
-            return true;
-        }
+    switch (name.len) {
+    case 2: return span_equal_nocase(name, SPAN("te"));
+    case 7:
+        return span_equal_nocase(name, SPAN("upgrade")) || span_equal_nocase(name, SPAN("trailer"));
+    case 10:
+        return span_equal_nocase(name, SPAN("connection")) ||
+               span_equal_nocase(name, SPAN("keep-alive"));
+    case 14: return span_equal_nocase(name, SPAN("content-length"));
+    case 17: return span_equal_nocase(name, SPAN("transfer-encoding"));
+    default: return false;
     }
-    return false;
 }
 
 static void drop_framing(struct field_list *list)

@@ -155,6 +155,9 @@ bool path_normalize(struct span raw, char *out, size_t *out_len);
 /* Lists of fields. Names compare without case. False or NULL: out of memory or over a limit. Values
  * are copied into ex->pool. */
 bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value);
+/* The list is empty and becomes a copy of `fields`, which were checked where they came from. */
+bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
+                    unsigned count);
 bool field_set(struct exchange *ex, struct field_list *list, struct span name,
                struct span value);                                /* replaces all of that name */
 unsigned field_delete(struct field_list *list, struct span name); /* how many went */

@@ -3,6 +3,8 @@
  * script as header fields, so nothing that could end a line ever gets into one. */
 #include "server/exchange.h"
 
+#include <assert.h>
+
 #include "server/chars.h"
 #include "server/limits.h"
 
@@ -65,6 +67,41 @@ static bool append(struct exchange *ex, struct field_list *list, struct span nam
         memcpy(text + name.len, value.base, value.len);
     }
     list->items[list->count++] = (struct field){{text, name.len}, {text + name.len, value.len}};
+    return true;
+}
+
+static char *put(char *out, struct span text)
+{
+    if (text.len > 0) {
+        memcpy(out, text.base, text.len);
+    }
+    return out + text.len;
+}
+
+bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
+                    unsigned count)
+{
+    size_t bytes = 0;
+    assert(list->count == 0 && count <= LIM_RESPONSE_FIELDS);
+    for (unsigned i = 0; i < count; i++) {
+        bytes += fields[i].name.len + fields[i].value.len;
+    }
+    while (list->capacity < count) {
+        if (!grow(&ex->pool, list)) {
+            return false;
+        }
+    }
+    char *at = pool_alloc(&ex->pool, bytes);
+    if (at == NULL) {
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        struct field *copy = &list->items[i];
+        *copy = (struct field){{at, fields[i].name.len}, {NULL, fields[i].value.len}};
+        copy->value.base = put(at, fields[i].name);
+        at = put((char *)copy->value.base, fields[i].value);
+    }
+    list->count = count;
     return true;
 }
 

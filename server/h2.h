@@ -107,8 +107,9 @@ bool h2_send(struct h2 *h2, struct buffer *out, size_t out_max);
 /* An interim response (100, 103); `fields` may be NULL. */
 bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_list *fields);
 /* The head of the answer: status and response_fields of `ex`, date unless it has one, and
- * content-length as h1_write_head tells it. `date` is an IMF-fixdate. All is copied. With with_body
- * the handler is asked for the body, else the answer ends here. Once a stream. */
+ * content-length as h1_write_head tells it. `date` is an IMF-fixdate. The texts of the fields stay
+ * where they are until `closed`; all else is copied. With with_body the handler is asked for the
+ * body, else the answer ends here. Once a stream. */
 bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct span date,
                 bool with_body);
 /* Trailers, copied; to be called from within handler.ready, by the call that sets *end. */

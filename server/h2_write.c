@@ -3,6 +3,7 @@
  * where the owner has them into the output. */
 #include <assert.h>
 
+#include "server/chars.h"
 #include "server/date.h"
 #include "server/h2_int.h"
 
@@ -27,8 +28,7 @@ static void start(struct list *list)
     list->is_dated = false;
 }
 
-/* nghttp2 copies what it is given, and makes names lower case. */
-static void put(struct list *list, struct span name, struct span value)
+static void put(struct list *list, struct span name, struct span value, uint8_t flags)
 {
     assert(list->count < sizeof list->items / sizeof list->items[0]);
     list->items[list->count++] = (nghttp2_nv){
@@ -36,8 +36,14 @@ static void put(struct list *list, struct span name, struct span value)
         .namelen = name.len,
         .value = (uint8_t *)(value.len > 0 ? value.base : ""),
         .valuelen = value.len,
-        .flags = NGHTTP2_NV_FLAG_NONE,
+        .flags = flags,
     };
+}
+
+/* A field of our own: the name is a literal in lower case, the value is copied. */
+static void put_own(struct list *list, struct span name, struct span value)
+{
+    put(list, name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 }
 
 static void put_status(struct list *list, unsigned status)
@@ -45,7 +51,7 @@ static void put_status(struct list *list, unsigned status)
     list->status[0] = (char)('0' + status / 100);
     list->status[1] = (char)('0' + status / 10 % 10);
     list->status[2] = (char)('0' + status % 10);
-    put(list, SPAN(":status"), (struct span){list->status, sizeof list->status});
+    put_own(list, SPAN(":status"), (struct span){list->status, sizeof list->status});
 }
 
 static void put_length(struct list *list, uint64_t length)
@@ -55,31 +61,38 @@ static void put_length(struct list *list, uint64_t length)
         list->length[--at] = (char)('0' + length % 10);
         length /= 10;
     } while (length > 0);
-    put(list, SPAN("content-length"), (struct span){list->length + at, LENGTH_DIGITS - at});
+    put_own(list, SPAN("content-length"), (struct span){list->length + at, LENGTH_DIGITS - at});
 }
 
 /* RFC 9113 8.2.2: what HTTP/1 says about its connection has no place here. */
 static bool is_connection_specific(struct span name)
 {
-    static const struct span names[] = {
-        SPAN("connection"),        SPAN("keep-alive"), SPAN("proxy-connection"),
-        SPAN("transfer-encoding"), SPAN("upgrade"),
-    };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (span_equal_nocase(name, names[i])) {
-            return true;
-        }
+    switch (name.len) {
+    case 7: return span_equal_nocase(name, SPAN("upgrade"));
+    case 10:
+        return span_equal_nocase(name, SPAN("connection")) ||
+               span_equal_nocase(name, SPAN("keep-alive"));
+    case 16: return span_equal_nocase(name, SPAN("proxy-connection"));
+    case 17: return span_equal_nocase(name, SPAN("transfer-encoding"));
+    default: return false;
     }
-    return false;
 }
 
-static void put_fields(struct list *list, const struct field_list *fields)
+/* nghttp2 makes names lower case when it copies them, and only then. What is borrowed it does not
+ * look at any more once the stream is closed. */
+static void put_fields(struct list *list, const struct field_list *fields, bool borrowed)
 {
     assert(fields->count <= LIM_RESPONSE_FIELDS);
     for (unsigned i = 0; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
+        uint8_t flags = NGHTTP2_NV_FLAG_NONE;
+        if (borrowed && chars_any_upper(field->name)) {
+            flags = NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+        } else if (borrowed) {
+            flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+        }
         if (!is_connection_specific(field->name)) {
-            put(list, field->name, field->value);
+            put(list, field->name, field->value, flags);
             list->is_dated |= span_equal_nocase(field->name, SPAN("date"));
         }
     }
@@ -150,7 +163,7 @@ bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_li
     start(&list);
     put_status(&list, status);
     if (fields != NULL) {
-        put_fields(&list, fields);
+        put_fields(&list, fields, false);
     }
     return nghttp2_submit_headers(h2->session, NGHTTP2_FLAG_NONE, id, NULL, list.items, list.count,
                                   NULL) == 0;
@@ -169,9 +182,9 @@ bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct spa
     struct list list;
     start(&list);
     put_status(&list, ex->status);
-    put_fields(&list, &ex->response_fields);
+    put_fields(&list, &ex->response_fields, true);
     if (!list.is_dated) {
-        put(&list, SPAN("date"), date);
+        put_own(&list, SPAN("date"), date);
     }
     if (ex->status != 204 && ex->status != 304 && body_has_length(&ex->body)) {
         put_length(&list, body_length(&ex->body));
@@ -191,7 +204,7 @@ bool h2_trailers(struct h2 *h2, int32_t id, const struct field_list *fields)
     assert(stream->responded && !stream->has_trailers);
     struct list list;
     start(&list);
-    put_fields(&list, fields);
+    put_fields(&list, fields, false);
     if (list.count == 0) {
         return true; /* the body ends the stream as well */
     }

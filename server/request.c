@@ -47,25 +47,29 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     return stream;
 }
 
+static struct span put(char **at, struct span text)
+{
+    struct span copy = {*at, text.len};
+    if (text.len > 0) {
+        memcpy(*at, text.base, text.len);
+        *at += text.len;
+    }
+    return copy;
+}
+
 bool request_fill(struct stream *stream, struct span method, struct span target,
                   struct span authority, const struct field *fields, unsigned field_count)
 {
     struct exchange *ex = &stream->exchange;
-    ex->method = pool_copy(&ex->pool, method);
-    ex->authority = pool_copy(&ex->pool, authority);
-    stream->target = pool_copy(&ex->pool, target);
-    stream->head_only = span_equal(method, SPAN("HEAD"));
-    if (ex->method.base == NULL || stream->target.base == NULL ||
-        (ex->authority.base == NULL && authority.len > 0)) {
+    char *at = pool_alloc(&ex->pool, method.len + target.len + authority.len);
+    if (at == NULL) {
         return false;
     }
-    stream->method = ex->method;
-    for (unsigned i = 0; i < field_count; i++) {
-        if (!field_add(ex, &ex->request_fields, fields[i].name, fields[i].value)) {
-            return false;
-        }
-    }
-    return true;
+    stream->method = ex->method = put(&at, method);
+    stream->target = put(&at, target);
+    ex->authority = put(&at, authority);
+    stream->head_only = span_equal(method, SPAN("HEAD"));
+    return field_copy_all(ex, &ex->request_fields, fields, field_count);
 }
 
 /* The scripts go on in a later turn, or once they have the body that they asked for. */

@@ -23,8 +23,10 @@ static bool is_type(struct span type, struct span wanted)
 
 bool template_wanted(const struct exchange *ex)
 {
+    if (ex->meta.count == 0) {
+        return false; /* nothing to put into it */
+    }
     const struct field *type = field_find(&ex->response_fields, SPAN("content-type"));
-
     if (type == NULL || ex->status == 206 || ex->body.kind == BODY_NONE ||
         field_find(&ex->response_fields, SPAN("content-encoding")) != NULL ||
         (!is_type(type->value, SPAN("text/html")) &&

@@ -28,16 +28,18 @@ static void note_cookie(struct h2_app_request *request, const struct h2_head *he
 
 void h2_app_answer(struct h2_app_request *request)
 {
-    struct exchange ex;
-    exchange_init(&ex);
-    ex.proto_major = 2;
-    ex.status = request->head.status != 0 ? request->head.status : 200;
-    ex.body = (struct body){.kind = BODY_FILE, .file_bytes = request->answer_bytes};
-    check(field_add(&ex, &ex.response_fields, SPAN("Server"), SPAN("app")));
-    check(field_add(&ex, &ex.response_fields, SPAN("Proxy-Connection"), SPAN("close")));
-    request->answered = h2_respond(request->app->h2, request->id, &ex, span_of(DATE),
+    struct exchange *ex = &request->exchange;
+    ex->proto_major = 2;
+    ex->status = request->head.status != 0 ? request->head.status : 200;
+    ex->body = (struct body){.kind = BODY_FILE, .file_bytes = request->answer_bytes};
+    check(field_add(ex, &ex->response_fields, SPAN("Server"), SPAN("app")));
+    check(field_add(ex, &ex->response_fields, SPAN("Proxy-Connection"), SPAN("close")));
+    check(field_add(ex, &ex->response_fields, SPAN("x-app"), SPAN("yes")));
+    request->answered = h2_respond(request->app->h2, request->id, ex, span_of(DATE),
                                    request->answer_bytes > 0 || request->app->with_trailers);
-    exchange_free(&ex);
+    if (request->closed) {
+        exchange_free(ex);
+    }
 }
 
 void h2_app_provide(struct h2_app_request *request, uint64_t bytes)
@@ -55,6 +57,7 @@ static void *on_request(void *owner, int32_t id, const struct h2_head *head)
     }
     struct h2_app_request *request = &app->requests[app->request_count++];
     *request = (struct h2_app_request){.app = app, .id = id, .head = *head};
+    exchange_init(&request->exchange);
     snprintf(request->text, sizeof request->text, "%.*s %.*s %.*s %.*s", (int)head->method.len,
              head->method.base, (int)head->scheme.len, head->scheme.base, (int)head->authority.len,
              head->authority.base, (int)head->target.len, head->target.base);
@@ -117,6 +120,7 @@ static void on_closed(void *stream, uint32_t error)
 {
     struct h2_app_request *request = stream;
     check(!request->closed);
+    exchange_free(&request->exchange);
     request->closed = true;
     request->closed_error = error;
     request->app->closed_count++;

@@ -12,6 +12,7 @@ struct h2_app_request {
     struct h2_app *app;
     int32_t id;
     struct h2_head head; /* its spans are gone; see `text` */
+    struct exchange exchange; /* the answer's; until it is closed */
     char text[256];      /* "METHOD scheme authority target" */
     char cookie[128];
     uint64_t body_bytes;

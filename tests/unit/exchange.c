@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/chars.h"
 #include "server/date.h"
 #include "server/exchange.h"
 #include "server/limits.h"
@@ -231,6 +232,45 @@ Test(field, values_are_copied)
     cr_assert(field_add(&ex, &ex.request_fields, span_of(name), span_of(value)));
     name[0] = value[0] = 'x';
     expect_fields(&ex.request_fields, "a=b;");
+    exchange_free(&ex);
+}
+
+/* At every place of texts shorter and longer than what is looked at at once. */
+Test(field, all_bytes_are_told_apart)
+{
+    char text[20];
+    for (size_t len = 1; len <= sizeof text; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                memset(text, 'a', sizeof text);
+                text[at] = (char)byte;
+                struct span span = {text, len};
+                cr_assert_eq(chars_all_value(span), char_is((char)byte, CHAR_VALUE));
+                cr_assert_eq(chars_any_upper(span), byte >= 'A' && byte <= 'Z');
+            }
+        }
+    }
+}
+
+Test(field, lists_are_copied_at_once)
+{
+    struct exchange ex;
+    struct field fields[40];
+    char names[40][8];
+    exchange_init(&ex);
+    for (int i = 0; i < 40; i++) {
+        snprintf(names[i], sizeof names[i], "n-%d", i);
+        fields[i] = (struct field){span_of(names[i]), i % 3 == 0 ? SPAN("") : span_of(names[i])};
+    }
+    cr_assert(field_copy_all(&ex, &ex.request_fields, fields, 40));
+    memset(names, 0, sizeof names);
+    cr_expect_eq(ex.request_fields.count, 40);
+    cr_expect(span_equal(ex.request_fields.items[39].name, SPAN("n-39")));
+    cr_expect_eq(ex.request_fields.items[39].value.len, 0);
+    cr_expect(span_equal(ex.request_fields.items[7].value, SPAN("n-7")));
+    cr_expect(field_add(&ex, &ex.request_fields, SPAN("more"), SPAN("")));
+    exchange_reset(&ex);
+    cr_expect(field_copy_all(&ex, &ex.request_fields, NULL, 0));
     exchange_free(&ex);
 }
 

@@ -52,7 +52,7 @@ Test(h2, a_request_and_its_answer)
     struct h2_answer *answer = h2_peer_answer(peer, id);
     cr_expect_eq(answer->status, 200);
     cr_expect_str_eq(answer->fields,
-                     "server: app\ndate: Sun, 06 Nov 1994 08:49:37 GMT\ncontent-length: 1000\n");
+                     "server: app\nx-app: yes\ndate: Sun, 06 Nov 1994 08:49:37 GMT\ncontent-length: 1000\n");
     cr_expect(answer->body_bytes == 1000 && !answer->body_wrong && answer->closed);
     cr_expect_eq(h2_streams(peer->app.h2), 0);
     cr_expect_not(peer->server_done);
@@ -275,10 +275,10 @@ Test(h2, a_head_that_is_too_long_to_send)
         cr_assert(field_add(&ex, &ex.response_fields, SPAN("x-long"), text));
     }
     cr_expect(h2_respond(peer->app.h2, id, &ex, SPAN("Sun, 06 Nov 1994 08:49:37 GMT"), true));
-    exchange_free(&ex);
     h2_peer_run(peer);
     cr_expect_eq(h2_peer_answer(peer, id)->error, H2_INTERNAL_ERROR);
     cr_expect(h2_peer_seen(peer, id)->closed);
+    exchange_free(&ex);
     cr_expect_not(peer->server_done);
     h2_peer_free(peer);
 }
