@@ -105,7 +105,7 @@ known() {
     clang -target bpf -O2 -fno-builtin -DPLAIN -I"$work" -c -o "$work/out.o" "$work/script.c" || return 1
     nm -u "$work/out.o" | awk '{print $NF}' | while read -r symbol; do
         grep -q "^ZS_HELPER([a-z_0-9 *]*, $symbol," "$root/sdk/helpers.def" ||
-            { echo "unknown: $symbol"; exit 1; }
+            { echo "unknown: $symbol"; return 1; }
     done
 }
 check "the object names helpers only" known
@@ -117,6 +117,18 @@ five() { # five kinds in each row
     [ "$rows" -gt 0 ] && [ "$rows" -eq "$kinds" ]
 }
 check "every helper has five kinds" five
+
+pages() { # the example site's reference is what reference.py makes of the lists now
+    mkdir -p "$work/tree/examples" "$work/tree/sdk" "$work/tree/vm"
+    cp "$root/examples/reference.py" "$work/tree/examples"
+    cp "$root/sdk/helpers.def" "$work/tree/sdk"
+    cp "$root/vm/isa.def" "$work/tree/vm"
+    python3 "$work/tree/examples/reference.py"
+    for part in api isa; do
+        diff -r "$work/tree/examples/site/$part" "$root/examples/site/$part" || return 1
+    done
+}
+check "the reference pages of the example site are of now" pages
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
