@@ -84,8 +84,9 @@ typedef int64_t zs_s64;
 /* Runs on every request: `ZS_ENTRY zs_u64 entry(void)`. */
 #define ZS_ENTRY ZS_SECTION("zeroserve.request")
 
-/* Runs on every TLS handshake: `ZS_TLS_ENTRY zs_u64 hello(void)`. This version loads it and does
- * not run it yet. */
+/* Runs on every TLS handshake, before anything is answered: `ZS_TLS_ENTRY zs_u64 hello(void)`.
+ * There is no request yet; zs_connection_info and zs_req_peer tell who asks for which host,
+ * zs_abort refuses. */
 #define ZS_TLS_ENTRY ZS_SECTION("zeroserve.tls")
 
 /* A function that other scripts call by its name, `ZS_CALL_ENTRY(greet, input) { … }`: `input` is a

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "server/forward.h"
+#include "server/handshake.h"
 #include "server/page.h"
 #include "server/proxy.h"
 #include "server/script.h"
@@ -72,8 +73,7 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
     return field_copy_all(ex, &ex->request_fields, fields, field_count);
 }
 
-/* The scripts go on in a later turn, or once they have the body that they asked for. */
-static void suspend(struct worker *worker, struct stream *stream)
+void request_suspend(struct worker *worker, struct stream *stream)
 {
     const struct request_body *body = &stream->exchange.request_body;
     if (script_chain_is_starved(&stream->exchange)) {
@@ -96,7 +96,7 @@ static void deliver(struct worker *worker, struct stream *stream, enum script_ve
 {
     if (verdict == SCRIPT_PENDING) {
         serve_suspended(worker, stream);
-        suspend(worker, stream);
+        request_suspend(worker, stream);
         return;
     }
     if (!page_start(worker, stream)) {
@@ -122,7 +122,7 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
     switch (verdict) {
     case SCRIPT_PENDING:
         serve_suspended(worker, stream);
-        suspend(worker, stream);
+        request_suspend(worker, stream);
         return;
     case SCRIPT_ABORTED: serve_abort(worker, stream); return;
     case SCRIPT_PASS:
@@ -190,6 +190,10 @@ void request_start(struct worker *worker, struct stream *stream)
 
 void request_resume(struct worker *worker, struct stream *stream)
 {
+    if (stream->is_handshake) {
+        handshake_resume(worker, stream);
+        return;
+    }
     enum stream_wait waited = stream->wait;
     stream_wait(&worker->streams, stream, STREAM_ACTIVE);
     if (waited == STREAM_NEW) {
@@ -279,7 +283,7 @@ static void add_details(const struct stream *stream, struct tls_info *tls,
 
 static void log_request(struct worker *worker, const struct stream *stream)
 {
-    if (worker->access == NULL) {
+    if (worker->access == NULL || stream->is_handshake) {
         return;
     }
     const struct exchange *ex = &stream->exchange;

@@ -15,6 +15,8 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
                   struct span authority, const struct field *fields, unsigned field_count);
 /* Runs the scripts on the filled exchange, and answers when none suspends itself. */
 void request_start(struct worker *worker, struct stream *stream);
+/* Pending scripts go on in a later turn, or once they have the body that they asked for. */
+void request_suspend(struct worker *worker, struct stream *stream);
 /* Lets scripts start or go on that had to wait. */
 void request_resume(struct worker *worker, struct stream *stream);
 /* The exchange has its response, whoever made it: runs what scripts left for it, then sends it. */

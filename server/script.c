@@ -20,10 +20,15 @@ static bool is_request_entry(const struct vm_entry *entry)
     return strcmp(entry->section, "zeroserve.request") == 0;
 }
 
+static bool is_handshake_entry(const struct vm_entry *entry)
+{
+    return strcmp(entry->section, "zeroserve.tls") == 0;
+}
+
 /* Sections of the contract. An object with any of them is a script. */
 static bool is_script_entry(const struct vm_entry *entry)
 {
-    return is_request_entry(entry) || strcmp(entry->section, "zeroserve.tls") == 0 ||
+    return is_request_entry(entry) || is_handshake_entry(entry) ||
            has_prefix(entry->section, "zeroserve.call.") ||
            has_prefix(entry->section, "zeroserve.init.");
 }
@@ -36,14 +41,16 @@ static int by_address(const void *a, const void *b)
     return (x->insn > y->insn) - (x->insn < y->insn);
 }
 
-/* Collects the request entries. NULL on success, else what is wrong with the script. */
+/* Collects the entries that others than scripts run. NULL on success, else what is wrong with the
+ * script. */
 static const char *find_entries(struct script *script)
 {
     uint32_t count = vm_program_entry_count(script->program);
     bool any = false;
 
     script->entries = calloc(count + 1, sizeof *script->entries);
-    if (script->entries == NULL) {
+    script->handshakes = calloc(count + 1, sizeof *script->handshakes);
+    if (script->entries == NULL || script->handshakes == NULL) {
         return "out of memory";
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -52,9 +59,12 @@ static const char *find_entries(struct script *script)
         any = any || is_script_entry(entry);
         if (is_request_entry(entry)) {
             script->entries[script->entry_count++] = entry;
+        } else if (is_handshake_entry(entry)) {
+            script->handshakes[script->handshake_count++] = entry;
         }
     }
     qsort(script->entries, script->entry_count, sizeof *script->entries, by_address);
+    qsort(script->handshakes, script->handshake_count, sizeof *script->handshakes, by_address);
     return any ? NULL : "no entry: no function is in section zeroserve.request";
 }
 
@@ -204,6 +214,7 @@ void script_set_free(struct script_set *set)
             vm_program_free(script->program);
         }
         free(script->entries);
+        free(script->handshakes);
         free(script->name);
     }
     script_env_free(&set->shared.env);
@@ -225,6 +236,16 @@ const char *script_set_name(const struct script_set *set, unsigned index)
 size_t script_set_code_bytes(const struct script_set *set, unsigned index)
 {
     return set->items[index].code_bytes;
+}
+
+bool script_set_sees_handshakes(const struct script_set *set)
+{
+    for (unsigned i = 0; i < set->count; i++) {
+        if (set->items[i].handshake_count > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool script_set_calls(const struct script_set *set, const char *helper)

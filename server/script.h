@@ -67,6 +67,8 @@ unsigned script_set_count(const struct script_set *set);
 const char *script_set_name(const struct script_set *set, unsigned index);
 size_t script_set_code_bytes(const struct script_set *set, unsigned index);
 
+/* Whether any of the scripts has an entry for TLS handshakes. */
+bool script_set_sees_handshakes(const struct script_set *set);
 /* Whether any of the scripts calls the helper of this name. */
 bool script_set_calls(const struct script_set *set, const char *helper);
 /* Whether the address is that of a trusted proxy. */
@@ -98,6 +100,11 @@ enum script_verdict script_chain_resume(struct exchange *ex);
 /* Whether what is pending waits for an arena. Requests whose body is not complete, and which may
  * wait for it for long, leave some of the arenas to the others. */
 bool script_chain_is_starved(const struct exchange *ex);
+/* Runs the entries for TLS handshakes of `set`, in order, on an exchange that knows the peer and
+ * the connection and has no request. SCRIPT_PASS: it may go on. SCRIPT_PENDING: as above. Else one
+ * of them has refused the client, or faulted. */
+enum script_verdict script_handshake_start(struct script_host *host, const struct script_set *set,
+                                           struct exchange *ex);
 /* Runs the response hooks that scripts left, once there is a response, whoever made it, and before
  * response_finish. SCRIPT_PASS: done. SCRIPT_PENDING: go on by script_chain_resume, which then says
  * the same; until then the response is set aside. */

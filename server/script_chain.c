@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the scripts of one request, in order, until one answers; later the hooks they left for the
- * response.
+ * response. The same of one TLS handshake, which ends with an answer.
  *
  * A chain lives in the exchange's pool from the first script to the end of the request. While it is
  * pending, ex->chain names it. A script that faults closes the request with a 500: what it was to
@@ -26,6 +26,7 @@ struct script_chain {
     struct script_runs runs;
     unsigned script; /* the one that runs, or is next */
     unsigned entry;  /* of its entries */
+    bool is_handshake;
     bool in_hooks;
     const struct response_hook *hook; /* that runs, or is next */
     unsigned hooks_left;              /* those that hooks add are not run */
@@ -90,11 +91,22 @@ static const struct script *current(const struct script_chain *chain)
     return &chain->runs.set->items[chain->script];
 }
 
+/* What is to be run of a script. */
+static const struct vm_entry *const *entries(const struct script_chain *chain, unsigned *count)
+{
+    const struct script *script = current(chain);
+    *count = chain->is_handshake ? script->handshake_count : script->entry_count;
+    return chain->is_handshake ? script->handshakes : script->entries;
+}
+
 /* Moves on to a script that has an entry left. False: there is none. */
 static bool find_next(struct script_chain *chain)
 {
     while (chain->script < chain->runs.set->count) {
-        if (chain->entry < current(chain)->entry_count) {
+        unsigned count;
+
+        (void)entries(chain, &count);
+        if (chain->entry < count) {
             return true;
         }
         chain->script++;
@@ -137,11 +149,11 @@ static enum script_verdict after_return(struct exchange *ex)
 static enum script_verdict run_one(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
-    const struct script *script = current(chain);
     enum runs_end end;
+    unsigned count;
 
-    if (chain->runs.depth == 0 &&
-        runs_push(&chain->runs, script, script->entries[chain->entry], false) == NULL) {
+    if (chain->runs.depth == 0 && runs_push(&chain->runs, current(chain),
+                                            entries(chain, &count)[chain->entry], false) == NULL) {
         return out_of_memory(ex);
     }
     end = runs_go(&chain->runs, NULL);
@@ -169,8 +181,8 @@ static enum script_verdict run_chain(struct script_chain *chain)
     return verdict;
 }
 
-enum script_verdict script_chain_start(struct script_host *host, const struct script_set *set,
-                                       struct exchange *ex)
+static enum script_verdict start(struct script_host *host, const struct script_set *set,
+                                 struct exchange *ex, bool is_handshake)
 {
     struct script_chain *chain;
 
@@ -182,9 +194,22 @@ enum script_verdict script_chain_start(struct script_host *host, const struct sc
     if (chain == NULL) {
         return out_of_memory(ex);
     }
-    *chain = (struct script_chain){.runs = {.host = host, .set = set, .ex = ex}};
+    *chain = (struct script_chain){.runs = {.host = host, .set = set, .ex = ex},
+                                   .is_handshake = is_handshake};
     ex->ran = chain;
     return run_chain(chain);
+}
+
+enum script_verdict script_chain_start(struct script_host *host, const struct script_set *set,
+                                       struct exchange *ex)
+{
+    return start(host, set, ex, false);
+}
+
+enum script_verdict script_handshake_start(struct script_host *host, const struct script_set *set,
+                                           struct exchange *ex)
+{
+    return start(host, set, ex, true);
 }
 
 /* ---- hooks ---- */

@@ -14,6 +14,8 @@ struct script {
     struct vm_image *image;
     const struct vm_entry **entries; /* of requests, by address */
     unsigned entry_count;            /* may be 0: the script is there for its other entries */
+    const struct vm_entry **handshakes; /* entries of TLS handshakes, by address */
+    unsigned handshake_count;
     size_t code_bytes;
 };
 

@@ -12,10 +12,12 @@
 
 #include "server/forward.h"
 #include "server/h2.h"
+#include "server/handshake.h"
 #include "server/page.h"
 #include "server/proxy.h"
 #include "server/proxy_protocol.h"
 #include "server/request.h"
+#include "server/script.h"
 #include "server/serve_int.h"
 #include "server/tls.h"
 
@@ -125,6 +127,12 @@ static void receive_records(struct worker *worker, struct conn *conn, struct spa
     }
 }
 
+void serve_judged(struct worker *worker, struct conn *conn)
+{
+    receive_records(worker, conn, SPAN(""));
+    worker_touch(worker, conn);
+}
+
 /* The last words of TLS: an alert, or that nothing follows. If they do not leave at once they are
  * not worth waiting for. */
 static void say_last_words(struct conn *conn, bool close)
@@ -203,6 +211,9 @@ static void begin_tls(struct worker *worker, struct conn *conn)
         serve_close(worker, conn);
         return;
     }
+    if (script_set_sees_handshakes(worker->epoch->snapshot->scripts)) {
+        tls_rest_at_hello(conn->tls);
+    }
     conn->epoch = epoch_enter(worker->epoch);
     struct conn *oldest = conn_shake_hands(&worker->conns, conn);
     if (oldest != NULL) {
@@ -252,6 +263,9 @@ static bool step_proxy(struct worker *worker, struct conn *conn)
 
 static bool step_tls(struct worker *worker, struct conn *conn)
 {
+    if (tls_rests(conn->tls) && conn->stream == NULL) {
+        handshake_start(worker, conn);
+    }
     if (tls_established(conn->tls) && tls_is_h2(conn->tls)) {
         serve_h2_begin(worker, conn);
         return true;
@@ -260,7 +274,7 @@ static bool step_tls(struct worker *worker, struct conn *conn)
         conn_set_state(&worker->conns, conn, CONN_IDLE);
         return true;
     }
-    if (conn->eof) {
+    if (conn->eof || conn->broken) {
         serve_close(worker, conn);
     }
     return false;

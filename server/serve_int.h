@@ -14,6 +14,8 @@
 struct ring_tag serve_tag(const struct conn *conn, enum ring_op op);
 /* TLS has records that are not sent. */
 bool serve_has_records(const struct conn *conn);
+/* A handshake that rested was judged: goes on with it. */
+void serve_judged(struct worker *worker, struct conn *conn);
 /* Makes records of `out`; nothing without TLS. False: out of memory. */
 bool serve_seal(struct worker *worker, struct conn *conn);
 /* Sends `out`, or the records. Nothing may be in flight. */

@@ -58,6 +58,7 @@ struct stream {
     struct stream *sibling; /* HTTP/2: in a list of the connection */
 
     struct epoch *epoch; /* what it is served from, whatever is loaded meanwhile */
+    bool is_handshake;   /* no request: scripts look at a TLS handshake (server/handshake.h) */
     bool head_only;      /* HEAD as the client sent it, whatever scripts made of it */
     struct span method;  /* as the client sent them, in the exchange's pool; for the log */
     struct span target;

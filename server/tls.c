@@ -112,6 +112,7 @@ void tls_free(struct tls_conn *tls)
         SSL_free(tls->ssl);
         tls_records_end(&tls->records);
         buffer_release(&tls->output);
+        buffer_release(&tls->early);
         free(tls->server_name);
         free(tls);
     }
@@ -136,7 +137,8 @@ static bool may_go_on(struct tls_conn *tls, int result)
 {
     int reason = SSL_get_error(tls->ssl, result);
     tls->ended = tls->ended || reason == SSL_ERROR_ZERO_RETURN;
-    tls->failed = reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_ZERO_RETURN;
+    tls->failed = reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_ZERO_RETURN &&
+                  reason != SSL_ERROR_WANT_CLIENT_HELLO_CB;
     tls->reason = tls->failed ? ERR_peek_error() : 0;
     clear_errors();
     return !tls->failed;
@@ -236,6 +238,30 @@ bool tls_shake_hands(struct tls_conn *tls)
     return may_go_on(tls, result);
 }
 
+/* ---- a rest at the ClientHello ---- */
+
+void tls_rest_at_hello(struct tls_conn *tls)
+{
+    tls->judgement = TLS_TO_JUDGE;
+}
+
+bool tls_rests(const struct tls_conn *tls)
+{
+    return tls->judgement == TLS_JUDGING;
+}
+
+void tls_judge(struct tls_conn *tls, bool admitted)
+{
+    assert(tls_rests(tls));
+    tls->judgement = admitted ? TLS_ADMITTED : TLS_REFUSED;
+}
+
+static bool keep(struct tls_conn *tls, struct span bytes)
+{
+    return buffer_append(&tls->early, bytes, LIM_TLS_HELLO_BYTES) ||
+           fail(tls, "the handshake is too long");
+}
+
 /* ---- after it ---- */
 
 static bool receive_by_library(struct tls_conn *tls, struct buffer *plain, size_t plain_max)
@@ -267,19 +293,40 @@ static bool receive_records(struct tls_conn *tls, struct buffer *plain, size_t p
     return fine || fail(tls, records->why);
 }
 
-bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, size_t plain_max)
+static bool receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, size_t plain_max)
 {
-    if (tls->failed || tls->ended) {
-        return !tls->failed;
-    }
     tls->input = bytes;
     bool fine = tls->established || tls_shake_hands(tls);
+    if (fine && tls_rests(tls)) {
+        fine = keep(tls, tls->input);
+        tls->input.len = 0;
+    }
     if (fine && tls->established) {
         fine = tls->ssl != NULL ? receive_by_library(tls, plain, plain_max)
                                 : receive_records(tls, plain, plain_max);
     }
     assert(!fine || tls->ended || tls->input.len == 0);
     tls->input = (struct span){0};
+    return fine;
+}
+
+bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, size_t plain_max)
+{
+    if (tls->failed || tls->ended) {
+        return !tls->failed;
+    }
+    if (tls_rests(tls)) {
+        return keep(tls, bytes);
+    }
+    if (buffer_bytes(&tls->early) == 0) {
+        return receive(tls, bytes, plain, plain_max);
+    }
+    struct buffer early = tls->early;
+    tls->early = (struct buffer){0};
+    bool fine = buffer_append(&early, bytes, SIZE_MAX / 2)
+                    ? receive(tls, buffer_span(&early), plain, plain_max)
+                    : fail(tls, "out of memory");
+    buffer_release(&early);
     return fine;
 }
 

@@ -66,6 +66,15 @@ void tls_free(struct tls_conn *tls);
  * limits of a second, the size of records and the age of ticket keys go by it. */
 void tls_at(struct tls_conn *tls, uint64_t now_ms);
 
+/* Before the first bytes: the handshake shall rest at the ClientHello, when tls_info knows sni and
+ * ja4 and nothing was answered yet, until it is judged. What comes meanwhile waits. */
+void tls_rest_at_hello(struct tls_conn *tls);
+/* It rests there now. */
+bool tls_rests(const struct tls_conn *tls);
+/* It goes on with the next tls_receive, which may bring no bytes; not admitted, that fails with the
+ * alert access_denied. */
+void tls_judge(struct tls_conn *tls, bool admitted);
+
 /* Plaintext is appended to `plain`, which may grow to plain_max. False: the peer broke the protocol
  * or memory ran out. */
 bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, size_t plain_max);

@@ -103,6 +103,19 @@ static bool choose_certificate(struct tls_conn *tls, int *alert)
     return found <= 0 || SSL_set_SSL_CTX(tls->ssl, context->ssl[found]) != NULL;
 }
 
+/* The library calls again with the same message when this has it rest. */
+static int judge(struct tls_conn *tls, int *alert)
+{
+    switch (tls->judgement) {
+    case TLS_ADMITTED: return SSL_CLIENT_HELLO_SUCCESS;
+    case TLS_TO_JUDGE:
+    case TLS_JUDGING: tls->judgement = TLS_JUDGING; return SSL_CLIENT_HELLO_RETRY;
+    case TLS_REFUSED: break;
+    }
+    *alert = SSL_AD_ACCESS_DENIED;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
 /* Called once a ClientHello was taken apart, before anything of it is acted on; a second time after
  * a HelloRetryRequest. */
 static int see_hello(SSL *ssl, int *alert, void *unused)
@@ -113,7 +126,7 @@ static int see_hello(SSL *ssl, int *alert, void *unused)
     struct span name;
     (void)unused;
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &list, &bytes) != 1) {
-        return SSL_CLIENT_HELLO_SUCCESS;
+        return judge(tls, alert);
     }
     if (!read_server_name(list, bytes, &name)) {
         *alert = SSL_AD_UNRECOGNIZED_NAME;
@@ -124,7 +137,7 @@ static int see_hello(SSL *ssl, int *alert, void *unused)
     if (tls->server_name == NULL) {
         return SSL_CLIENT_HELLO_ERROR;
     }
-    return choose_certificate(tls, alert) ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+    return choose_certificate(tls, alert) ? judge(tls, alert) : SSL_CLIENT_HELLO_ERROR;
 }
 
 /* ---- settings ---- */

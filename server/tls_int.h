@@ -25,11 +25,20 @@ struct tls_context {
     bool client;
 };
 
+enum tls_judgement {
+    TLS_ADMITTED, /* or nobody asks */
+    TLS_TO_JUDGE, /* the ClientHello has not come yet */
+    TLS_JUDGING,
+    TLS_REFUSED,
+};
+
 struct tls_conn {
     SSL *ssl; /* NULL: its work is done, records go by `records` */
     struct tls_context *context;
     struct tls_records records; /* before that: the secrets, as far as they are known */
     struct span input;          /* during tls_receive: what is left */
+    struct buffer early;        /* came while the handshake rested */
+    enum tls_judgement judgement;
     struct buffer output;
     struct tls_info agreed; /* when established; without sni and ja4 */
     const char *why;        /* it failed, when we know more than the library; static */

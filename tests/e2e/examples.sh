@@ -118,6 +118,24 @@ is "validate-body: in pieces" \
     "$(get /orders -H 'Content-Type: application/json' -H 'Transfer-Encoding: chunked' -d "$order")" '{"status":"taken"}'
 is "validate-body: too long" "$(code /orders -H 'Content-Type: application/json' -d "\"$(printf '%05000d' 0)\"")" 413
 
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+    -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+stop
+start --tls-addr 127.0.0.1:0 --cert "$work/cert.pem" --key "$work/key.pem" --access-log-format json "$work/examples/tls-guard"
+tls_url=$(sed -n 's|^listening on \(https://127\.0\.0\.1:[0-9]*\) .*|\1|p' "$log")
+secure_code() { curl -sk -m 20 -o /dev/null -w '%{http_code}' "$tls_url/"; }
+is "tls-guard: a client" "$(secure_code)" 200
+logged "tls-guard: its fingerprint is in the log" '"ja4": ?"t13'
+ja4=$(sed -n 's/.*"ja4": *"\([^"]*\)".*/\1/p' "$log" | head -n 1)
+sed -i "s/\"refused_ja4\": \[/&\"none\", \"$ja4\"/" "$work/examples/tls-guard/data/tls-guard.json"
+kill -HUP "$server_pid"
+logged "tls-guard: reloaded" '^reloaded'
+is "tls-guard: refused" "$(secure_code)" 000
+sed -i 's/"refused_ja4": .*/"refused_ja4": [],/; s/60/3/' "$work/examples/tls-guard/data/tls-guard.json"
+kill -HUP "$server_pid"
+logged_count "tls-guard: reloaded again" '^reloaded' 2
+like "tls-guard: so many a minute" "$(for _ in 1 2 3 4 5 6; do secure_code; done)" '^(200){1,3}(000)+$'
+
 serve template
 like "template: a name" "$(get '/?name=Ann')" '<h1>Hello, Ann!</h1>'
 

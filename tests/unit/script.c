@@ -253,6 +253,28 @@ Test(script, chains_wait_for_an_arena)
     script_set_free(answers);
 }
 
+#define HELLO "ZS_TLS_ENTRY zs_u64 hello(void) "
+
+Test(script, entries_of_handshakes_judge)
+{
+    const char *const texts[] = {MARK HELLO "{ mark(\"a\"); return 0; }\n" ENTRY
+                                            "{ mark(\"r\"); return 0; }\n",
+                                 MARK HELLO "{ mark(\"b\"); return zs_abort(); }\n",
+                                 MARK HELLO "{ mark(\"c\"); return 0; }\n"};
+    struct bench b;
+
+    begin(&b, texts, 3, false);
+    cr_assert(script_set_sees_handshakes(b.set));
+    cr_assert_eq(script_handshake_start(b.host, b.set, &b.ex), SCRIPT_ABORTED);
+    cr_assert(trace_is(&b.ex, "ab"));
+    bench_end(&b);
+
+    begin(&b, texts, 1, false);
+    cr_assert_eq(script_handshake_start(b.host, b.set, &b.ex), SCRIPT_PASS);
+    cr_assert(trace_is(&b.ex, "a"));
+    bench_end(&b);
+}
+
 Test(script, empty_set_and_scripts_without_request_entries_pass)
 {
     const char *const texts[] = {

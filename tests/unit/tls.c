@@ -334,6 +334,60 @@ Test(tls, info_of_a_connection)
     }
 }
 
+Test(tls, rests_at_the_hello_until_it_is_judged)
+{
+    static const char *const groups[] = {"X25519:P-256",
+                                         "P-521:X25519:P-256"}; /* the second is asked again */
+    for (int i = 0; i < 4; i++) {
+        struct wire wire;
+        open_wire(&wire, versions[i % 2]);
+        tls_rest_at_hello(wire.tls);
+        SSL_set_tlsext_host_name(wire.client, "www.example.com");
+        SSL_set1_groups_list(wire.client, groups[i / 2]);
+        wire.piece = i == 0 ? 1 : PIECE_MAX;
+        cr_expect_not(shake_hands(&wire));
+        cr_assert(wire.fine && tls_rests(wire.tls));
+        cr_expect(span_equal(tls_info(wire.tls).sni, SPAN("www.example.com")));
+        cr_expect_eq(strlen(tls_info(wire.tls).ja4), 36);
+        cr_expect_eq(buffer_bytes(tls_output(wire.tls)), 0, "nothing is answered");
+        tls_judge(wire.tls, true);
+        cr_expect(tls_receive(wire.tls, SPAN(""), &wire.plain, PLAIN_MAX));
+        cr_expect_gt(to_client(&wire), 0);
+        cr_expect(shake_hands(&wire), "row %d", i);
+        cr_expect_not(tls_rests(wire.tls), "it is judged once");
+        client_says(&wire, "hello");
+        expect_plain(&wire, "hello");
+        close_wire(&wire);
+    }
+}
+
+Test(tls, who_is_not_admitted_is_told)
+{
+    struct wire wire;
+    open_wire(&wire, TLS1_3_VERSION);
+    tls_rest_at_hello(wire.tls);
+    cr_expect_not(shake_hands(&wire));
+    tls_judge(wire.tls, false);
+    cr_expect_not(tls_receive(wire.tls, SPAN(""), &wire.plain, PLAIN_MAX));
+    struct span alert = buffer_span(tls_output(wire.tls));
+    cr_assert_eq(alert.len, 7);
+    cr_expect_eq(alert.base[6], SSL_AD_ACCESS_DENIED);
+    close_wire(&wire);
+}
+
+Test(tls, what_comes_during_the_rest_is_bounded)
+{
+    struct wire wire;
+    open_wire(&wire, TLS1_3_VERSION);
+    tls_rest_at_hello(wire.tls);
+    cr_expect_not(shake_hands(&wire));
+    static char junk[LIM_TLS_HELLO_BYTES];
+    struct span much = {junk, sizeof junk};
+    cr_expect(tls_receive(wire.tls, much, &wire.plain, PLAIN_MAX));
+    cr_expect_not(tls_receive(wire.tls, SPAN("x"), &wire.plain, PLAIN_MAX));
+    close_wire(&wire);
+}
+
 /* The client guesses a group the server does not have, and is asked for another. */
 Test(tls, asking_again)
 {
