@@ -65,6 +65,9 @@
 /* ---- connections and buffers, per worker ---- */
 #define LIM_CONNECTIONS         16384u /* or 0.9 of RLIMIT_NOFILE, whichever is less */
 #define LIM_STREAMS             65536u /* requests in hand: all connections of HTTP/1.1, and some of HTTP/2 */
+/* Not for connections: of the process, and of each worker. */
+#define LIM_OWN_DESCRIPTORS     16u
+#define LIM_WORKER_DESCRIPTORS  8u
 #define LIM_HANDSHAKES_EACH     256u  /* TLS, of one address; with more the oldest goes */
 #define LIM_HANDSHAKE_BUCKETS   4096u /* of addresses; those that share one are taken for one */
 #define LIM_WARM                128u /* connections that keep their buffers between requests */
@@ -78,7 +81,8 @@
 #define LIM_BUFFER_KEPT_BYTES   (16u << 10) /* by an empty one that was sent; most answers fit */
 #define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
 #define LIM_ACCEPTED            1024u  /* that wait for a later turn; beyond, they do not wait */
-#define LIM_ACCEPT_RETRY_MS     100u   /* after accept failed, for lack of descriptors mostly */
+#define LIM_ACCEPT_RETRY_MS     10u    /* after accept failed, for lack of descriptors mostly */
+#define LIM_ACCEPT_TELL_MS      60000u /* between two lines of the log about that */
 #define LIM_ACCESS_LOG_BYTES    65536u /* lines of one turn, written together */
 #define LIM_ACCESS_TARGET_BYTES 2048u  /* of a target in the access log; longer ones are cut */
 #define LIM_LOG_QUEUE_BYTES     (1u << 20) /* of a thread, on the way to a log; beyond: dropped */

@@ -65,7 +65,9 @@ static void plan_descriptors(struct server *server)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
         getrlimit(RLIMIT_NOFILE, &limit);
-        per_worker = limit.rlim_cur / 10 * 9 / server->count;
+        rlim_t own = LIM_OWN_DESCRIPTORS + LIM_WORKER_DESCRIPTORS * server->count;
+        rlim_t most = limit.rlim_cur / 10 * 9;
+        per_worker = (most > 2 * own ? most - own : most / 2) / server->count;
     }
     server->connections_max = per_worker < LIM_CONNECTIONS ? (unsigned)per_worker : LIM_CONNECTIONS;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of a worker: the ring's events to connections, accepting, deadlines, the end. */
+/* The loop of a worker: the ring's events to connections, deadlines, the end. */
 #include "server/worker.h"
 
 #include <assert.h>
@@ -66,137 +66,6 @@ static void step_touched(struct worker *worker)
     }
 }
 
-/* ---- accepting ---- */
-
-static void close_listener(struct listener *listener)
-{
-    if (listener->fd >= 0) {
-        close(listener->fd);
-        listener->fd = -1;
-    }
-}
-
-/* The slot of the tag tells the listener. */
-static struct ring_tag accept_tag(const struct worker *worker, const struct listener *listener)
-{
-    return (struct ring_tag){.op = RING_ACCEPT, .slot = (uint32_t)(listener - worker->listeners)};
-}
-
-static void arm_accept(struct worker *worker, struct listener *listener)
-{
-    listener->retry_ms = 0;
-    listener->accepting = true;
-    ring_accept(worker->ring, listener->fd, accept_tag(worker, listener));
-}
-
-static void open_spare(struct worker *worker)
-{
-    worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-/* An idle connection, or the oldest handshake, makes way for a new one. */
-static bool evict_idle(struct worker *worker)
-{
-    struct conn *idle = worker->conns.lists[CONN_IDLE].first;
-    struct conn *oldest = idle != NULL ? idle : worker->conns.lists[CONN_H2_IDLE].first;
-    oldest = oldest != NULL ? oldest : worker->conns.lists[CONN_TLS].first;
-    if (oldest != NULL) {
-        serve_close(worker, oldest);
-    }
-    return oldest != NULL;
-}
-
-/* Without a free descriptor a waiting client would neither be served nor turned away. */
-static void shed_client(struct worker *worker, const struct listener *listener)
-{
-    if (worker->spare_fd < 0) {
-        return;
-    }
-    close(worker->spare_fd);
-    int client = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (client >= 0) {
-        close(client);
-    }
-    open_spare(worker);
-}
-
-static void add_connection(struct worker *worker, int fd, bool secure)
-{
-    bool full = worker->conns.live >= worker->connections_max && !evict_idle(worker);
-    struct conn *conn = full ? NULL : conn_open(&worker->conns, fd);
-    if (conn == NULL) {
-        ring_close(worker->ring, fd);
-        return;
-    }
-    socklen_t bytes = sizeof(conn->peer);
-    if (getpeername(fd, &conn->peer.any, &bytes) != 0) {
-        conn->broken = true;
-    }
-    serve_begin(worker, conn, secure);
-    worker_touch(worker, conn);
-}
-
-/* New clients in turn with all others. */
-static void take_accepted(struct worker *worker)
-{
-    struct accepted_queue *queue = &worker->accepted;
-    queue->of_turn = 0;
-    while (queue->count > 0 && queue->of_turn < LIM_ACCEPTS_PER_TURN) {
-        unsigned at = queue->first++ % LIM_ACCEPTED;
-        queue->count--;
-        queue->of_turn++;
-        add_connection(worker, queue->items[at].fd, queue->items[at].secure);
-    }
-}
-
-static void put_accepted(struct worker *worker, int fd, bool secure)
-{
-    struct accepted_queue *queue = &worker->accepted;
-    if (queue->count == LIM_ACCEPTED ||
-        (queue->count == 0 && queue->of_turn < LIM_ACCEPTS_PER_TURN)) {
-        queue->of_turn++;
-        add_connection(worker, fd, secure);
-        return;
-    }
-    unsigned at = (queue->first + queue->count++) % LIM_ACCEPTED;
-    queue->items[at].fd = fd;
-    queue->items[at].secure = secure;
-}
-
-static void drop_accepted(struct worker *worker)
-{
-    struct accepted_queue *queue = &worker->accepted;
-    for (; queue->count > 0; queue->count--) {
-        ring_close(worker->ring, queue->items[queue->first++ % LIM_ACCEPTED].fd);
-    }
-}
-
-static void accepted(struct worker *worker, const struct ring_event *event)
-{
-    struct listener *listener = &worker->listeners[event->tag.slot];
-    int error = event->result < 0 ? -event->result : 0;
-    if (error == 0) {
-        put_accepted(worker, event->result, event->tag.slot == LISTENER_TLS);
-    }
-    if (event->more) {
-        return;
-    }
-    listener->accepting = false;
-    if (worker->draining) {
-        close_listener(listener);
-        return;
-    }
-    if (error == 0 || error == ECONNABORTED || error == EINTR) {
-        arm_accept(worker, listener);
-        return;
-    }
-    log_line("accept: %s", strerror(error));
-    if ((error == EMFILE || error == ENFILE) && !evict_idle(worker)) {
-        shed_client(worker, listener);
-    }
-    listener->retry_ms = worker->conns.now_ms + LIM_ACCEPT_RETRY_MS;
-}
-
 /* ---- the end ---- */
 
 static void close_all(struct worker *worker, enum conn_state state)
@@ -220,17 +89,7 @@ static void start_drain(struct worker *worker)
 {
     worker->draining = true;
     worker->drain_end_ms = worker->conns.now_ms + worker->options->drain_ms;
-    for (unsigned i = 0; i < LISTENERS; i++) {
-        struct listener *listener = &worker->listeners[i];
-        listener->retry_ms = 0;
-        if (listener->accepting) {
-            ring_cancel(worker->ring, accept_tag(worker, listener),
-                        (struct ring_tag){.op = RING_NONE});
-        } else {
-            close_listener(listener);
-        }
-    }
-    drop_accepted(worker);
+    accept_stop(worker);
     close_all(worker, CONN_PROXY);
     close_all(worker, CONN_TLS);
     close_all(worker, CONN_IDLE);
@@ -253,12 +112,8 @@ static void give_up(struct worker *worker)
 
 static bool is_done(const struct worker *worker)
 {
-    bool accepting = worker->accepted.count > 0;
-    for (unsigned i = 0; i < LISTENERS; i++) {
-        accepting = accepting || worker->listeners[i].accepting;
-    }
     return worker->abandoned ||
-           (worker->draining && !accepting && worker->conns.live == 0 && worker->links.live == 0);
+           (worker->draining && accept_has_ended(worker) && worker->conns.live == 0 && worker->links.live == 0);
 }
 
 /* ---- what the creator wants ---- */
@@ -333,7 +188,7 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
 {
     switch (event->tag.op) {
     case RING_NONE: break;
-    case RING_ACCEPT: accepted(worker, event); break;
+    case RING_ACCEPT: accept_event(worker, event); break;
     case RING_RECV:
     case RING_SEND:
     case RING_READ:
@@ -365,12 +220,13 @@ static int64_t until(uint64_t time_ms, uint64_t now_ms)
 /* -1: no limit. */
 static int64_t wait_ms(const struct worker *worker)
 {
-    if (worker->accepted.count > 0 || worker->touched_first != NULL) {
+    if (worker->touched_first != NULL) {
         return 0;
     }
     const struct stream *awaiting = worker->streams.waiting[STREAM_AWAITING].first;
     uint64_t now = worker->conns.now_ms;
     int64_t wait = conn_wait_ms(&worker->conns);
+    wait = least(wait, accept_wait_ms(worker));
     wait = least(wait, schedule_wait_ms(worker));
     wait = least(wait, link_wait_ms(worker));
     wait = least(wait, resolve_wait_ms(worker->resolve, now));
@@ -385,11 +241,6 @@ static int64_t wait_ms(const struct worker *worker)
     }
     if (worker->draining) {
         wait = least(wait, until(worker->drain_end_ms, now));
-    }
-    for (unsigned i = 0; i < LISTENERS; i++) {
-        if (worker->listeners[i].retry_ms != 0) {
-            wait = least(wait, until(worker->listeners[i].retry_ms, now));
-        }
     }
     return wait;
 }
@@ -443,12 +294,7 @@ static void expire(struct worker *worker)
         worker_touch(worker, stream->conn);
         request_body_expired(worker, stream);
     }
-    for (unsigned i = 0; i < LISTENERS; i++) {
-        struct listener *listener = &worker->listeners[i];
-        if (listener->retry_ms != 0 && listener->retry_ms <= now) {
-            arm_accept(worker, listener);
-        }
-    }
+    accept_expire(worker);
     if (worker->draining && worker->drain_end_ms <= now) {
         give_up(worker);
     }
@@ -469,7 +315,7 @@ static bool turn(struct worker *worker)
     }
     worker->conns.now_ms = now_ms();
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
-    take_accepted(worker);
+    accept_turn(worker);
     while (ring_next(worker->ring, &event)) {
         dispatch(worker, &event);
     }
@@ -542,12 +388,7 @@ static bool init(struct worker *worker)
         log_line("zeroserve: out of memory");
         return false;
     }
-    open_spare(worker);
-    for (unsigned i = 0; i < LISTENERS; i++) {
-        if (worker->listeners[i].fd >= 0) {
-            arm_accept(worker, &worker->listeners[i]);
-        }
-    }
+    accept_start(worker);
     await_wake(worker);
     await_resolved(worker);
     return true;
@@ -579,12 +420,7 @@ static void finish(struct worker *worker)
         close(worker->resolved_fd);
     }
     free(worker->access);
-    for (unsigned i = 0; i < LISTENERS; i++) {
-        close_listener(&worker->listeners[i]);
-    }
-    if (worker->spare_fd >= 0) {
-        close(worker->spare_fd);
-    }
+    accept_finish(worker);
 }
 
 static void tell_creator(struct worker *worker)
@@ -601,7 +437,7 @@ void *worker_main(void *argument)
     char name[THREAD_NAME_BYTES];
     snprintf(name, sizeof(name), "worker %u", worker->index);
     pthread_setname_np(pthread_self(), name); /* for those who look at threads */
-    worker->spare_fd = -1;
+    worker->acceptor.spare_fd = -1;
     worker->resolved_fd = -1;
     bool fine = init(worker);
     worker->failed = !fine;

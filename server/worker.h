@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include "server/accept.h"
 #include "server/access.h"
 #include "server/conn.h"
 #include "server/date.h"
@@ -25,25 +26,6 @@
 #include "server/server.h"
 #include "server/static.h"
 #include "server/stream.h"
-
-enum { LISTENER_PLAIN, LISTENER_TLS, LISTENERS };
-
-struct listener {
-    int fd;            /* the worker's own; it closes it. -1: none */
-    bool accepting;    /* accept is armed */
-    uint64_t retry_ms; /* when to arm accept again; 0: it did not fail */
-};
-
-/* Clients that were accepted and have no connection yet, oldest first. */
-struct accepted_queue {
-    struct {
-        int fd;
-        bool secure;
-    } items[LIM_ACCEPTED];
-    unsigned first;
-    unsigned count;
-    unsigned of_turn; /* that got a connection in this turn */
-};
 
 struct worker {
     /* set by the creator */
@@ -67,7 +49,7 @@ struct worker {
     struct ring *ring;
     struct epoch *epoch; /* the current one */
     struct script_host *host;
-    struct accepted_queue accepted;
+    struct acceptor acceptor;
     struct conn_table conns;
     struct stream_table streams;
     struct schedule schedule;
@@ -92,7 +74,6 @@ struct worker {
         trim_ms; /* when memory that bursts left is given back; 0: there was no request since */
     int64_t date_second; /* that `date` shows */
     char date[DATE_BYTES + 1];
-    int spare_fd; /* closed to accept and drop a client when descriptors ran out */
     bool draining;
     bool given_up;         /* draining took too long: all connections are being closed */
     bool abandoned;        /* so did that */

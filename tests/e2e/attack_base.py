@@ -94,13 +94,20 @@ def wait_for(condition, seconds=SECONDS):
 
 
 class Server:
-    def __init__(self, *arguments, site=None, descriptors=None, stderr=None):
+    def __init__(self, *arguments, site=None, descriptors=None, taken=0, stderr=None):
+        """descriptors: it may have no more, and `taken` of them are in use already."""
         self.log = path("log%d" % time.monotonic_ns())
-        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))) if descriptors else None
+
+        def limit():
+            for fd in range(descriptors - taken, descriptors):
+                os.dup2(0, fd, inheritable=True)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
         with open(self.log, "wb") as file:
             self.process = subprocess.Popen(
                 [BINARY, "--addr", "127.0.0.1:0", "--threads", "1", *arguments, site or path("site")],
-                stderr=stderr or file, preexec_fn=limit)
+                stderr=stderr or file,
+                preexec_fn=limit if descriptors else None, close_fds=descriptors is None)
         if stderr is None:
             assert wait_for(lambda: "listening on http:" in self.output() or self.process.poll() is not None)
             self.find_ports()

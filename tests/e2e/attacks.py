@@ -366,13 +366,52 @@ def certificates_gone_or_old(server):
 
 @case
 def out_of_descriptors(_):
-    """Of those who keep descriptors with half a request, as many as there are end by the time-out."""
-    server = Server("--header-timeout", "2", descriptors=64)
-    clients = [server.connect(b"GET / HTTP/1.1\r\n") for _ in range(150)]
-    assert wait_for(lambda: server.get()[0] == 200), "nobody is served any more"
-    expect_ended(clients, SECONDS)
-    assert server.get() == (200, SMALL)
+    """Who finds none is turned away, and those who are there are served; the log says so once."""
+    half = b"GET / HTTP/1.1\r\n"  # whose sender may not make way
+    server = Server(descriptors=64, taken=24)
+    clients = [server.connect(half) for _ in range(60)]
+    assert wait_for(lambda: [is_open(c) for c in clients].count(False) > 20), "not turned away"
+    time.sleep(0.3)  # nobody comes
+    there = [c for c in clients if is_open(c)]
+    assert len(there) > 5, len(there)
+    for client in there:
+        send(client, b"Host: a\r\nConnection: close\r\n\r\n")
+        assert split(drain(client)) == (200, SMALL)
     close_all(clients)
+    assert wait_for(lambda: server.get() == (200, SMALL)), "nobody is served any more"
+    assert server.output().count("accept: ") == 1, server.output()
+    assert server.stop() == 0
+
+
+def first_open(clients):
+    """How many of the oldest are not there any more; the others all are."""
+    states = [is_open(c) for c in clients]
+    assert states == sorted(states), states
+    return states.count(False)
+
+
+@case
+def crowded_by_idle_connections(_):
+    """With as many as may be, those make way that have been idle for longest, of either protocol, and one that comes is
+    served."""
+    server = Server(descriptors=128)  # so some 90 connections
+    clients = []
+    for i in range(60):
+        client = h2_connect(server) if i % 2 else server.connect()
+        send(client, head(1) if i % 2 else request())
+        got = b""
+        while SMALL not in got:
+            got += client.recv(1 << 16)
+        clients.append(client)
+        time.sleep(0.002)  # the server counts milliseconds
+    assert first_open(clients) == 0, "made way too soon"
+    late = []
+    for _ in range(60):
+        late.append(server.connect(request()))
+        assert late[-1].recv(1 << 16).endswith(SMALL)
+    assert wait_for(lambda: first_open(clients) > 10), first_open(clients)
+    assert first_open(late) == 0
+    close_all(clients + late)
     assert server.stop() == 0
 
 
