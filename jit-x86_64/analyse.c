@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "jit-x86_64/compile.h"
+#include "jit-x86_64/fuse.h"
 #include "vm/alloc.h"
 
 #define FUNCTION_SWEEPS_MAX (VM_CALL_DEPTH_MAX + 8)
@@ -412,6 +413,7 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->selects = vm_allocate_zero(program->insn_count, sizeof(*a->selects));
     a->swaps = vm_allocate_zero(program->insn_count, sizeof(*a->swaps));
     a->loops = vm_allocate_zero(program->insn_count, sizeof(*a->loops));
+    a->rotates = vm_allocate_zero(program->insn_count, sizeof(*a->rotates));
     a->live = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->live));
     a->clears = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->clears));
     a->wide = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->wide));
@@ -421,9 +423,9 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->changes = vm_allocate_zero(program->function_count, sizeof(*a->changes));
     a->height = vm_allocate_zero(program->function_count, sizeof(*a->height));
     if (a->joins == NULL || a->inverts == NULL || a->selects == NULL || a->swaps == NULL ||
-        a->loops == NULL || a->live == NULL || a->half == NULL || a->wide == NULL ||
-        a->clears == NULL || a->cleared == NULL || a->at_exit == NULL || a->changes == NULL ||
-        a->height == NULL) {
+        a->loops == NULL || a->rotates == NULL || a->live == NULL || a->half == NULL ||
+        a->wide == NULL || a->clears == NULL || a->cleared == NULL || a->at_exit == NULL ||
+        a->changes == NULL || a->height == NULL) {
         return false;
     }
     find_joins(a, program, (without & JIT_INVERTING) == 0);
@@ -442,6 +444,9 @@ void analysis_refine(struct analysis *a, const struct vm_program *program, unsig
     if ((without & JIT_SELECTING) == 0) {
         find_selects(a, program);
     }
+    if ((without & JIT_ROTATING) == 0) {
+        fuse_find_rotations(a, program);
+    }
 }
 
 void analysis_fini(struct analysis *a)
@@ -451,6 +456,7 @@ void analysis_fini(struct analysis *a)
     vm_release(a->selects);
     vm_release(a->swaps);
     vm_release(a->loops);
+    vm_release(a->rotates);
     vm_release(a->live);
     vm_release(a->half);
     vm_release(a->wide);

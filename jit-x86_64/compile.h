@@ -18,7 +18,8 @@ enum jit_optimisation {
     JIT_NARROWING = 1 << 5,    /* upper halves that nobody reads are not computed */
     JIT_STEPPING = 1 << 6,     /* pointers that were just used are counted up in 64 bits */
     JIT_SEGMENT = 1 << 7,      /* sums are addresses in the gs segment */
-    JIT_OPTIMISATIONS = (1 << 8) - 1,
+    JIT_ROTATING = 1 << 8,     /* two shifts and an or become a rotation */
+    JIT_OPTIMISATIONS = (1 << 9) - 1,
 };
 
 struct jit_options {

@@ -286,6 +286,10 @@ static uint16_t live_with_source(const struct lower *l, const struct vm_op *op)
     struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
     uint16_t live = analysis_live_after(&l->analysis, l->program, l->insn);
     uint8_t src = op->src;
+    struct fuse_rotation rotation;
+    if (fuse_ends_rotation(&fuse, l->insn, &rotation)) {
+        return live | (uint16_t)(1u << rotation.src);
+    }
     bool has_source =
         vm_isa[op->ix].source == VM_SOURCE_REG || fuse_ends_widening(&fuse, l->insn, &src);
     return live | (uint16_t)((has_source ? 1u : 0u) << src);
@@ -383,14 +387,30 @@ static void prepare_jump(struct lower *l, const struct vm_op *op, const struct v
     }
 }
 
+/* What waits in the registers of both halves was overwritten before this instruction. */
+static void prepare_rotation(struct lower *l, const struct vm_op *op,
+                             const struct fuse_rotation *rotation)
+{
+    uint16_t live = live_with_source(l, op), src = (uint16_t)(1u << rotation->src);
+    uint16_t halves = (uint16_t)(1u << op->dst | 1u << rotation->other);
+    l->defer.waiting &= (uint16_t) ~(halves & ~src);
+    settle_read(l, rotation->src, vm_isa[op->ix].width, live);
+    settle_users(l, op->dst, live);
+}
+
 static void prepare_alu(struct lower *l, const struct vm_op *op)
 {
     const struct vm_isa_row *row = &vm_isa[op->ix];
     struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
     uint16_t before = l->analysis.live[l->insn];
     uint8_t src = op->dst;
+    struct fuse_rotation rotation;
     if (!lower_is_plain(op)) {
         settle_all(l, before);
+        return;
+    }
+    if (fuse_ends_rotation(&fuse, l->insn, &rotation)) {
+        prepare_rotation(l, op, &rotation);
         return;
     }
     if (row->source == VM_SOURCE_REG) {

@@ -39,6 +39,99 @@ bool fuse_ends_widening(const struct fuse *f, uint32_t insn, uint8_t *src)
     return true;
 }
 
+/* ---- rotations ------------------------------------------------------------------------------ */
+
+#define ROTATION_INSNS_MAX 5 /* two shifts, two moves, and the or */
+
+/* A shift to one side, and what was shifted. */
+struct half {
+    uint8_t count; /* of instructions */
+    uint8_t reg;
+    uint8_t src;
+    uint8_t bits;
+    bool is_left;
+};
+
+/* The half that ends at `insn`. */
+static bool ends_half(const struct fuse *f, uint32_t insn, unsigned width, struct half *half)
+{
+    const struct vm_op *op = &f->program->ops[insn], *move = before(f, insn);
+    bool is_wide = width == 64, is_left = op->ix == VM_IX_LSH64_IMM || op->ix == VM_IX_LSH32_IMM;
+    if (op->ix != (is_wide ? VM_IX_LSH64_IMM : VM_IX_LSH32_IMM) &&
+        op->ix != (is_wide ? VM_IX_RSH64_IMM : VM_IX_RSH32_IMM)) {
+        return false;
+    }
+    bool is_moved = move != NULL && move->dst == op->dst &&
+                    (is_wide ? move->ix == VM_IX_MOV64_REG : is_move(move));
+    *half = (struct half){.count = is_moved ? 2 : 1,
+                          .reg = op->dst,
+                          .src = is_moved ? move->src : op->dst,
+                          .bits = (uint8_t)op->imm & (width - 1),
+                          .is_left = is_left};
+    return true;
+}
+
+/* Both halves just before `insn`, first the one that is executed last. */
+static bool ends_halves(const struct fuse *f, uint32_t insn, unsigned width, struct half halves[2])
+{
+    return before(f, insn) != NULL && ends_half(f, insn - 1, width, &halves[0]) &&
+           before(f, insn - halves[0].count) != NULL &&
+           ends_half(f, insn - halves[0].count - 1, width, &halves[1]);
+}
+
+static unsigned rotation_width(const struct vm_op *op)
+{
+    return op->ix == VM_IX_OR64_REG ? 64 : op->ix == VM_IX_OR32_REG ? 32 : 0;
+}
+
+static bool is_rotation(const struct analysis *a, const struct vm_program *p, uint32_t insn,
+                        const struct half halves[2])
+{
+    const struct vm_op *op = &p->ops[insn];
+    unsigned width = rotation_width(op);
+    bool is_both = (halves[0].reg == op->dst && halves[1].reg == op->src) ||
+                   (halves[1].reg == op->dst && halves[0].reg == op->src);
+    /* What is shifted last must not be what was shifted first already. */
+    return op->dst != op->src && is_both && halves[0].is_left != halves[1].is_left &&
+           halves[0].bits + halves[1].bits == (int)width && halves[0].bits != 0 &&
+           halves[0].src == halves[1].src && halves[0].src != halves[1].reg &&
+           halves[0].src != 10 && (analysis_live_after(a, p, insn) >> op->src & 1) == 0;
+}
+
+void fuse_find_rotations(struct analysis *a, const struct vm_program *p)
+{
+    struct fuse fuse = {.program = p, .analysis = a};
+    for (uint32_t i = 0; i < p->insn_count; i++) {
+        struct half halves[2];
+        unsigned width = rotation_width(&p->ops[i]);
+        if (width != 0 && ends_halves(&fuse, i, width, halves) && is_rotation(a, p, i, halves)) {
+            a->rotates[i] = 1 + halves[0].count + halves[1].count;
+        }
+    }
+}
+
+bool fuse_ends_rotation(const struct fuse *f, uint32_t insn, struct fuse_rotation *rotation)
+{
+    const struct vm_op *op = &f->program->ops[insn];
+    struct half halves[2];
+    if (f->analysis->rotates[insn] == 0 || !ends_halves(f, insn, rotation_width(op), halves)) {
+        return false;
+    }
+    *rotation = (struct fuse_rotation){
+        .src = halves[0].src, .other = op->src, .left = halves[halves[0].is_left ? 0 : 1].bits};
+    return true;
+}
+
+static bool is_in_rotation(const struct fuse *f, uint32_t insn)
+{
+    for (uint32_t i = insn + 1; i < insn + ROTATION_INSNS_MAX && i < f->program->insn_count; i++) {
+        if (f->analysis->rotates[i] > i - insn) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool fuse_is_absorbed(const struct fuse *f, uint32_t insn)
 {
     const struct vm_op *op = &f->program->ops[insn];
@@ -47,7 +140,7 @@ bool fuse_is_absorbed(const struct fuse *f, uint32_t insn)
     if (op->ix == VM_IX_JA || op->ix == VM_IX_JA32) {
         return insn > 0 && f->analysis->inverts[insn - 1];
     }
-    if (insn > 0 && f->analysis->selects[insn - 1]) {
+    if ((insn > 0 && f->analysis->selects[insn - 1]) || is_in_rotation(f, insn)) {
         return true;
     }
     if (op->ix == VM_IX_LSH64_IMM) {

@@ -16,7 +16,18 @@ struct fuse {
 /* How compilers widen 32 bits: [mov d, s ;] lsh d, 32 ; rsh or arsh d, 32 or more. For the last one
  * *src becomes s, or d without the move. */
 bool fuse_ends_widening(const struct fuse *f, uint32_t insn, uint8_t *src);
-/* Whether the code of `insn` is with another: the end of its widening, or the jump over it. */
+/* How compilers rotate: [mov a, s ;] lsh a, n ; [mov b, s ;] rsh b, width - n ; or a, b, the halves
+ * in either order, and b not wanted any more. Fills a->rotates. */
+void fuse_find_rotations(struct analysis *a, const struct vm_program *program);
+struct fuse_rotation {
+    uint8_t src;
+    uint8_t other; /* b, the register that is not the result */
+    uint8_t left;  /* by so many bits */
+};
+/* False when no rotation ends at `insn`. */
+bool fuse_ends_rotation(const struct fuse *f, uint32_t insn, struct fuse_rotation *rotation);
+/* Whether the code of `insn` is with another: the end of its widening or rotation, or the jump over
+ * it. */
 bool fuse_is_absorbed(const struct fuse *f, uint32_t insn);
 
 /* Whether the instruction before the conditional jump `insn` left the flags that comparing the

@@ -346,6 +346,11 @@ static void note_waiting(struct lower *l)
     if (fuse_ends_widening(&fuse, l->insn, &src)) {
         add_note(l, (struct defer_note){.insn = l->insn, .guest = dst, .is_lost = true});
     }
+    struct fuse_rotation rotation;
+    if (fuse_ends_rotation(&fuse, l->insn, &rotation)) {
+        add_note(l, (struct defer_note){.insn = l->insn, .guest = dst, .is_lost = true});
+        add_note(l, (struct defer_note){.insn = l->insn, .guest = rotation.other, .is_lost = true});
+    }
     for (uint8_t i = 0; i < DEFER_REGISTERS; i++) {
         if ((l->defer.waiting & l->analysis.live[l->insn]) >> i & 1) {
             add_note(l, (struct defer_note){

@@ -85,6 +85,23 @@ static void lower_two(struct lower *l, const struct vm_op *op, enum x86_alu alu,
     l->flags_insn = l->insn;
 }
 
+/* False when no rotation ends here. */
+static bool lower_rotation(struct lower *l, const struct vm_op *op, unsigned width)
+{
+    struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
+    enum x86_reg dst = lower_reg(op->dst);
+    struct fuse_rotation rotation;
+    if (!fuse_ends_rotation(&fuse, l->insn, &rotation)) {
+        return false;
+    }
+    enum x86_reg src = defer_read(l, rotation.src, width);
+    if (src != dst) {
+        emit_mov(&l->emit, width, dst, src);
+    }
+    emit_shift_imm(&l->emit, X86_ROL, width, dst, rotation.left);
+    return true;
+}
+
 static void lower_mul(struct lower *l, const struct vm_op *op, enum vm_source source,
                       unsigned width)
 {
@@ -115,7 +132,11 @@ void lower_ALU(struct lower *l, const struct vm_op *op, enum lower_alu alu, enum
     switch (alu) {
     case ALU_ADD: lower_two(l, op, X86_ADD, source, width); break;
     case ALU_SUB: lower_two(l, op, X86_SUB, source, width); break;
-    case ALU_OR: lower_two(l, op, X86_OR, source, width); break;
+    case ALU_OR:
+        if (!lower_rotation(l, op, width)) {
+            lower_two(l, op, X86_OR, source, width);
+        }
+        break;
     case ALU_AND: lower_two(l, op, X86_AND, source, width); break;
     case ALU_XOR: lower_two(l, op, X86_XOR, source, width); break;
     case ALU_MUL: lower_mul(l, op, source, width); break;
