@@ -181,7 +181,8 @@ static uint16_t bases_of(const struct vm_program *p, uint32_t start, uint32_t en
     return bases & (uint16_t)~BIT(10);
 }
 
-/* What a loop uses as addresses is cleared before it, once, instead of in each round. */
+/* What a loop uses as addresses is cleared before it, once, instead of in each round. Not what
+ * belongs to the callers, who save only what the function is known to change. */
 static void find_clears(struct analysis *a, const struct vm_program *p)
 {
     for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
@@ -189,7 +190,8 @@ static void find_clears(struct analysis *a, const struct vm_program *p)
         uint8_t group = vm_isa[op->ix].group;
         if ((group == VM_GROUP_JMP || group == VM_GROUP_JA) && op->target <= i &&
             i - op->target <= LOOP_INSNS_MAX) {
-            uint16_t bases = bases_of(p, op->target, i);
+            uint16_t callers = SAVED & (uint16_t)~a->changes[p->function_index[i]];
+            uint16_t bases = bases_of(p, op->target, i) & (uint16_t)~callers;
             a->clears[op->target] |= bases & a->live[op->target] & (uint16_t)~a->wide[op->target];
         }
     }
