@@ -23,9 +23,9 @@ enum { TLS_MESSAGE_BYTES = 4, TLS_RECORD_BYTES = 16384 };
 
 struct tls_records {
     struct tls_keys read, write;
-    struct buffer partial;  /* a record that has not arrived whole */
-    struct buffer *output;  /* of the owner: where records go */
-    const char *why;        /* after a failure; static */
+    struct buffer partial; /* a record that has not arrived whole */
+    struct buffer *output; /* of the owner: where records go */
+    const char *why;       /* after a failure; static */
     struct tls_late late;
     unsigned text_max;      /* octets of a record, either way; set by the owner */
     unsigned empty;         /* records of no use, in a row */
@@ -38,8 +38,8 @@ struct tls_records {
     bool ended;       /* the peer did */
 };
 
-/* `read` and `write` know their secrets and sequences already; `output`, `text_max` and `client` are
- * set, the rest is zero. False: the secrets are none of the suite's, or out of memory. */
+/* `read` and `write` know their secrets and sequences already; `output`, `text_max` and `client`
+ * are set, the rest is zero. False: the secrets are none of the suite's, or out of memory. */
 bool tls_records_begin(struct tls_records *records, const struct tls_suite *suite);
 /* Leaves no secret in memory; fine at any time. */
 void tls_records_end(struct tls_records *records);

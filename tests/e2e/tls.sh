@@ -104,6 +104,35 @@ is "one ticket for a handshake" "$(printf '%b' "$last" | timeout 15 openssl s_cl
 like "the end is told" "$(printf '%b' "$last" | timeout 15 openssl s_client -ign_eof -msg \
     -connect "127.0.0.1:$tls_port" 2>/dev/null)" '<<< TLS 1\.3, Alert.*close_notify'
 
+# seen REGEX COUNT: waits until so many lines of s_client match
+seen() {
+    for _ in $(seq 200); do
+        [ "$(grep -caE "$1" "$work/updates")" = "$2" ] && return
+        sleep 0.05
+    done
+    return 1
+}
+with_key_updates() { # with_key_updates LETTER...: after each, a command of s_client, a request is answered
+    local letter count=0
+    coproc timeout 60 openssl s_client -connect "127.0.0.1:$tls_port" >"$work/updates" 2>&1
+    for letter in "$@"; do
+        count=$((count + 1))
+        echo "$letter" >&"${COPROC[1]}"
+        seen '^KEYUPDATE' "$count" || break
+        printf '%b' "$get" >&"${COPROC[1]}"
+        seen '^<h1>hello' "$count" || break
+    done
+    kill "$COPROC_PID"
+}
+with_key_updates k K k K K
+is "the client changes keys" "$(grep -ca '^<h1>hello' "$work/updates")" 5
+get /large.bin "${trusted[@]}" -o "$work/large.got" --tls13-ciphers TLS_CHACHA20_POLY1305_SHA256
+check "10 MB under ChaCha20-Poly1305" cmp "$work/large.got" "$work/site/large.bin"
+get /large.bin "${trusted[@]}" -o "$work/large.got" --tls13-ciphers TLS_AES_256_GCM_SHA384
+check "10 MB under AES-256" cmp "$work/large.got" "$work/site/large.bin"
+like "small records for a small client" "$(printf '%b' "$last" | timeout 15 openssl s_client -ign_eof \
+    -maxfraglen 512 -connect "127.0.0.1:$tls_port" 2>/dev/null)" '^<h1>hello'
+
 # ---- what is no TLS ----
 
 check "plain HTTP on the TLS port is closed" timeout 5 bash -c \
