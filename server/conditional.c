@@ -79,6 +79,19 @@ static bool field_date(const struct field_list *fields, struct span name, int64_
     return field != NULL && date_parse(field->value, seconds);
 }
 
+bool conditional_any(const struct field_list *fields)
+{
+    const uint32_t lengths = 1u << 5 | 1u << 8 | 1u << 13 | 1u << 17 | 1u << 19;
+    for (unsigned i = 0; i < fields->count; i++) {
+        struct span name = fields->items[i].name;
+        char first = name.len < 20 && (lengths >> name.len & 1) ? ascii_lower(name.base[0]) : 0;
+        if (first == 'i' || first == 'r') {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum conditional_result conditional_check(const struct field_list *fields,
                                           const struct validators *validators)
 {

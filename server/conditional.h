@@ -20,6 +20,9 @@ enum conditional_result {
     CONDITIONAL_FAILED,    /* 412 */
 };
 
+/* Whether the functions below need be asked: few requests have a condition or a range. Says yes too
+ * often, never too seldom. */
+bool conditional_any(const struct field_list *fields);
 /* Steps 1 to 4 of RFC 9110 13.2.2. */
 enum conditional_result conditional_check(const struct field_list *fields,
                                           const struct validators *validators);

@@ -11,13 +11,16 @@ struct epoch *epoch_begin(struct snapshot *snapshot, struct script_host *host)
 {
     struct epoch *epoch = malloc(sizeof(*epoch));
     struct hot_cache *hot = hot_create();
-    if (epoch == NULL || hot == NULL) {
+    struct static_facts *facts = static_facts_create();
+    if (epoch == NULL || hot == NULL || facts == NULL) {
         free(epoch);
         hot_free(hot);
+        static_facts_free(facts);
         return NULL;
     }
     snapshot_hold(snapshot);
-    *epoch = (struct epoch){.snapshot = snapshot, .host = host, .hot = hot, .users = 1};
+    *epoch = (struct epoch){
+        .snapshot = snapshot, .host = host, .hot = hot, .facts = facts, .users = 1};
     return epoch;
 }
 
@@ -35,6 +38,7 @@ void epoch_leave(struct epoch *epoch)
     }
     script_host_forget(epoch->host, epoch->snapshot->scripts);
     hot_free(epoch->hot);
+    static_facts_free(epoch->facts);
     snapshot_release(epoch->snapshot);
     free(epoch);
 }

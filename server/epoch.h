@@ -7,6 +7,7 @@
 
 #include "server/hot.h"
 #include "server/snapshot.h"
+#include "server/static.h"
 
 struct script_host; /* server/script.h */
 
@@ -14,6 +15,7 @@ struct epoch {
     struct snapshot *snapshot; /* held */
     struct script_host *host;  /* that runs its scripts */
     struct hot_cache *hot;     /* of its site */
+    struct static_facts *facts; /* the same */
     unsigned users;            /* streams, connections with TLS, and being the current one */
 };
 

@@ -125,8 +125,8 @@ void response_error(struct exchange *ex, unsigned status)
     response_start(ex, status);
     ex->body = (struct body){.kind = BODY_BYTES, .bytes = error_text(status)};
     /* Without memory for it the answer goes out untyped, which is still an answer. */
-    (void)field_add(ex, &ex->response_fields, SPAN("content-type"),
-                    SPAN("text/plain; charset=utf-8"));
+    (void)field_refer(ex, &ex->response_fields, SPAN("content-type"),
+                      SPAN("text/plain; charset=utf-8"));
 }
 
 /* Fields that say how bytes are framed on the connection: only the server sets them. */

@@ -158,6 +158,8 @@ bool field_add(struct exchange *ex, struct field_list *list, struct span name, s
 /* The list is empty and becomes a copy of `fields`, which were checked where they came from. */
 bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
                     unsigned count);
+/* Without a look at them or a copy: both are valid, and live as long as the exchange. */
+bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value);
 bool field_set(struct exchange *ex, struct field_list *list, struct span name,
                struct span value);                                /* replaces all of that name */
 unsigned field_delete(struct field_list *list, struct span name); /* how many went */

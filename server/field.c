@@ -50,12 +50,20 @@ static bool grow(struct pool *pool, struct field_list *list)
     return true;
 }
 
+bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value)
+{
+    unsigned count_max = list == &ex->meta ? LIM_META_ENTRIES : LIM_RESPONSE_FIELDS;
+    if (list->count >= count_max || (list->count == list->capacity && !grow(&ex->pool, list))) {
+        return false;
+    }
+    list->items[list->count++] = (struct field){name, value};
+    return true;
+}
+
 static bool append(struct exchange *ex, struct field_list *list, struct span name,
                    struct span value)
 {
-    unsigned count_max = list == &ex->meta ? LIM_META_ENTRIES : LIM_RESPONSE_FIELDS;
-    if (list->count >= count_max || (list->count == list->capacity && !grow(&ex->pool, list)) ||
-        name.len > SIZE_MAX - value.len) {
+    if (name.len > SIZE_MAX - value.len) {
         return false;
     }
     char *text = pool_alloc(&ex->pool, name.len + value.len);
@@ -66,8 +74,8 @@ static bool append(struct exchange *ex, struct field_list *list, struct span nam
     if (value.len > 0) {
         memcpy(text + name.len, value.base, value.len);
     }
-    list->items[list->count++] = (struct field){{text, name.len}, {text + name.len, value.len}};
-    return true;
+    return field_refer(ex, list, (struct span){text, name.len},
+                       (struct span){text + name.len, value.len});
 }
 
 static char *put(char *out, struct span text)

@@ -275,7 +275,7 @@ static enum script_verdict run_scripts(struct rehearsal *r, struct exchange *ex)
     }
     enum script_verdict verdict = finish(ex, script_chain_start(r->host, r->set, ex));
     if (verdict == SCRIPT_PASS) {
-        static_answer(ex, r->site, &files);
+        static_answer(ex, r->site, &files, NULL);
     }
     return verdict;
 }

@@ -28,7 +28,8 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     }
     stream->epoch = epoch_enter(worker->epoch);
     struct exchange *ex = &stream->exchange;
-    stream->started_us = now_us();
+    /* The log alone wants to know it well. */
+    stream->started_us = worker->access != NULL ? now_us() : worker->conns.now_ms * 1000;
     worker->trim_ms = worker->trim_ms == 0 ? worker->conns.now_ms + LIM_TRIM_MS : worker->trim_ms;
     ex->id = worker->requests++ * worker->count + worker->index + 1;
     ex->is_tls = conn->tls != NULL;
@@ -126,7 +127,8 @@ static void conclude(struct worker *worker, struct stream *stream, enum script_v
         return;
     case SCRIPT_ABORTED: serve_abort(worker, stream); return;
     case SCRIPT_PASS:
-        static_answer(&stream->exchange, stream->epoch->snapshot->site, &worker->static_options);
+        static_answer(&stream->exchange, stream->epoch->snapshot->site, &worker->static_options,
+                      stream->epoch->facts);
         stream_warm(stream);
         break;
     case SCRIPT_PROXY: proxy_start(worker, stream); return;

@@ -6,6 +6,7 @@
 #include "server/static.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 
 #include "server/chars.h"
@@ -15,9 +16,67 @@
 
 enum { BOUNDARY_BYTES = 32 };
 
+enum { FACTS = 256 }; /* some 25 KiB */
+
+/* What is told about a file, as text. */
+struct facts {
+    const struct site_file *file; /* NULL: none */
+    struct span type;
+    int64_t last_modified; /* as it is sent, in the range of years that can be written */
+    char etag[SITE_ETAG_BYTES];
+    char modified[SITE_DATE_BYTES];
+};
+
+struct static_facts {
+    struct facts of[FACTS];
+};
+
+/* Adds a field whose value is static, or in the pool, and of our own making. */
 static bool add(struct exchange *ex, struct span name, struct span value)
 {
-    return field_add(ex, &ex->response_fields, name, value);
+    return field_refer(ex, &ex->response_fields, name, value);
+}
+
+/* ---- facts */
+
+struct static_facts *static_facts_create(void)
+{
+    return calloc(1, sizeof(struct static_facts));
+}
+
+void static_facts_free(struct static_facts *facts)
+{
+    free(facts);
+}
+
+static void find_facts(const struct site_file *file, struct facts *facts)
+{
+    facts->file = file;
+    facts->type = site_file_type(file);
+    facts->last_modified = 0;
+    site_file_etag(file, facts->etag);
+    site_file_last_modified(file, facts->modified);
+    (void)date_parse(span_of(facts->modified), &facts->last_modified);
+}
+
+/* A copy in the pool: what is known is soon another file's. NULL: out of memory. */
+static const struct facts *facts_of(struct exchange *ex, struct static_facts *known,
+                                    const struct site_file *file)
+{
+    struct facts *facts = pool_alloc(&ex->pool, sizeof(*facts));
+    if (facts == NULL) {
+        return NULL;
+    }
+    if (known == NULL) {
+        find_facts(file, facts);
+        return facts;
+    }
+    struct facts *kept = &known->of[(uintptr_t)file / sizeof(*file) % FACTS];
+    if (kept->file != file) {
+        find_facts(file, kept);
+    }
+    *facts = *kept;
+    return facts;
 }
 
 /* ---- lookup */
@@ -150,16 +209,18 @@ static void answer_redirect(struct exchange *ex)
         end = put(put(end, SPAN("?")), query);
     }
     response_error(ex, 308);
-    if (!add(ex, SPAN("location"), (struct span){location, (size_t)(end - location)})) {
+    if (!field_add(ex, &ex->response_fields, SPAN("location"),
+                   (struct span){location, (size_t)(end - location)})) {
         response_error(ex, 500);
     }
 }
 
 /* ---- answers from a file */
 
-static bool add_validators(struct exchange *ex, struct span etag, struct span modified)
+static bool add_validators(struct exchange *ex, const struct facts *facts)
 {
-    return add(ex, SPAN("etag"), etag) && add(ex, SPAN("last-modified"), modified);
+    return add(ex, SPAN("etag"), (struct span){facts->etag, SITE_ETAG_BYTES - 1}) &&
+           add(ex, SPAN("last-modified"), (struct span){facts->modified, SITE_DATE_BYTES - 1});
 }
 
 static bool answer_unsatisfiable(struct exchange *ex, uint64_t bytes)
@@ -308,7 +369,8 @@ static bool add_cache_control(struct exchange *ex, const struct static_options *
     }
     for (unsigned i = 0; i < options->cache_rule_count; i++) {
         if (rule_matches(&options->cache_rules[i], file)) {
-            return add(ex, SPAN("cache-control"), span_of(options->cache_rules[i].value));
+            return field_add(ex, &ex->response_fields, SPAN("cache-control"),
+                             span_of(options->cache_rules[i].value));
         }
     }
     return true;
@@ -321,37 +383,44 @@ static bool add_vary(struct exchange *ex, const struct site_file *file)
            add(ex, SPAN("vary"), SPAN("accept-encoding"));
 }
 
-/* One coding of a file: the selected representation, which conditions and ranges are about. */
-static bool answer_coded(struct exchange *ex, const struct site_file *coded, enum encoding coding,
-                         struct span type)
+/* What conditions and a range make of the answer. *done: nothing is to be added to it. */
+static bool answer_asked(struct exchange *ex, const struct site_file *file, struct span type,
+                         const struct facts *facts, bool *done)
 {
-    char etag[SITE_ETAG_BYTES];
-    char modified[SITE_DATE_BYTES];
-    struct validators validators = {.last_modified = 0};
-    site_file_etag(coded, etag);
-    site_file_last_modified(coded, modified);
-    validators.etag = span_of(etag);
-    /* The time as it is sent, which is in the range of years that can be written. */
-    (void)date_parse(span_of(modified), &validators.last_modified);
+    struct validators validators = {
+        .etag = {facts->etag, SITE_ETAG_BYTES - 1},
+        .last_modified = facts->last_modified,
+    };
+    *done = true;
     switch (conditional_check(&ex->request_fields, &validators)) {
     case CONDITIONAL_FAILED: response_error(ex, 412); return true;
-    case CONDITIONAL_UNCHANGED:
-        response_start(ex, 304);
-        return add_validators(ex, validators.etag, span_of(modified));
+    case CONDITIONAL_UNCHANGED: response_start(ex, 304); return add_validators(ex, facts);
     case CONDITIONAL_PASS: break;
     }
-    if (!answer_content(ex, coded, type, &validators) ||
-        !add(ex, SPAN("accept-ranges"), SPAN("bytes"))) {
-        return false;
+    *done = false;
+    return answer_content(ex, file, type, &validators);
+}
+
+/* One coding of a file: the selected representation, which conditions and ranges are about. */
+static bool answer_coded(struct exchange *ex, const struct site_file *coded, enum encoding coding,
+                         struct span type, const struct facts *facts)
+{
+    bool done = false;
+    bool fine = conditional_any(&ex->request_fields) ? answer_asked(ex, coded, type, facts, &done)
+                                                     : answer_all(ex, coded, type);
+    if (!fine || done) {
+        return fine;
     }
-    return ex->status == 416 || (add_validators(ex, validators.etag, span_of(modified)) &&
-                                 (coding == ENCODING_IDENTITY ||
-                                  add(ex, SPAN("content-encoding"), encoding_rows[coding].name)));
+    return add(ex, SPAN("accept-ranges"), SPAN("bytes")) &&
+           (ex->status == 416 || (add_validators(ex, facts) &&
+                                  (coding == ENCODING_IDENTITY ||
+                                   add(ex, SPAN("content-encoding"), encoding_rows[coding].name))));
 }
 
 /* The content type is the plain file's, whatever the name of the sibling says. */
 static bool answer_file(struct exchange *ex, const struct site *site,
-                        const struct static_options *options, const struct site_file *file)
+                        const struct static_options *options, struct static_facts *known,
+                        const struct site_file *file)
 {
     enum encoding coding = encoding_select(&ex->request_fields, file->codings);
     if (coding == ENCODINGS) {
@@ -360,12 +429,14 @@ static bool answer_file(struct exchange *ex, const struct site *site,
     }
     const struct site_file *coded =
         coding == ENCODING_IDENTITY ? file : site_find_coded(site, file, coding);
-    return answer_coded(ex, coded, coding, site_file_type(file)) && add_vary(ex, file) &&
+    const struct facts *facts = facts_of(ex, known, coded);
+    struct span type = coded == file && facts != NULL ? facts->type : site_file_type(file);
+    return facts != NULL && answer_coded(ex, coded, coding, type, facts) && add_vary(ex, file) &&
            add_cache_control(ex, options, file);
 }
 
 void static_answer(struct exchange *ex, const struct site *site,
-                   const struct static_options *options)
+                   const struct static_options *options, struct static_facts *known)
 {
     if (!span_equal(ex->method, SPAN("GET")) && !span_equal(ex->method, SPAN("HEAD"))) {
         answer_method(ex);
@@ -377,7 +448,7 @@ void static_answer(struct exchange *ex, const struct site *site,
         answer_redirect(ex);
     } else if (file == NULL) {
         answer_not_found(ex, site);
-    } else if (!answer_file(ex, site, options, file)) {
+    } else if (!answer_file(ex, site, options, known, file)) {
         response_error(ex, 500);
     }
 }

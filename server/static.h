@@ -23,9 +23,16 @@ struct static_options {
     unsigned cache_rule_count;
 };
 
+/* What was told about files of one site lately, so that it is not made again. One for each thread.
+ * NULL: out of memory. */
+struct static_facts;
+struct static_facts *static_facts_create(void);
+/* NULL is fine. */
+void static_facts_free(struct static_facts *facts);
+
 /* Always makes a response: 200, 304, 308, 404, 405, 406, 412, 206 or 416. A 404 carries the site's
- * /404.html when there is one. */
+ * /404.html when there is one. `known` of this site, or NULL. */
 void static_answer(struct exchange *ex, const struct site *site,
-                   const struct static_options *options);
+                   const struct static_options *options, struct static_facts *known);
 
 #endif

@@ -32,6 +32,10 @@ static uint64_t now_ms(void)
 struct span worker_date(struct worker *worker)
 {
     struct timespec now;
+    if (worker->dated_ms == worker->conns.now_ms) {
+        return (struct span){worker->date, DATE_BYTES};
+    }
+    worker->dated_ms = worker->conns.now_ms;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
     if (worker->date_second != now.tv_sec) {
         date_format(now.tv_sec, worker->date);

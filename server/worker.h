@@ -72,6 +72,7 @@ struct worker {
     uint64_t cooled_ms; /* those that became warm before are cool */
     uint64_t
         trim_ms; /* when memory that bursts left is given back; 0: there was no request since */
+    uint64_t dated_ms;   /* when the clock of `date` was read */
     int64_t date_second; /* that `date` shows */
     char date[DATE_BYTES + 1];
     bool draining;

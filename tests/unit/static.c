@@ -15,6 +15,7 @@
 static struct static_options options;
 static struct site *site;
 static struct exchange ex;
+static struct static_facts *facts;
 
 static struct site *site_of(struct tarball *tar)
 {
@@ -50,11 +51,14 @@ static void setup(void)
     site = site_of(tar);
     options = (struct static_options){.index = "index.html"};
     exchange_init(&ex);
+    facts = static_facts_create();
+    cr_assert_not_null(facts);
 }
 
 static void teardown(void)
 {
     exchange_free(&ex);
+    static_facts_free(facts);
     site_free(site);
 }
 
@@ -119,7 +123,7 @@ static void expect_header(const char *name, const char *value)
 
 static void answer(void)
 {
-    static_answer(&ex, site, &options);
+    static_answer(&ex, site, &options, facts);
     response_finish(&ex);
 }
 
