@@ -15,6 +15,7 @@ import crowd  # noqa: F401
 import faults  # noqa: F401
 import bulk  # noqa: F401
 import messages  # noqa: F401
+import smuggling  # noqa: F401
 import trailers  # noqa: F401
 from harness import Server, cases, check, counts, prepare
 
