@@ -80,6 +80,9 @@ struct worker {
     bool abandoned;        /* so did that */
     uint64_t drain_end_ms; /* once draining: when to give up */
     uint64_t wake_value;
+    /* Workers lie in an array. What this one writes is not to share a line of the processors' caches,
+     * which fetch them in pairs, with what the next one reads. */
+    char apart[128];
 };
 
 /* Thread function; `worker` stays the creator's. */
