@@ -142,8 +142,9 @@ like "template: a name" "$(get '/?name=Ann')" '<h1>Hello, Ann!</h1>'
 # ---- with upstreams
 
 cat >"$work/names.py" <<'PY'
-"""Answers each request with its own name, method, path, some fields, and the body."""
+"""NAME [PEM]: answers each request with its name, method, path, some fields, and the body; with TLS by that file."""
 import http.server
+import ssl
 import sys
 
 
@@ -163,9 +164,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    if len(sys.argv) > 2:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     print("port", server.server_address[1], flush=True)
     server.serve_forever()
 PY
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost -keyout "$work/secure.key" -out "$work/secure.crt" 2>/dev/null
+cat "$work/secure.key" "$work/secure.crt" >"$work/secure.pem"
+upstream secure python3 "$work/names.py" secure "$work/secure.pem"
+secure=$up_port
 upstream one python3 "$work/names.py" one
 one=$up_port
 upstream two python3 "$work/names.py" two
@@ -174,8 +184,16 @@ two_pid=${children[-1]}
 upstream three python3 "$work/names.py" three
 three=$up_port
 
-sed -i "s/9001/$one/; s/9002/$two/; s/9003/$three/" "$work/examples/gateway/data/gateway.json"
+sed -i "s/9001/$one/; s/9002/$two/; s/9003/$three/; s/9004/$secure/" "$work/examples/gateway/data/gateway.json"
 serve gateway
+is "gateway: an upstream whose certificate nobody vouches for" "$(code /reports/)" 502
+logged "gateway: says so" 'certificate verify failed'
+stop
+export SSL_CERT_FILE=$work/secure.crt
+serve gateway
+unset SSL_CERT_FILE
+is "gateway: an upstream with TLS" "$(get /reports/2024)" "secure GET /2024 127.0.0.1:$port None "
+is "gateway: a body for it" "$(get /reports/new -d 'a=b')" "secure POST /new 127.0.0.1:$port None a=b"
 is "gateway: a service" "$(get '/api/users?page=2')" "one GET /v1/users?page=2 127.0.0.1:$port None "
 is "gateway: over HTTP/2" "$(get /api/ --http2-prior-knowledge)" "one GET /v1/ 127.0.0.1:$port None "
 is "gateway: a body, and a field only we may send" "$(get /api/f -d 'a=b' -H 'X-Internal-User: root')" \

@@ -368,6 +368,31 @@ def leaving():
 
 
 @case
+def half_closed():
+    """A client that ends its half gets files all the same; of upstreams it has left (docs/ARCHITECTURE.md)."""
+    for method, status in (("GET", 404), ("POST", 405)):
+        peer = H1(Server.main.port)
+        peer.start(method, "/no", body=b"abc" if method == "POST" else None)
+        peer.half_close()
+        check("h1: half closed, %s without an upstream" % method, peer.response().status, status)
+        peer.close()
+    gone = threading.Event()
+
+    def serve(peer, _):
+        peer.request()
+        if peer.gone():
+            gone.set()
+
+    with Upstream(serve) as upstream:
+        peer = H1(Server.main.port)
+        peer.start(fields=[("x-to", upstream.url)])
+        peer.half_close()
+        check("h1: half closed, the upstream is told", gone.wait(SECONDS), True)
+        check("h1: and the connection ends", peer.rest(), b"")
+        peer.close()
+
+
+@case
 def targets():
     """Several upstreams: turns, health, stickiness; names and sockets."""
     def named(name):

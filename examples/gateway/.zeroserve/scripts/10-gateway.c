@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One address for several services: /api goes to the first upstream of data/gateway.json, /app to a
- * group of them, where a visitor stays with the same one. Everything else is a file. */
+/* One address for several services, whose upstreams are in data/gateway.json: /api, /reports, which
+ * speaks TLS, and /app, a group where a visitor stays with the same one. Everything else is a file.
+ */
 #include <zeroserve.h>
 
 static char urls[512];
@@ -38,6 +39,9 @@ ZS_ENTRY zs_u64 entry(void)
     zs_req_path(path, sizeof path);
     if (is_below(path, "/api", 4) && find("api")) {
         strip(4);
+        zs_reverse_proxy(ZS_STR(urls));
+    } else if (is_below(path, "/reports", 8) && find("reports")) {
+        strip(8);
         zs_reverse_proxy(ZS_STR(urls));
     } else if (is_below(path, "/app", 4) && find("app")) {
         zs_req_client_ip(client, sizeof client);
