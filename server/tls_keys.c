@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <stdio.h>
 
 void tls_suites_fetch(struct tls_suites *suites)
 {
@@ -50,27 +49,23 @@ const struct tls_suite *tls_suites_find(const struct tls_suites *suites, unsigne
 
 /* ---- keys ---- */
 
-/* For HKDF-Expand-Label of the secret (RFC 8446 7.1), without context. NULL: out of memory. */
-static EVP_KDF_CTX *new_expansion(const struct tls_keys *keys)
+/* For HKDF-Expand-Label of the secret (RFC 8446 7.1), without context. NULL: out of memory. The
+ * library only reads what parameters point to. */
+static EVP_KDF_CTX *new_expansion(struct tls_keys *keys)
 {
     int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
-    unsigned char secret[TLS_SECRET_BYTES_MAX];
-    char digest[8];
-    snprintf(digest, sizeof digest, "%s", keys->suite->digest);
-    memcpy(secret, keys->secret, sizeof secret);
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret, keys->secret_bytes),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX, (char[]){"tls13 "}, 6),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)keys->suite->digest, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, keys->secret, keys->secret_bytes),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX, "tls13 ", 6),
         OSSL_PARAM_construct_end(),
     };
     EVP_KDF_CTX *expansion = EVP_KDF_CTX_new(keys->suite->kdf);
     if (expansion != NULL && EVP_KDF_CTX_set_params(expansion, params) != 1) {
         EVP_KDF_CTX_free(expansion);
-        expansion = NULL;
+        return NULL;
     }
-    OPENSSL_cleanse(secret, sizeof secret);
     return expansion;
 }
 
@@ -106,11 +101,10 @@ bool tls_keys_update(struct tls_keys *keys)
     EVP_KDF_CTX_free(expansion);
     if (fine) {
         memcpy(keys->secret, next, keys->secret_bytes);
-        OPENSSL_cleanse(next, sizeof next);
         keys->sequence = 0;
-        fine = tls_keys_derive(keys, keys->suite);
     }
-    return fine;
+    OPENSSL_cleanse(next, sizeof next);
+    return fine && tls_keys_derive(keys, keys->suite);
 }
 
 void tls_keys_rest(struct tls_keys *keys)
