@@ -74,6 +74,9 @@ void buffer_trim(struct buffer *buffer)
 
 void buffer_release(struct buffer *buffer)
 {
+    if (buffer->base == NULL) {
+        return;
+    }
     free(buffer->base);
     *buffer = (struct buffer){0};
 }

@@ -104,9 +104,11 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         return 0;
     }
     /* What its owner did not give back is lost to the stream, not to the connection. */
-    int failed = nghttp2_session_consume_connection(session, stream->unconsumed);
+    size_t lost = stream->unconsumed;
     stream_close(stream, error);
-    return failed == 0 ? 0 : h2_fail(h2, H2_INTERNAL_ERROR);
+    return lost == 0 || nghttp2_session_consume_connection(session, lost) == 0
+               ? 0
+               : h2_fail(h2, H2_INTERNAL_ERROR);
 }
 
 /* ---- what is received */
@@ -168,6 +170,7 @@ static int on_request(struct h2 *h2, const nghttp2_frame *frame)
         return 0;
     }
     head->has_body = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0;
+    stream->has_ended = !head->has_body;
     h2_block_finish(h2->block);
     h2->guard.payload += h2->block->list_bytes;
     stream->owner = h2->handler->request(h2->owner, id, head);
@@ -190,6 +193,7 @@ static int on_trailers(struct h2 *h2, const nghttp2_frame *frame)
         return mute(h2, stream, H2_ENHANCE_YOUR_CALM) == 0 ? glitch(h2)
                                                            : h2_fail(h2, H2_INTERNAL_ERROR);
     }
+    stream->has_ended = true;
     h2->handler->body_end(stream->owner, h2->block->head.fields, h2->block->head.field_count);
     return 0;
 }
@@ -210,6 +214,7 @@ static int on_data(struct h2 *h2, const nghttp2_frame *frame)
         return frame->hd.length > frame->data.padlen ? 0 : glitch(h2);
     }
     if (stream != NULL) {
+        stream->has_ended = true;
         h2->handler->body_end(stream->owner, NULL, 0);
     }
     return 0;
@@ -272,12 +277,12 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 /* ---- what is sent */
 
 /* A complete answer to a request that is still coming in: its owner is done with it. */
-static int on_answered(struct h2 *h2, int32_t id)
+static int on_answered(struct h2 *h2, struct h2_stream *stream)
 {
-    struct h2_stream *stream = h2_stream_find(h2, id);
-    if (stream == NULL || nghttp2_session_get_stream_remote_close(h2->session, id) != 0) {
+    if (stream == NULL || stream->muted || stream->is_over || stream->has_ended) {
         return 0;
     }
+    int32_t id = stream->id;
     size_t bytes = stream->unconsumed;
     stream->unconsumed = 0;
     release(stream, H2_NO_ERROR);
@@ -303,12 +308,10 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     (void)session;
     struct h2 *h2 = user;
+    bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     switch (frame->hd.type) {
-    case NGHTTP2_HEADERS:
-    case NGHTTP2_DATA:
-        return (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0
-                   ? on_answered(h2, frame->hd.stream_id)
-                   : 0;
+    case NGHTTP2_HEADERS: return is_last ? on_answered(h2, find_any(h2, frame->hd.stream_id)) : 0;
+    case NGHTTP2_DATA: return is_last ? on_answered(h2, h2->framed) : 0;
     case NGHTTP2_RST_STREAM: return on_reset_sent(h2, frame);
     default: return 0;
     }

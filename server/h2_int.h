@@ -72,6 +72,7 @@ struct h2_stream {
     void *owner; /* what handler.request returned */
     int32_t id;
     uint32_t unconsumed; /* body bytes given to the owner and not given back */
+    bool has_ended; /* the request, trailers and all */
     bool responded;
     bool has_trailers;
     uint32_t dropped; /* body bytes that came for nobody */
@@ -97,6 +98,7 @@ struct h2 {
     bool notified;             /* GOAWAY 2^31-1 is on its way */
     bool draining;             /* GOAWAY with the last stream is on its way */
     uint32_t streams_notified; /* guard.streams when `notified` was set */
+    struct h2_stream *framed; /* of the frame of DATA that was made last */
     /* during h2_send */
     struct buffer *out;
     size_t out_max;

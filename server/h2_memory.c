@@ -327,6 +327,9 @@ static char *table_of(const struct h2_room *room)
 static void *room_malloc(size_t bytes, void *context)
 {
     struct h2_room *room = context;
+    if (bytes < TABLE_BYTES) {
+        return h2_memory_take(room->memory, bytes);
+    }
     bool is_frame = bytes >= FRAME_BYTES_MIN && bytes <= FRAME_BYTES;
     if (room->pages != NULL && !room->has_frame && is_frame) {
         room->has_frame = true;

@@ -149,6 +149,7 @@ int h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *
     }
     out->end += H2_FRAME_HEAD_BYTES + bytes;
     h2->guard.payload += bytes;
+    h2->framed = stream;
     return buffer_bytes(out) < h2->out_max ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
