@@ -14,6 +14,7 @@
 #include "vm/alloc.h"
 
 #define FUNCTION_SWEEPS_MAX (VM_CALL_DEPTH_MAX + 8)
+#define SETTING_INSNS_MAX   4 /* between a constant and the jump that keeps it */
 #define BIT(reg)            ((uint16_t)(1u << (reg)))
 #define R0                  BIT(0)
 #define ARGUMENTS           (BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5))
@@ -377,6 +378,30 @@ static bool is_selectable(const struct analysis *a, const struct vm_program *p, 
                              (op->ix == VM_IX_MOV32_REG && analysis_is_half(a, insn, op->dst)));
 }
 
+/* Whether the move behind the jump `insn` makes the other one of 0 and 1 of what its register holds
+ * if it jumps. Compilers write conditions that are kept in this way. */
+static bool is_settable(const struct analysis *a, const struct vm_program *p, uint32_t insn)
+{
+    const struct vm_op *jump = &p->ops[insn], *move = &p->ops[insn + 1];
+    if ((move->ix != VM_IX_MOV64_IMM && move->ix != VM_IX_MOV32_IMM) ||
+        (move->imm != 0 && move->imm != 1) || (effect_of(jump).reads >> move->dst & 1) != 0) {
+        return false;
+    }
+    for (uint32_t i = insn; i > 0 && insn - i < SETTING_INSNS_MAX && !a->joins[i]; i--) {
+        const struct vm_op *op = &p->ops[i - 1];
+        uint8_t group = vm_isa[op->ix].group;
+        bool is_slot = i > 1 && vm_isa[p->ops[i - 2].ix].group == VM_GROUP_LDDW;
+        if (is_slot || (group != VM_GROUP_ALU && group != VM_GROUP_LDX)) {
+            return false;
+        }
+        if (op->dst == move->dst) {
+            return (op->ix == VM_IX_MOV64_IMM || op->ix == VM_IX_MOV32_IMM) &&
+                   op->imm == 1 - move->imm;
+        }
+    }
+    return false;
+}
+
 /* A processor predicts most conditions well, and then a jump is cheaper: what is moved need not
  * wait for the condition. What a script has just loaded is as good as random. */
 static uint16_t loaded_after(const struct vm_op *op, uint16_t loaded)
@@ -389,18 +414,31 @@ static uint16_t loaded_after(const struct vm_op *op, uint16_t loaded)
     return (it.reads & loaded) != 0 ? loaded | it.writes : (uint16_t)(loaded & ~it.writes);
 }
 
-static void find_selects(struct analysis *a, const struct vm_program *p)
+/* The jump at `insn` is one over the move behind it, or goes where the jump behind that goes, and
+ * no other comes in between. */
+static bool is_around_move(const struct analysis *a, const struct vm_program *p, uint32_t insn)
+{
+    if (!is_jump(p, insn, VM_GROUP_JMP) || insn + 2 >= p->insn_count || a->joins[insn + 1] ||
+        a->inverts[insn] || a->clears[insn + 2] != 0) {
+        return false;
+    }
+    uint32_t target = p->ops[insn].target;
+    bool is_beside = is_jump(p, insn + 2, VM_GROUP_JA) && !a->joins[insn + 2] &&
+                     p->ops[insn + 2].target == target;
+    return target == insn + 2 || is_beside;
+}
+
+static void find_selects(struct analysis *a, const struct vm_program *p, unsigned without)
 {
     uint16_t loaded = 0;
+    bool may_select = (without & JIT_SELECTING) == 0, may_set = (without & JIT_SETTING) == 0;
     for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
         const struct vm_op *op = &p->ops[i];
         loaded = a->joins[i] ? 0 : loaded;
-        if (is_jump(p, i, VM_GROUP_JMP) && i + 2 < p->insn_count && !a->joins[i + 1] &&
-            !a->inverts[i] && a->clears[i + 2] == 0 && is_selectable(a, p, i + 1)) {
-            bool is_over = op->target == i + 2;
-            bool is_beside = is_jump(p, i + 2, VM_GROUP_JA) && !a->joins[i + 2] &&
-                             p->ops[i + 2].target == op->target;
-            a->selects[i] = (effect_of(op).reads & loaded) != 0 && (is_over || is_beside);
+        if (is_around_move(a, p, i)) {
+            bool is_loaded = (effect_of(op).reads & loaded) != 0;
+            a->selects[i] = (may_select && is_loaded && is_selectable(a, p, i + 1)) ||
+                            (may_set && is_settable(a, p, i));
         }
         loaded = vm_isa[op->ix].group == VM_GROUP_CALL ? 0 : loaded_after(op, loaded);
     }
@@ -441,9 +479,7 @@ void analysis_refine(struct analysis *a, const struct vm_program *program, unsig
     if ((without & JIT_INVERTING) == 0) {
         find_swaps(a, program);
     }
-    if ((without & JIT_SELECTING) == 0) {
-        find_selects(a, program);
-    }
+    find_selects(a, program, without);
     if ((without & JIT_ROTATING) == 0) {
         fuse_find_rotations(a, program);
     }

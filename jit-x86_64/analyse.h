@@ -21,7 +21,8 @@ struct analysis {
     bool *inverts; /* [insn_count] jumps over the jump behind it, which is its own affair: one jump
                       on the opposite does for both */
     bool *selects; /* [insn_count] jumps over the move behind it, or to where the jump behind that
-                      goes: one conditional move does for both */
+                      goes: one conditional move does for both, or the condition itself where the
+                        move is of a constant */
     bool *swaps;   /* [insn_count] leaves a loop that the jump behind it continues: it continues on
                       the opposite, and the jump behind it leaves */
     bool *loops;   /* [insn_count] between a jump back and where it goes */

@@ -19,7 +19,8 @@ enum jit_optimisation {
     JIT_STEPPING = 1 << 6,     /* pointers that were just used are counted up in 64 bits */
     JIT_SEGMENT = 1 << 7,      /* sums are addresses in the gs segment */
     JIT_ROTATING = 1 << 8,     /* two shifts and an or become a rotation */
-    JIT_OPTIMISATIONS = (1 << 9) - 1,
+    JIT_SETTING = 1 << 9,      /* a jump over 0 or 1 puts the condition into a register */
+    JIT_OPTIMISATIONS = (1 << 10) - 1,
 };
 
 struct jit_options {

@@ -51,6 +51,7 @@ static const struct decode_form forms[] = {
     RM_REG("mov",  0x89, RESULT_RM, KIND_MOV),
     RM_REG("imul", MAP_0F | 0xaf, RESULT_REG, KIND_PLAIN),
     {"cmov", MAP_0F | 0x40, 16, 0, 0, REGISTERS, REG, W32_64, NO_IMM, 0, RESULT_REG, KIND_CMOV},
+    {"setcc", MAP_0F | 0x90, 16, 0, 0, REGISTERS, N(0), W8, NO_IMM, 0, RESULT_RM, KIND_PLAIN},
     SHIFT_VEX("shlx", VEX_66),
     SHIFT_VEX("sarx", VEX_F3),
     SHIFT_VEX("shrx", VEX_F2),
@@ -129,7 +130,7 @@ struct input {
     size_t left;
     size_t at;
     bool ended; /* a byte was wanted behind the end */
-    bool gs, lock, narrow, wide;
+    bool gs, lock, narrow, wide, rex;
     uint8_t high_reg, high_index, high_rm; /* 0 or 8 */
     uint8_t vex, vvvv;
     uint16_t opcode;
@@ -197,6 +198,7 @@ static void read_opcode(struct input *in)
     }
     if ((peek(in) & 0xf0) == 0x40) {
         uint8_t rex = next(in);
+        in->rex = true;
         in->wide = (rex & 8) != 0;
         in->high_reg = rex & 4 ? 8 : 0;
         in->high_index = rex & 2 ? 8 : 0;
@@ -291,6 +293,12 @@ static void read_operands(struct input *in, const struct decode_form *f, struct 
     }
 }
 
+/* Without a REX prefix, four byte registers are the second bytes of others. */
+static bool is_second_byte(const struct input *in, const struct decode_form *f, uint8_t rm)
+{
+    return f->widths == W8 && f->result == RESULT_RM && !in->rex && rm >= X86_RSP;
+}
+
 static unsigned imm_bytes(const struct decode_form *f, uint8_t width)
 {
     switch ((enum immediate)f->imm) {
@@ -323,6 +331,9 @@ bool decode_one(const uint8_t *bytes, size_t left, struct decoded *out)
                             .vvvv = in.vvvv,
                             .gs = in.gs};
     read_operands(&in, f, out);
+    if (is_second_byte(&in, f, out->rm)) {
+        return false;
+    }
     out->imm = next_signed(&in, imm_bytes(f, out->width));
     if (f->imm == IMM_ALL && out->width == 32) {
         out->imm = (uint32_t)out->imm;

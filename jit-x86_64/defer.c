@@ -371,6 +371,9 @@ static void prepare_jump(struct lower *l, const struct vm_op *op, const struct v
 {
     const uint16_t *live = l->analysis.live;
     if (l->analysis.selects[l->insn]) {
+        const struct vm_op *move = &l->program->ops[l->insn + 1];
+        bool is_set = vm_isa[move->ix].source == VM_SOURCE_IMM; /* whatever waits there */
+        l->defer.waiting &= (uint16_t) ~((is_set ? 1u : 0u) << move->dst);
         settle_all(l, live[l->insn]);
         return;
     }

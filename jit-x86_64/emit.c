@@ -248,6 +248,12 @@ void emit_cmov(struct emit *e, enum x86_cond cond, unsigned width, enum x86_reg 
     encode(e, shape, dst, src, 0);
 }
 
+void emit_set(struct emit *e, enum x86_cond cond, enum x86_reg reg)
+{
+    struct shape shape = {.opcode = (uint16_t)(0x0f90 | cond), .width = 8, .byte_rm = true};
+    encode(e, shape, 0, reg, 0);
+}
+
 void emit_test(struct emit *e, unsigned width, enum x86_reg a, enum x86_reg b)
 {
     encode(e, (struct shape){.opcode = 0x85, .width = (uint8_t)width}, b, a, 0);

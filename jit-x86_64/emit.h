@@ -42,6 +42,8 @@ void emit_alu_imm(struct emit *e, enum x86_alu alu, unsigned width, enum x86_reg
 /* dst = src when the condition holds; with width 32 the upper half is cleared either way. */
 void emit_cmov(struct emit *e, enum x86_cond cond, unsigned width, enum x86_reg dst,
                enum x86_reg src);
+/* The low byte of reg = whether the condition holds; the rest is kept. */
+void emit_set(struct emit *e, enum x86_cond cond, enum x86_reg reg);
 void emit_test(struct emit *e, unsigned width, enum x86_reg a, enum x86_reg b);
 void emit_test_imm(struct emit *e, unsigned width, enum x86_reg reg, int32_t imm);
 void emit_imul(struct emit *e, unsigned width, enum x86_reg dst, enum x86_reg src);

@@ -209,6 +209,19 @@ static enum x86_cond jump_cond(enum lower_jmp jmp)
     return cond[jmp];
 }
 
+/* Does `move` unless the condition holds. A constant is 0 or 1, and the register is the other one
+ * if it does. */
+static void select_move(struct emit *e, enum x86_cond cond, const struct vm_op *move)
+{
+    enum x86_reg dst = lower_reg(move->dst);
+    if (vm_isa[move->ix].source == VM_SOURCE_REG) {
+        emit_cmov(e, cond ^ X86_NEGATE, vm_isa[move->ix].width, dst, lower_reg(move->src));
+    } else {
+        emit_set(e, move->imm == 0 ? cond : cond ^ X86_NEGATE, dst);
+        emit_movzx(e, 8, dst, dst);
+    }
+}
+
 static void lower_JMP(struct lower *l, const struct vm_op *op, enum lower_jmp jmp,
                       enum vm_source source, unsigned width)
 {
@@ -234,9 +247,7 @@ static void lower_JMP(struct lower *l, const struct vm_op *op, enum lower_jmp jm
     bool is_negated = l->analysis.inverts[l->insn] || l->analysis.swaps[l->insn];
     enum x86_cond cond = jump_cond(jmp) ^ (is_negated ? X86_NEGATE : 0);
     if (l->analysis.selects[l->insn]) {
-        const struct vm_op *move = &l->program->ops[l->insn + 1];
-        emit_cmov(e, cond ^ X86_NEGATE, vm_isa[move->ix].width, lower_reg(move->dst),
-                  lower_reg(move->src));
+        select_move(e, cond, &l->program->ops[l->insn + 1]);
         return;
     }
     emit_jcc(e, cond, l->forms[l->insn] == LOWER_SHORT, l->offsets[lower_target(l, l->insn)]);

@@ -55,6 +55,9 @@ Test(jit_emit, encodes_registers)
     ENCODES(emit_movzx(e, 16, X86_R8, X86_R8), "45 0f b7 c0");
     ENCODES(emit_movzx(e, 8, X86_RAX, X86_RDI), "40 0f b6 c7");
     ENCODES(emit_movsx(e, 32, 8, X86_RAX, X86_RBP), "40 0f be c5");
+    ENCODES(emit_set(e, X86_B, X86_RAX), "0f 92 c0");
+    ENCODES(emit_set(e, X86_GE, X86_RSI), "40 0f 9d c6");
+    ENCODES(emit_set(e, X86_NE, X86_R9), "41 0f 95 c1");
     ENCODES(emit_movsx(e, 64, 8, X86_R9, X86_RCX), "4c 0f be c9");
     ENCODES(emit_movsx(e, 64, 32, X86_RAX, X86_R14), "49 63 c6");
     ENCODES(emit_alu(e, X86_ADD, 64, X86_RAX, X86_RBP), "48 01 e8");

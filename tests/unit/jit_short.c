@@ -347,6 +347,41 @@ Test(jit_short, moves_depend_on_what_was_loaded)
     cr_expect_eq(native_bytes(computed, COUNT(computed), 1), 3 + 2, "cmp ; jb");
 }
 
+/* Conditions that are kept as 0 or 1, and what only looks so: the register is compared itself, is
+ * set to something else, or is entered with something else. */
+Test(jit_short, conditions_become_numbers)
+{
+    static const uint8_t jumps[] = {0x1d, 0x5d, 0x2d, 0x3d, 0xad, 0xbd, 0x6d, 0x7d, 0xcd,
+                                    0xdd, 0x4d, 0x1e, 0x5e, 0x2e, 0xae, 0x6e, 0xce, 0x4e};
+    random_state = 31;
+    for (unsigned round = 0; round < 2000; round++) {
+        struct builder b = {.count = 0};
+        add_start(&b);
+        for (unsigned i = 0; i < 6; i++) {
+            unsigned dst = 1 + random_below(9), one = random_below(2);
+            unsigned left = 6 + random_below(4), right = 6 + random_below(4);
+            uint8_t move = random_below(2) == 0 ? 0xb7 : 0xb4;
+            add(&b, INSN(move, dst, 0, 0, random_below(8) == 0 ? random_below(3) : one));
+            for (unsigned n = random_below(4); n > 0; n--) {
+                add(&b, n % 2 == 0 ? MOV_REG(6 + random_below(4), left)
+                                   : ADD_IMM(6 + random_below(4), (int)random_below(3) - 1));
+            }
+            unsigned over = random_below(8) == 0 ? 2 : 1;
+            bool has_imm = random_below(3) == 0;
+            uint8_t jump = jumps[random_below(COUNT(jumps))];
+            add(&b, has_imm ? INSN(jump & ~8, left, 0, over, (int)random_value())
+                            : INSN(jump, left, right, over, 0));
+            add(&b, INSN(move, dst, 0, 0, random_below(8) == 0 ? random_below(3) : 1 - one));
+            add(&b, ADD_REG(1 + random_below(5), dst));
+        }
+        add_end(&b);
+        cr_assert_eq(run_all(b.insns, b.count, NULL).state, VM_STATE_DONE);
+    }
+    static const struct vm_insn is_less[] = {MOV_IMM(0, 1), INSN(0xad, 1, 2, 1, 0), MOV_IMM(0, 0),
+                                             EXIT};
+    cr_expect_eq(native_bytes(is_less, COUNT(is_less), 1), 3 + 3 + 3, "cmp ; setb ; movzx");
+}
+
 /* ---- halves --------------------------------------------------------------------------------- */
 
 /* Copies r3 bytes: the pointers stay below 2^32, and need no move. */
