@@ -49,7 +49,7 @@ UNITS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 FUZZERS := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: all reference deps lib serve test unit e2e fuzz bench bench-engine bench-server bench-rate engine-bench lint format install uninstall clean help tests fuzzers sdk
+.PHONY: all reference deps lib serve test unit e2e soak fuzz bench bench-engine bench-server bench-rate engine-bench lint format install uninstall clean help tests fuzzers sdk
 .SECONDARY:
 .DEFAULT_GOAL := all
 
@@ -121,6 +121,8 @@ test: ## install what is missing, then all tests: release, sanitizers, fuzz shar
 	@sh tools/deps.sh test
 	@$(MAKE) --no-print-directory lint
 	@bash tests/all.sh
+soak: all ## a GiB through the proxy, up and down, by HTTP/1.1 and HTTP/2: memory may grow by 4 MiB
+	@PROXY_BYTES=1073741824 PROXY_ONLY=memory bash tests/e2e/proxy.sh $(O)
 fuzz: ## fuzz every surface for FUZZ_SECONDS each (default 60), coverage-guided
 	@sh fuzz/run.sh
 bench: bench-engine bench-server ## all benchmarks

@@ -91,7 +91,7 @@ class Watch:
 
 @case
 def memory():
-    """Bodies of any length take the same little memory."""
+    """Bodies of any length take the same little memory; `make soak` sends a GiB of each kind."""
     size = int(os.environ.get("PROXY_BYTES", MANY)) if not sanitized() else 20 * MIB
     url = "http://127.0.0.1:%d" % Server.main.port
     with Upstream(source_and_drain) as upstream:
@@ -110,8 +110,8 @@ def memory():
 
             down(8 * MIB), up(8 * MIB, "length"), up(8 * MIB, "chunks")
             before = Server.main.resident()
-            for name, wanted, run in (("down", size, lambda: down(size)), ("up", size // 2, lambda: up(size // 2, "length")),
-                                      ("up, of unknown length", size // 4, lambda: up(size // 4, "chunks"))):
+            for name, wanted, run in (("down", size, lambda: down(size)), ("up", size, lambda: up(size, "length")),
+                                      ("up, of unknown length", size, lambda: up(size, "chunks"))):
                 watch = Watch(Server.main)
                 begin = time.monotonic()
                 count = run()
