@@ -210,6 +210,82 @@ Test(tls_take_over, records_are_as_small_as_the_client_asks)
     tear_down(&wire);
 }
 
+/* ---- our client, the library's server ---- */
+
+static void carry_to_library(struct tls_conn *tls, SSL *peer)
+{
+    struct span bytes = buffer_span(tls_output(tls));
+    if (bytes.len > 0) {
+        BIO_write(SSL_get_rbio(peer), bytes.base, (int)bytes.len);
+        buffer_consume(tls_output(tls), bytes.len);
+    }
+}
+
+static void carry_from_library(SSL *peer, struct tls_conn *tls, struct buffer *plain)
+{
+    char *bytes;
+    size_t size = (size_t)BIO_get_mem_data(SSL_get_wbio(peer), &bytes);
+    cr_assert(tls_receive(tls, (struct span){bytes, size}, plain, PLAIN_MAX));
+    (void)BIO_reset(SSL_get_wbio(peer));
+}
+
+static void ask_library(struct tls_conn *tls, SSL *peer)
+{
+    struct buffer plain = {0};
+    char got[16] = "";
+    cr_assert(tls_send(tls, SPAN("question")));
+    carry_to_library(tls, peer);
+    cr_assert_eq(SSL_read(peer, got, sizeof got), 8);
+    cr_expect_str_eq(got, "question");
+    cr_assert_eq(SSL_write(peer, "answer", 6), 6);
+    carry_from_library(peer, tls, &plain);
+    cr_expect(span_equal(buffer_span(&plain), SPAN("answer")));
+    buffer_release(&plain);
+}
+
+Test(tls_take_over, a_client_of_the_library)
+{
+    char error[256];
+    char path[] = "/tmp/unit-over-XXXXXX";
+    cr_assert(pair_create(path));
+    SSL_CTX *servers = SSL_CTX_new(TLS_server_method());
+    struct tls_context *clients = tls_client_context_create(path, error, sizeof error);
+    cr_assert(clients != NULL, "%s", error);
+    cr_assert_eq(SSL_CTX_use_certificate_file(servers, path, SSL_FILETYPE_PEM), 1);
+    cr_assert_eq(SSL_CTX_use_PrivateKey_file(servers, path, SSL_FILETYPE_PEM), 1);
+    unlink(path);
+    for (unsigned i = 0; i < 9; i++) {
+        struct buffer plain = {0};
+        struct tls_conn *tls = tls_client_open(clients, "localhost");
+        SSL *peer = SSL_new(servers);
+        SSL_set_bio(peer, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+        SSL_set_accept_state(peer);
+        SSL_set_ciphersuites(peer, ciphers[i / 3]);
+        SSL_set_num_tickets(peer, i % 3 * 2);
+        for (int round = 0; round < 2; round++) {
+            carry_to_library(tls, peer);
+            SSL_do_handshake(peer);
+            carry_from_library(peer, tls, &plain);
+        }
+        cr_assert(tls_established(tls) && SSL_is_init_finished(peer));
+        cr_expect_eq(tls->ssl, NULL, "the library is done");
+        cr_expect_eq(buffer_bytes(&plain), 0);
+        ask_library(tls, peer);
+        SSL_key_update(peer, SSL_KEY_UPDATE_REQUESTED);
+        ask_library(tls, peer);
+        tls_idle(tls);
+        ask_library(tls, peer);
+        cr_expect_eq(tls->records.write.sequence, 1, "under the second key");
+        tls_free(tls);
+        SSL_free(peer);
+        buffer_release(&plain);
+    }
+    tls_context_free(clients);
+    SSL_CTX_free(servers);
+}
+
+/* ---- the end ---- */
+
 Test(tls_take_over, the_end_and_alerts)
 {
     struct wire wire;
