@@ -7,6 +7,7 @@
  *   NORMAL(helper, expression)                is true; EDGE is the same for zero lengths, cuts,
  * what EDGE(helper, expression)                  is absent, malformed or at a bound
  *   EDGE_BODY(helper, "body", expression)     of a request with that body, its length not declared
+ *   EDGE_TLS(helper, expression)              of a request by HTTP/2 and TLS, from an IPv6 address
  *   NORMAL_THEN(helper, WANT(...), expression) is true, and this comes of the request; EDGE_THEN,
  * too FAULT(helper, "reason", expression)       ends the script, and the log says so NONE(helper,
  * EDGE or FAULT, "why")        there can be none
@@ -14,7 +15,9 @@
  * What follows from a helper's parameters is made here: each pointer unmapped, at the edge of the
  * memory, read-only or over another argument, each length wrapping or zero, each handle unknown.
  */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "server/site.h"
@@ -48,6 +51,7 @@ struct check {
     const char *reason;   /* of a fault */
     const char *argument; /* that it names; or NULL */
     const char *body;     /* of the request; NULL: the usual one */
+    bool tls;             /* it comes by HTTP/2 and TLS, from an IPv6 address */
     bool wants;
     struct want want;
 };
@@ -60,6 +64,7 @@ struct check {
 #define NORMAL(h, ...)         CHECK(h, NORMAL, #__VA_ARGS__),
 #define EDGE(h, ...)           CHECK(h, EDGE, #__VA_ARGS__),
 #define EDGE_BODY(h, b, ...)   CHECK(h, EDGE, #__VA_ARGS__, .body = b),
+#define EDGE_TLS(h, ...)       CHECK(h, EDGE, #__VA_ARGS__, .tls = true),
 #define NORMAL_THEN(h, w, ...) CHECK(h, NORMAL, #__VA_ARGS__, .wants = true, .want = w),
 #define EDGE_THEN(h, w, ...)   CHECK(h, EDGE, #__VA_ARGS__, .wants = true, .want = w),
 #define FAULT(h, r, ...)       CHECK(h, FAULT, #__VA_ARGS__, .reason = r),
@@ -365,6 +370,19 @@ static struct site *make_site(void)
     return site;
 }
 
+static void make_tls(struct exchange *ex)
+{
+    struct sockaddr_in6 peer = {.sin6_family = AF_INET6, .sin6_port = htons(443)};
+
+    inet_pton(AF_INET6, "2001:db8::7", &peer.sin6_addr);
+    memcpy(&ex->peer, &peer, sizeof peer);
+    ex->proto_major = 2;
+    ex->proto_minor = 0;
+    ex->scheme = SPAN("https");
+    ex->is_tls = true;
+    ex->connection = (struct connection_info){.handshake_complete = true, .alpn = SPAN("h2")};
+}
+
 static void make_request(struct exchange *ex, unsigned number)
 {
     const char *text = checks[number].body == NULL ? "{\"a\":1}" : checks[number].body;
@@ -375,6 +393,9 @@ static void make_request(struct exchange *ex, unsigned number)
     exchange_reset(ex);
     guest_request(ex, "/%61/./b%20c?a=1&a=2&b+c=x%20y&flag", digits);
     ex->method = SPAN("POST");
+    if (checks[number].tls) {
+        make_tls(ex);
+    }
     field_add(ex, &ex->request_fields, SPAN("X-Twice"), SPAN("first"));
     field_add(ex, &ex->request_fields, SPAN("x-twice"), SPAN("second"));
     if (checks[number].body == NULL) {
