@@ -45,12 +45,17 @@ upstream() { # upstream NAME COMMAND...: runs it; sets up_port to what it prints
     finish
 }
 
+packs() { # packs FOLDER: into a tar that the server would serve
+    "$server" --pack "$1" >"$work/packed.tar" && "$server" --check "$work/packed.tar"
+}
+
 cp -r "$root/examples" "$work/examples"
 for folder in "$work"/examples/*/; do
     name=$(basename "$folder")
     [ "$name" = embed ] && continue
     # shellcheck disable=SC2046
     check "$name: its tests pass" "$build/zs-vm" test $(flags_of "$name") "$folder"
+    check "$name: packs, and the tar is a site" packs "$folder"
     [ "$name" = site ] || check "$name: has a README" grep -q "examples/$name" "$folder/README.md"
 done
 
