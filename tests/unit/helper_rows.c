@@ -508,6 +508,7 @@ Test(helper_rows, each_check_on_both_engines)
     objects[1] = guest_compile(text, &bytes[1]);
     for (int interpret = 0; interpret < 2; interpret++) {
         const struct script_options options = {.interpret = interpret,
+                                               .budget_ms = 10000, /* however slow the build */
                                                .env = env,
                                                .env_count = 2,
                                                .site = site,
