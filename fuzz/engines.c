@@ -27,8 +27,8 @@
 enum {
     TICK_MS = 4,
     BUDGET_MS = 20,
-    PROOF_RARITY = 16,
-    THOROUGH_RARITY = 1024,
+    PROOF_RARITY = 32,
+    THOROUGH_RARITY = 2048,
 };
 
 static void fail(const struct t_code *code, unsigned variant, const char *what)

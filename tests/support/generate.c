@@ -23,7 +23,7 @@ struct size {
     unsigned insns; /* about; the program ends when they are reached */
     bool repeats;   /* the input's bytes are used over and over until then */
 };
-static const struct size small = {12, 4, 400, false}, medium = {120, 16, 800, false},
+static const struct size small = {8, 3, 400, false}, medium = {120, 16, 800, false},
                          large = {T_GENERATED_INSNS_MAX, 40, T_GENERATED_INSNS_MAX, true};
 
 struct patch {
@@ -628,10 +628,10 @@ static bool is_called(const struct generator *g, unsigned function)
     return false;
 }
 
-/* All registers mostly, or some: what nobody reads is compiled in other ways. */
+/* All registers, or some: what nobody reads is compiled in other ways. */
 static unsigned register_set(struct generator *g)
 {
-    return one_in(g, 3) ? (unsigned)byte(g) << 8 | byte(g) : 0xffff;
+    return one_in(g, 2) ? (unsigned)byte(g) << 8 | byte(g) : 0xffff;
 }
 
 void t_generate(struct t_code *code, const uint8_t *bytes, size_t length)

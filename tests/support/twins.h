@@ -15,7 +15,7 @@ enum { T_TWINS = 2 };
  * `input->memory` on their heaps; `memory` and `writable_hash` of the outcomes are not filled. */
 void t_twins_run(const struct t_code *code, const struct vm_image *const images[T_TWINS],
                  const struct t_input *input, struct t_outcome outcomes[T_TWINS]);
-/* After it: NULL when both ended in the same way and left the same in all memory that is mapped,
+/* After it: NULL when both ended in the same way and left the same in all memory they could write,
  * else what differs; `detail` says where. */
 const char *t_twins_difference(const struct t_outcome outcomes[T_TWINS], char *detail,
                                size_t detail_bytes);
