@@ -65,6 +65,7 @@
 /* ---- connections and buffers, per worker ---- */
 #define LIM_CONNECTIONS         16384u /* or 0.9 of RLIMIT_NOFILE, whichever is less */
 #define LIM_STREAMS             65536u /* requests in hand: all connections of HTTP/1.1, and some of HTTP/2 */
+#define LIM_STREAMS_KEPT        256u   /* of their places, while there is no request */
 /* Not for connections: of the process, and of each worker. */
 #define LIM_OWN_DESCRIPTORS     16u
 #define LIM_WORKER_DESCRIPTORS  8u

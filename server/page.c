@@ -33,12 +33,32 @@ static bool substitute(struct stream *stream, struct span in, bool last)
     return true;
 }
 
+/* What the chunk may hold: of a client of HTTP/2 that takes nothing, nothing. */
+static size_t chunk_max(const struct stream *stream)
+{
+    size_t window = stream->conn->h2 != NULL ? serve_h2_window(stream) : LIM_LINK_BYTES;
+    return window < LIM_LINK_BYTES ? window : LIM_LINK_BYTES;
+}
+
+static bool has_room(const struct stream *stream)
+{
+    return buffer_bytes(&stream->chunk) < chunk_max(stream);
+}
+
+static bool may_hold(struct stream *stream, size_t bytes)
+{
+    return stream->conn->h2 == NULL || serve_h2_hold(stream, bytes);
+}
+
 static bool start_read(struct stream *stream)
 {
     struct worker *worker = stream->page->worker;
     const struct source *source = &stream->page->source;
     size_t bytes = worker->options->chunk_bytes;
     bytes = source->file_left < bytes ? (size_t)source->file_left : bytes;
+    if (!may_hold(stream, bytes)) {
+        return true;
+    }
     if (!buffer_reserve(&stream->raw, bytes, bytes)) {
         return false;
     }
@@ -49,11 +69,6 @@ static bool start_read(struct stream *stream)
     return true;
 }
 
-static bool has_room(const struct stream *stream)
-{
-    return buffer_bytes(&stream->chunk) < LIM_LINK_BYTES;
-}
-
 /* Makes as much as there is room for. False: out of memory. */
 static bool make(struct stream *stream)
 {
@@ -61,6 +76,9 @@ static bool make(struct stream *stream)
     while (source->bytes.len > 0 && has_room(stream)) {
         size_t left = source->bytes.len;
         struct span piece = {source->bytes.base, left < PIECE_BYTES ? left : PIECE_BYTES};
+        if (!may_hold(stream, piece.len)) {
+            return true;
+        }
         if (!substitute(stream, piece, false)) {
             return false;
         }
@@ -94,9 +112,20 @@ bool page_start(struct worker *worker, struct stream *stream)
     return make(stream);
 }
 
+/* Whether there is something to be made, and room for it. */
+static bool may_make(const struct stream *stream)
+{
+    return stream->page != NULL && stream->source.live && !stream->reading && has_room(stream);
+}
+
+bool page_pull(struct stream *stream)
+{
+    return !may_make(stream) || make(stream);
+}
+
 void page_resume(struct stream *stream)
 {
-    if (stream->page != NULL && stream->source.live && !stream->reading && has_room(stream)) {
+    if (may_make(stream)) {
         struct worker *worker = stream->page->worker;
         if (make(stream)) {
             serve_more(worker, stream);
@@ -115,6 +144,7 @@ void page_read_done(struct stream *stream, int result)
         stream_was_read(stream, data);
         source_advance(&stream->page->source, data.len);
         fine = substitute(stream, data, false);
+        buffer_release(&stream->raw);
     } else if (!fine) {
         log_line("request %llu: %s", (unsigned long long)stream->exchange.id,
                  result == 0 ? "the site's tar is shorter than it was" : strerror(-result));

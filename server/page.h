@@ -9,6 +9,8 @@
 
 /* When the response is such a page, its body becomes what is made of it. False: out of memory. */
 bool page_start(struct worker *worker, struct stream *stream);
+/* Makes more of it now, or begins to. False: out of memory. */
+bool page_pull(struct stream *stream);
 /* The chunk has room again. Fine for streams without a page. */
 void page_resume(struct stream *stream);
 /* The read of a piece of the file ended. */

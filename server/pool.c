@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A bump allocator over a chain of blocks. The newest block is filled first; when it is full the
- * next one is twice as large. The oldest block has the smallest size and survives a reset, so that
- * an ordinary request allocates nothing. */
+ * next one is added: the second one has the size of the first, each later one twice that of the one
+ * before. The first two survive a reset, so that an ordinary request allocates nothing. */
 #include "server/pool.h"
 
 #include <assert.h>
@@ -19,7 +19,7 @@ struct pool_block {
 
 enum {
     ALIGNMENT = 16,
-    BLOCK_BYTES_MIN = 4096 - sizeof(struct pool_block),
+    BLOCK_BYTES_MIN = 1792 - sizeof(struct pool_block), /* each stream of HTTP/2 has one at least */
     BLOCK_BYTES_MAX = 64 << 10, /* no doubling beyond; larger requests get a block of their size */
 };
 
@@ -31,7 +31,15 @@ void pool_init(struct pool *pool, size_t bytes_max)
 static struct pool_block *add_block(struct pool *pool, size_t bytes)
 {
     size_t capacity = BLOCK_BYTES_MIN;
-    if (pool->blocks != NULL) {
+    struct pool_block *spare = pool->spare;
+    if (spare != NULL && bytes <= spare->capacity) {
+        pool->spare = NULL;
+        spare->older = pool->blocks;
+        spare->used = 0;
+        pool->blocks = spare;
+        return spare;
+    }
+    if (pool->blocks != NULL && pool->blocks->older != NULL) {
         capacity = pool->blocks->capacity >= BLOCK_BYTES_MAX / 2 ? BLOCK_BYTES_MAX
                                                                  : pool->blocks->capacity * 2;
     }
@@ -105,7 +113,11 @@ void pool_reset(struct pool *pool)
     struct pool_block *block = pool->blocks;
     while (block != NULL && (block->older != NULL || block->capacity > BLOCK_BYTES_MIN)) {
         struct pool_block *older = block->older;
-        free(block);
+        if (pool->spare == NULL && block->capacity == BLOCK_BYTES_MIN) {
+            pool->spare = block;
+        } else {
+            free(block);
+        }
         block = older;
     }
     if (block != NULL) {
@@ -122,6 +134,8 @@ void pool_free(struct pool *pool)
         free(block);
         block = older;
     }
+    free(pool->spare);
     pool->blocks = NULL;
+    pool->spare = NULL;
     pool->used_bytes = 0;
 }

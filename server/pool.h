@@ -10,6 +10,7 @@ struct pool_block;
 
 struct pool {
     struct pool_block *blocks; /* newest first */
+    struct pool_block *spare;  /* a small one for the next request, or NULL */
     size_t used_bytes;
     size_t bytes_max;
 };
@@ -24,7 +25,7 @@ struct span pool_copy(struct pool *pool, struct span text);
 /* printf into the pool; base is NULL on failure. */
 struct span pool_printf(struct pool *pool, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Frees all but one small block, which the next request uses again. */
+/* Frees all but two small blocks, which the next request uses again. */
 void pool_reset(struct pool *pool);
 void pool_free(struct pool *pool);
 

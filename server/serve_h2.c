@@ -13,6 +13,7 @@
 #include "server/forward.h"
 #include "server/h2.h"
 #include "server/log.h"
+#include "server/page.h"
 #include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
@@ -131,7 +132,8 @@ static bool owes(const struct stream *stream)
     if (!stream->answered || stream->held) {
         return false;
     }
-    return source->streamed ? buffer_bytes(&stream->chunk) > 0 : !source_ended(source);
+    bool waits_for_upstream = source->streamed && stream->page == NULL;
+    return waits_for_upstream ? buffer_bytes(&stream->chunk) > 0 : !stream_answer_ended(stream);
 }
 
 /* Of the body that is sent: scripts may have put another in its place. */
@@ -321,7 +323,7 @@ static bool is_last(const struct stream *stream, uint64_t bytes)
 }
 
 /* Clients can let a hundred streams begin and then none of them proceed. */
-static bool hold(struct stream *stream, size_t bytes)
+bool serve_h2_hold(struct stream *stream, size_t bytes)
 {
     struct conn *conn = stream->conn;
     if (conn->held_bytes > 0 && conn->held_bytes + bytes > LIM_H2_HELD_BYTES) {
@@ -329,7 +331,7 @@ static bool hold(struct stream *stream, size_t bytes)
         conn->parked = true;
         return false;
     }
-    stream->held_bytes = bytes;
+    stream->held_bytes += bytes;
     conn->held_bytes += bytes;
     return true;
 }
@@ -360,6 +362,11 @@ static bool unpark_all(struct conn *conn)
     return any;
 }
 
+size_t serve_h2_window(const struct stream *stream)
+{
+    return h2_window(stream->conn->h2, stream->id);
+}
+
 /* Reads what the client's windows admit of the file. */
 static void start_read(struct worker *worker, struct stream *stream)
 {
@@ -367,7 +374,7 @@ static void start_read(struct worker *worker, struct stream *stream)
     size_t window = h2_window(conn->h2, stream->id);
     size_t most = worker->options->chunk_bytes;
     size_t bytes = stream_read_bytes(stream, window < most && window > 0 ? window : most);
-    if (!hold(stream, bytes)) {
+    if (!serve_h2_hold(stream, bytes)) {
         return;
     }
     if (!buffer_reserve(&stream->chunk, bytes, bytes)) {
@@ -385,6 +392,9 @@ static size_t on_ready(void *context, size_t max, bool *end)
 {
     struct stream *stream = context;
     const struct source *source = &stream->source;
+    if (stream->page != NULL && buffer_bytes(&stream->chunk) == 0 && !page_pull(stream)) {
+        stream->conn->broken = true;
+    }
     size_t ready = source->bytes.len > 0 ? source->bytes.len : buffer_bytes(&stream->chunk);
     if (ready == 0 && source->file_left > 0 && !stream->reading) {
         start_read(stream->conn->worker, stream);

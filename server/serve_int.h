@@ -65,6 +65,11 @@ void serve_h2_answer(struct worker *worker, struct stream *stream);
 void serve_h2_abort(struct worker *worker, struct stream *stream);
 /* As serve_broken. */
 void serve_h2_broken(struct worker *worker, struct stream *stream);
+/* Octets that the client's windows let it be sent now. */
+size_t serve_h2_window(const struct stream *stream);
+/* Notes that the stream is about to hold so much for its chunk. False: the connection's streams hold
+ * enough; this one is asked again for its octets when they hold less. */
+bool serve_h2_hold(struct stream *stream, size_t bytes);
 /* As serve_more. */
 void serve_h2_more(struct worker *worker, struct stream *stream);
 /* As serve_interim. */

@@ -192,13 +192,32 @@ void stream_close(struct stream_table *table, struct stream *stream)
     table->live--;
 }
 
+static void free_block(struct stream *block)
+{
+    for (unsigned i = 0; i < STREAM_BLOCK_SLOTS; i++) {
+        exchange_free(&block[i].exchange);
+    }
+    free(block);
+}
+
+void stream_table_shrink(struct stream_table *table)
+{
+    assert(table->live == 0);
+    while (table->block_count > LIM_STREAMS_KEPT / STREAM_BLOCK_SLOTS) {
+        free_block(table->blocks[--table->block_count]);
+    }
+    table->free = NULL;
+    for (unsigned i = table->block_count * STREAM_BLOCK_SLOTS; i > 0; i--) {
+        struct stream *stream = stream_at(table, i - 1);
+        stream->next = table->free;
+        table->free = stream;
+    }
+}
+
 void stream_table_free(struct stream_table *table)
 {
     assert(table->live == 0);
     for (unsigned i = 0; i < table->block_count; i++) {
-        for (unsigned j = 0; j < STREAM_BLOCK_SLOTS; j++) {
-            exchange_free(&table->blocks[i][j].exchange);
-        }
-        free(table->blocks[i]);
+        free_block(table->blocks[i]);
     }
 }

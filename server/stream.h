@@ -136,6 +136,8 @@ struct stream *stream_at(struct stream_table *table, uint32_t slot);
 void stream_close(struct stream_table *table, struct stream *stream);
 /* Puts the stream at the end of the list of those that wait for this; ACTIVE: in none. */
 void stream_wait(struct stream_table *table, struct stream *stream, enum stream_wait wait);
+/* All must be closed: gives back what a burst of requests needed. */
+void stream_table_shrink(struct stream_table *table);
 /* All must be closed. */
 void stream_table_free(struct stream_table *table);
 

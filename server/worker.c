@@ -279,6 +279,7 @@ static void trim(struct worker *worker)
     worker->trim_ms = busy ? worker->conns.now_ms + LIM_TRIM_MS : 0;
     if (!busy) {
         h2_memory_trim(worker->h2_memory);
+        stream_table_shrink(&worker->streams);
         malloc_trim(0);
     }
 }

@@ -58,6 +58,8 @@ ZS_ENTRY zs_u64 entry(void)
     } else if (zs_strcmp(path, "/body") == 0) {
         zs_s64 bytes = zs_req_body(body, sizeof body);
         zs_respond(bytes < 0 ? 413 : 200, ZS_STR("body\n"));
+    } else if (zs_strcmp(path, "/page.html") == 0) {
+        zs_meta_set(ZS_STR("word"), ZS_STR("made"));
     } else if (zs_strcmp(path, "/spin") == 0) {
         for (volatile zs_u64 i = 0;; i++) {
         }

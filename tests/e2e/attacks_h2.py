@@ -13,6 +13,7 @@ import time
 from attack_base import *
 
 ALL_STREAMS = 2**31 - 1
+PAGE_BYTES = 300000
 
 
 def flood(server, data, times, buffer=None):
@@ -165,6 +166,24 @@ def shut_connection_window(server):
 
 
 @case(honest=True)
+def shut_windows_of_pages(server):
+    """Of a page that is made while it is sent nothing is made ahead, whichever window is shut."""
+    for window in 0, 1 << 20:
+        clients = [h2_connect(server, (4, window)) for _ in range(10)]
+        for client in clients:
+            send(client, b"".join(head(i, "/page.html") for i in range(1, 201, 2)))
+        time.sleep(0.3)
+        opened = head(201, "/page.html") + number(WINDOW_UPDATE, 1, 1 << 20) + number(WINDOW_UPDATE, 0, 1 << 20)
+        send(clients[0], opened)
+        got = b""
+        while b"made</p>" not in got or got.count(b"y") < PAGE_BYTES:
+            piece = clients[0].recv(1 << 16)
+            assert piece
+            got += piece
+        close_all(clients)
+
+
+@case(honest=True)
 def tiny_windows(server):
     clients = [h2_connect(server, (4, 1)) for _ in range(10)]
     for client in clients:
@@ -296,6 +315,7 @@ def connections_grow_old(_):
 
 if __name__ == "__main__":
     write("site/index.html", SMALL)
+    write("site/page.html", b"<p><zs-meta>word</zs-meta></p>" + b"y" * PAGE_BYTES)
     write("site/big.bin", b"%08d" % 0 * (BIG_BYTES // 8))
     write("site/.zeroserve/scripts/attacked.c", SCRIPT)
     sys.exit(run(Server("--header-timeout", str(HEADER), "--idle-timeout", str(IDLE), "--body-timeout", str(BODY),
