@@ -472,10 +472,11 @@ static bool read_event(struct relay *relay, bool *head_came)
 /* All of the answer came before it was begun. */
 static void know_length(struct stream *stream)
 {
-    struct body *body = &stream->exchange.body;
-    if (!body->has_length && !stream->head_only && stream->exchange.response_trailers.count == 0) {
-        body->has_length = true;
-        body->length = buffer_bytes(&stream->chunk);
+    struct exchange *ex = &stream->exchange;
+    if (!ex->body.has_length && !stream->head_only && ex->response_trailers.count == 0) {
+        ex->body.has_length = true;
+        ex->body.length = buffer_bytes(&stream->chunk);
+        ex->announced_trailers = SPAN("");
     }
 }
 

@@ -86,6 +86,41 @@ def kills():
         check(client.name + ": nobody listens", got.status, 502)
 
 
+@case
+def kills_of_uploads():
+    """The upstream ends within the request, on a new connection and on a kept one, without having answered."""
+    for end in ("close", "reset"):
+        for length in (1 << 20, -1):
+
+            def serve(peer, _):
+                request = peer.request()
+                while request is not None and request.target == "/first":
+                    peer.answer(b"hello")
+                    request = peer.request()
+                if request is not None:
+                    seen.append(request.target)
+                    if length < 0:
+                        peer.until(b"\r\n")  # a chunk's size
+                    peer.exactly(10)
+                    getattr(peer, end)()
+
+            for client in CLIENTS:
+                for kept in (False, True):
+                    for method in ("PUT", "POST"):
+                        seen = []
+                        with Upstream(serve) as upstream:
+                            if kept:
+                                ask(client, upstream, path="/first")
+                            peer = client(Server.main.port)
+                            peer.start(method, "/up", [("x-to", upstream.url)], b"0123456789", length)
+                            got = peer.response()
+                            peer.close()
+                        again = kept and method == "PUT"
+                        check("%s: %s, %s within %s on a %s connection" %
+                              (client.name, method, end, "chunks" if length < 0 else "a body", "kept" if kept else "new"),
+                              (got.status, got.end, len(seen)), (502, "complete", 2 if again else 1))
+
+
 class Good:
     """An upstream without faults, made once."""
 
