@@ -217,15 +217,12 @@ static void tell_response(struct exchange *ex, const struct site *site, bool hea
 
 static void put_upstreams(struct text *head, const struct proxy_request *proxy)
 {
-    static const char *const schemes[] = {
-        [UPSTREAM_HTTP] = "http://", [UPSTREAM_HTTPS] = "https://", [UPSTREAM_UNIX] = "unix/"};
-
     put(head, SPAN("zs-proxy: "));
     for (unsigned i = 0; i < proxy->target_count; i++) {
         const struct upstream_url *target = &proxy->targets[i];
 
         put(head, i > 0 ? SPAN(", ") : SPAN(""));
-        put(head, span_of(schemes[target->scheme]));
+        put(head, span_of(upstream_prefix(target->scheme)));
         put(head, target->scheme == UPSTREAM_UNIX ? target->path : target->authority);
         put(head, target->base);
     }

@@ -6,6 +6,21 @@
 #include "server/offline.h"
 #include "server/script.h"
 #include "server/site.h"
+#include "server/upstream_url.h"
+
+/* As zs-vm test tells it (server/rehearse.h). */
+static void print_upstreams(const struct proxy_request *proxy, FILE *out)
+{
+    fputs("zs-proxy: ", out);
+    for (unsigned i = 0; i < proxy->target_count; i++) {
+        const struct upstream_url *to = &proxy->targets[i];
+        struct span place = to->scheme == UPSTREAM_UNIX ? to->path : to->authority;
+
+        fprintf(out, "%s%s%.*s%.*s", i > 0 ? ", " : "", upstream_prefix(to->scheme), (int)place.len,
+                place.base, (int)to->base.len, to->base.len > 0 ? to->base.base : "");
+    }
+    fputc('\n', out);
+}
 
 static void print(struct exchange *ex, enum script_verdict verdict, FILE *out)
 {
@@ -22,6 +37,9 @@ static void print(struct exchange *ex, enum script_verdict verdict, FILE *out)
         }
         response_finish(ex);
         fprintf(out, "HTTP/1.1 0 %s\n", what);
+        if (verdict == SCRIPT_PROXY) {
+            print_upstreams(ex->proxy, out);
+        }
     }
     for (unsigned i = 0; i < ex->response_fields.count; i++) {
         const struct field *f = &ex->response_fields.items[i];

@@ -219,11 +219,19 @@ uint64_t upstream_hash(struct span text)
     return hash ^ hash >> 32;
 }
 
+const char *upstream_prefix(enum upstream_scheme scheme)
+{
+    static const char *const prefixes[] = {
+        [UPSTREAM_HTTP] = "http://", [UPSTREAM_HTTPS] = "https://", [UPSTREAM_UNIX] = "unix/"};
+
+    return prefixes[scheme];
+}
+
 size_t upstream_url_key(const struct upstream_url *url, char key[LIM_UPSTREAM_KEY_BYTES])
 {
-    static const char *const prefixes[] = {"http://", "https://", "unix/"};
-    size_t at = strlen(prefixes[url->scheme]);
-    memcpy(key, prefixes[url->scheme], at);
+    const char *prefix = upstream_prefix(url->scheme);
+    size_t at = strlen(prefix);
+    memcpy(key, prefix, at);
     if (url->scheme == UPSTREAM_UNIX) {
         memcpy(key + at, url->path.base, url->path.len);
         return at + url->path.len;

@@ -40,6 +40,8 @@ struct proxy_request {
     uint64_t hash;
 };
 
+/* "http://", "https://" or "unix/". */
+const char *upstream_prefix(enum upstream_scheme scheme);
 /* Of a key for stickiness, or of an upstream's key. */
 uint64_t upstream_hash(struct span text);
 /* Writes what tells upstreams apart, whatever the base: scheme, host in lower case, port; or scheme

@@ -69,6 +69,17 @@ for engine in jit interp; do
     like "test, $engine" "$got" '^1 passed, 0 failed$'
 done
 
+cat >"$work/up.c" <<'C'
+#include <zeroserve.h>
+ZS_ENTRY zs_u64 entry(void)
+{
+    zs_res_add_header(ZS_STR("x-a"), ZS_STR("b"));
+    return zs_reverse_proxy(ZS_STR("https://a.test:81/app,unix//run/b"));
+}
+C
+is "upstreams are told" "$("$vm" run --request "$request" "$work/up.c")" \
+    $'HTTP/1.1 0 proxied\nzs-proxy: https://a.test:81/app, unix//run/b\nx-a: b'
+
 refuses() { # refuses NAME WHAT ARGUMENT...: exit status 2 and one line
     local name=$1 wanted=$2 status
     shift 2
