@@ -20,7 +20,8 @@ enum jit_optimisation {
     JIT_SEGMENT = 1 << 7,      /* sums are addresses in the gs segment */
     JIT_ROTATING = 1 << 8,     /* two shifts and an or become a rotation */
     JIT_SETTING = 1 << 9,      /* a jump over 0 or 1 puts the condition into a register */
-    JIT_OPTIMISATIONS = (1 << 10) - 1,
+    JIT_REMAINDERS = 1 << 10,  /* what is subtracted to get a remainder is not computed */
+    JIT_OPTIMISATIONS = (1 << 11) - 1,
 };
 
 struct jit_options {

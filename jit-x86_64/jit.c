@@ -20,6 +20,7 @@
 #include "jit-x86_64/lower.h"
 #include "jit-x86_64/mem.h"
 #include "jit-x86_64/narrow.h"
+#include "jit-x86_64/remainder.h"
 #include "jit-x86_64/symbols.h"
 #include "jit-x86_64/verify.h"
 #include "vm/alloc.h"
@@ -206,6 +207,9 @@ static bool lower_init(struct lower *l, const struct vm_program *program,
     if ((options->without & JIT_NARROWING) == 0) {
         narrow_find_wide(&l->analysis, program);
         narrow_ops(&l->analysis, program, l->narrowed.ops);
+    }
+    if ((options->without & JIT_REMAINDERS) == 0) {
+        remainder_ops(&l->analysis, program, l->narrowed.ops);
     }
     analysis_refine(&l->analysis, l->program, options->without);
     for (uint32_t i = 0; i < count; i += slots(&program->ops[i])) {
