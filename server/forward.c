@@ -45,9 +45,11 @@ static const struct span hop_by_hop[] = {
     SPAN("content-length"),
 };
 
+/* Most names have another length than those. */
 bool forward_is_hop_by_hop(struct span name)
 {
-    return IS_ONE_OF(name, hop_by_hop);
+    const uint32_t lengths = 1u << 2 | 1u << 7 | 1u << 10 | 1u << 14 | 7u << 16 | 1u << 19;
+    return name.len < 20 && (lengths >> name.len & 1) != 0 && IS_ONE_OF(name, hop_by_hop);
 }
 
 /* What the fields of one head called Connection name. */
@@ -84,7 +86,7 @@ static bool has_option(const struct options *options, struct span name)
 
 static bool ends_here(struct span name, const struct options *options)
 {
-    return IS_ONE_OF(name, hop_by_hop) || has_option(options, name);
+    return forward_is_hop_by_hop(name) || has_option(options, name);
 }
 
 bool forward_receive(struct exchange *ex)
@@ -99,7 +101,7 @@ bool forward_receive(struct exchange *ex)
     }
     for (unsigned i = 0; i < options.count; i++) {
         struct span name = options.names[i];
-        if (!IS_ONE_OF(name, hop_by_hop) && !span_equal_nocase(name, SPAN("host"))) {
+        if (!forward_is_hop_by_hop(name) && !span_equal_nocase(name, SPAN("host"))) {
             field_delete(fields, name);
         }
     }
@@ -378,11 +380,14 @@ bool forward_response(struct exchange *ex, const struct h1_response *head)
         struct span announced = trailers_announced(head->fields, head->field_count);
         ex->announced_trailers = pool_copy(&ex->pool, announced);
     }
+    struct field_list *fields = &ex->response_fields;
+    if (!field_copy_all(ex, fields, head->fields, head->field_count)) {
+        return false;
+    }
+    fields->count = 0;
     for (unsigned i = 0; i < head->field_count; i++) {
-        const struct field *field = &head->fields[i];
-        if (!ends_here(field->name, &options) &&
-            !field_add(ex, &ex->response_fields, field->name, field->value)) {
-            return false;
+        if (!ends_here(fields->items[i].name, &options)) {
+            fields->items[fields->count++] = fields->items[i];
         }
     }
     return true;

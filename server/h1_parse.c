@@ -121,7 +121,7 @@ const char *h1_split_field(struct span line, struct field *field)
         return "malformed field name";
     }
     struct span value = {line.base + name_bytes + 1, line.len - name_bytes - 1};
-    if (!chars_all(value, CHAR_VALUE)) {
+    if (!chars_all_value(value)) {
         return "bad character in field value";
     }
     *field = (struct field){{line.base, name_bytes}, trim_blanks(value)};

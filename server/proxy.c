@@ -411,6 +411,9 @@ static bool take_trailers(struct relay *relay, bool complete)
 {
     struct exchange *ex = &relay->stream->exchange;
     struct buffer *section = &relay->stream->trailer_section;
+    if (!complete && relay->answer.body.framed.trailers.len == 0) {
+        return true;
+    }
     if (!buffer_append(section, relay->answer.body.framed.trailers, SIZE_MAX / 2)) {
         return false;
     }

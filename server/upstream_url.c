@@ -4,7 +4,6 @@
 #include "server/upstream_url.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <sys/un.h>
 
 #include "server/chars.h"
@@ -239,7 +238,15 @@ size_t upstream_url_key(const struct upstream_url *url, char key[LIM_UPSTREAM_KE
     for (size_t i = 0; i < url->host.len; i++) {
         key[at++] = ascii_lower(url->host.base[i]);
     }
-    int port = snprintf(key + at, LIM_UPSTREAM_KEY_BYTES - at, ":%u", url->port);
-    assert(port > 0 && at + (size_t)port < LIM_UPSTREAM_KEY_BYTES);
-    return at + (size_t)port;
+    assert(at + 6 <= LIM_UPSTREAM_KEY_BYTES);
+    char digits[5];
+    size_t first = sizeof(digits);
+    unsigned port = url->port;
+    do {
+        digits[--first] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port > 0);
+    key[at++] = ':';
+    memcpy(key + at, digits + first, sizeof(digits) - first);
+    return at + sizeof(digits) - first;
 }
