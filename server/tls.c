@@ -394,13 +394,19 @@ void tls_idle(struct tls_conn *tls)
     }
 }
 
+/* Said twice, it would wait for the peer's. */
+static bool close_by_library(struct tls_conn *tls)
+{
+    clear_errors();
+    return (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) != 0 || SSL_shutdown(tls->ssl) >= 0;
+}
+
 void tls_close(struct tls_conn *tls)
 {
     if (!tls->established || tls->failed) {
         return;
     }
-    clear_errors();
-    tls->failed = tls->ssl != NULL ? SSL_shutdown(tls->ssl) < 0 : !tls_records_close(&tls->records);
+    tls->failed = tls->ssl != NULL ? !close_by_library(tls) : !tls_records_close(&tls->records);
 }
 
 bool tls_established(const struct tls_conn *tls)

@@ -471,6 +471,23 @@ Test(tls, both_ends_are_told)
     }
 }
 
+Test(tls, the_end_is_told_once_and_the_peer_still_heard)
+{
+    for (int i = 0; i < 2; i++) {
+        struct wire wire;
+        open_wire(&wire, versions[i]);
+        cr_assert(shake_hands(&wire));
+        tls_close(wire.tls);
+        size_t bytes = buffer_bytes(tls_output(wire.tls));
+        tls_close(wire.tls);
+        cr_expect_eq(buffer_bytes(tls_output(wire.tls)), bytes);
+        client_says(&wire, "going on");
+        cr_expect(wire.fine);
+        expect_plain(&wire, "going on");
+        close_wire(&wire);
+    }
+}
+
 Test(tls, cut_off_is_not_the_end)
 {
     struct wire wire;
