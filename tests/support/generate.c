@@ -365,7 +365,7 @@ static void emit_item(struct generator *g);
 /* Some number that the engine cannot know, of the stack or the heap. */
 static void emit_unknown(struct generator *g, unsigned reg)
 {
-    enum vm_ix load = row_of(g, VM_GROUP_LDX);
+    enum vm_ix load = one_in(g, 2) ? VM_IX_LDX64 : row_of(g, VM_GROUP_LDX);
     if (one_in(g, 2)) {
         emit(g, load, reg, 10, -8 - 8 * (int)choose(g, 16), 0);
     } else {
@@ -390,8 +390,8 @@ static uint32_t emit_loaded_jump(struct generator *g, unsigned reg)
     bool is_result = one_in(g, 2);
     if (!one_in(g, 3))
         emit_unknown(g, reg);
-    if (is_result)
-        emit(g, row_with_flags(g), reg, readable(g), 0, value32(g));
+    if (is_result) /* twice the same overflows as often as not */
+        emit(g, row_with_flags(g), reg, one_in(g, 3) ? reg : readable(g), 0, value32(g));
     return emit(g, row_of(g, VM_GROUP_JMP), reg, readable(g), 0,
                 is_result && one_in(g, 2) ? 0 : value32(g));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bugs that other eBPF virtual machines had, each as a test of the contract it broke. The name says
  * where and what; numbers are those of the project's issues or CVEs. Every program runs on all
- * variants of tests/support/variants.h. What the ELF loaders of others got wrong is at the end. */
+ * variants of tests/support/variants.h. What the ELF loaders of others got wrong is at the end;
+ * what is about native code and where it lies is in peers_code.c. */
 #include <criterion/criterion.h>
 #include <elf.h>
 #include <inttypes.h>
@@ -12,188 +13,104 @@
 #include "jit-x86_64/decode.h"
 #include "jit-x86_64/verify.h"
 #include "loader/loader.h"
-#include "tests/support/asm.h"
-#include "tests/support/code.h"
+#include "tests/support/contract.h"
 #include "tests/support/guest.h"
 #include "tests/support/variants.h"
 #include "vm/limits.h"
-
-/* ---- what a program must do */
-
-static struct vm_program *assemble(const char *text, struct vm_diag *diag)
-{
-    struct t_asm code;
-    cr_assert(t_assemble(&code, text, t_helpers, t_helper_count), "%s", code.error);
-    struct vm_program *program = t_program(code.insns, code.count, diag);
-    t_asm_free(&code);
-    return program;
-}
-
-/* Runs on each variant; `check` looks at every outcome. Owns program. */
-static void on_all(struct vm_program *program, const struct t_input *input,
-                   void (*check)(const struct t_outcome *o, const char *variant, uint64_t want),
-                   uint64_t want)
-{
-    static struct t_outcome outcome;
-    struct vm_diag diag;
-    for (unsigned v = 0; v < t_variant_count(); v++) {
-        struct vm_image *image = t_variant_image(v, program, &diag);
-        cr_assert(image, "%s: %s", t_variant_name(v), diag.text);
-        t_run(image, input, &outcome);
-        check(&outcome, t_variant_name(v), want);
-        vm_thread_forget(t_thread(), image);
-        vm_image_free(image);
-    }
-    vm_program_free(program);
-}
-
-static void check_result(const struct t_outcome *o, const char *variant, uint64_t want)
-{
-    char text[100];
-    t_outcome_text(o, text, sizeof text);
-    cr_expect(o->state == VM_STATE_DONE && o->r0 == want, "%s: %s, want 0x%" PRIx64, variant, text,
-              want);
-}
-
-static void check_fault(const struct t_outcome *o, const char *variant, uint64_t want)
-{
-    char text[100];
-    t_outcome_text(o, text, sizeof text);
-    cr_expect(o->state == VM_STATE_FAULT && o->fault.kind == want, "%s: %s, want %s", variant, text,
-              t_fault_names[want]);
-}
-
-static struct vm_program *accepted(const char *text)
-{
-    struct vm_diag diag;
-    struct vm_program *program = assemble(text, &diag);
-    cr_assert(program, "%s", diag.text);
-    return program;
-}
-
-static void returns(uint64_t want, const char *text)
-{
-    on_all(accepted(text), &(struct t_input){0}, check_result, want);
-}
-
-/* r1 is an address of 256 bytes of heap, VM_HEAP_BASE. */
-static void returns_with_heap(uint64_t want, const char *text)
-{
-    static const uint8_t memory[256];
-    on_all(accepted(text), &(struct t_input){.memory = memory, .memory_bytes = sizeof memory},
-           check_result, want);
-}
-
-static void faults(enum vm_fault_kind want, const char *text)
-{
-    on_all(accepted(text), &(struct t_input){0}, check_fault, want);
-}
-
-static void refused(enum vm_error want, const char *text)
-{
-    struct vm_diag diag = {0};
-    struct vm_program *program = assemble(text, &diag);
-    cr_expect_null(program, "accepted: %s", text);
-    if (!program)
-        cr_expect_eq(diag.error, want, "%s: %s", diag.text, text);
-    vm_program_free(program);
-}
-
-static struct vm_program *built(const struct t_code *code)
-{
-    struct vm_diag diag;
-    struct vm_program *program = t_program(code->insns, code->count, &diag);
-    cr_assert(program, "%s", diag.text);
-    return program;
-}
 
 /* ---- functions and calls */
 
 /* The check looked at the instruction before the last. */
 Test(peers_bugs, ubpf_function_falls_off_its_end)
 {
-    refused(VM_ERROR_FALLS_OFF, "call f\n exit\n f:\n ja f\n mov r0, 2\n");
-    refused(VM_ERROR_FALLS_OFF, "ja g\n g:\n call f\n f:\n mov r0, 1\n exit\n");
-    refused(VM_ERROR_FALLS_OFF, "call f\n exit\n f:\n exit\n lddw r0, 1\n");
-    refused(VM_ERROR_FALLS_OFF, "f:\n exit\n jeq r0, 0, f\n");
+    contract_refused(VM_ERROR_FALLS_OFF, "call f\n exit\n f:\n ja f\n mov r0, 2\n");
+    contract_refused(VM_ERROR_FALLS_OFF, "ja g\n g:\n call f\n f:\n mov r0, 1\n exit\n");
+    contract_refused(VM_ERROR_FALLS_OFF, "call f\n exit\n f:\n exit\n lddw r0, 1\n");
+    contract_refused(VM_ERROR_FALLS_OFF, "f:\n exit\n jeq r0, 0, f\n");
 }
 
 /* The same check refused what clang emits: a function whose last instruction jumps backwards. */
 Test(peers_bugs, ubpf_function_may_end_in_a_jump_backwards)
 {
-    returns(7, "call f\n exit\n f:\n ja body\n out:\n exit\n body:\n mov r0, 7\n ja out\n");
-    returns(7, "call f\n exit\n f:\n ja body\n out:\n exit\n body:\n mov r0, 7\n gotol out\n");
+    contract_returns(7,
+                     "call f\n exit\n f:\n ja body\n out:\n exit\n body:\n mov r0, 7\n ja out\n");
+    contract_returns(
+        7, "call f\n exit\n f:\n ja body\n out:\n exit\n body:\n mov r0, 7\n gotol out\n");
 }
 
 /* Frames stepped 256 bytes (llvmbpf: 64) whatever the caller used. */
 Test(peers_bugs, ubpf_callee_overwrites_a_frame_of_512_bytes)
 {
-    returns(0x33, "stdw [r10-512], 0x11\n stdw [r10-64], 0x22\n call f\n ldxdw r0, [r10-512]\n"
-                  "ldxdw r1, [r10-64]\n add r0, r1\n exit\n"
-                  "f:\n stdw [r10-8], -1\n stdw [r10-64], -1\n stdw [r10-256], -1\n"
-                  "stdw [r10-448], -1\n stdw [r10-512], -1\n exit\n");
+    contract_returns(0x33,
+                     "stdw [r10-512], 0x11\n stdw [r10-64], 0x22\n call f\n ldxdw r0, [r10-512]\n"
+                     "ldxdw r1, [r10-64]\n add r0, r1\n exit\n"
+                     "f:\n stdw [r10-8], -1\n stdw [r10-64], -1\n stdw [r10-256], -1\n"
+                     "stdw [r10-448], -1\n stdw [r10-512], -1\n exit\n");
 }
 
 Test(peers_bugs, llvmbpf_callee_overwrites_an_array_of_the_caller)
 {
-    returns(5, "mov r1, r10\n add r1, -100\n stb [r1+0], 5\n call f\n ldxb r0, [r10-100]\n exit\n"
-               "f:\n mov r1, r10\n add r1, -100\n stb [r1+0], 9\n stb [r10-1], 9\n exit\n");
+    contract_returns(
+        5, "mov r1, r10\n add r1, -100\n stb [r1+0], 5\n call f\n ldxb r0, [r10-100]\n exit\n"
+           "f:\n mov r1, r10\n add r1, -100\n stb [r1+0], 9\n stb [r10-1], 9\n exit\n");
 }
 
 /* Frames stepped 4096 bytes while scripts were compiled for frames of up to 8192. */
 Test(peers_bugs, async_ebpf_callee_overwrites_frames_above_4_kib)
 {
-    returns(3, "stdw [r10-8192], 1\n stdw [r10-4104], 2\n call f\n ldxdw r0, [r10-8192]\n"
-               "ldxdw r1, [r10-4104]\n add r0, r1\n exit\n"
-               "f:\n stdw [r10-8], -1\n stdw [r10-4096], -1\n stdw [r10-8192], -1\n exit\n");
+    contract_returns(3,
+                     "stdw [r10-8192], 1\n stdw [r10-4104], 2\n call f\n ldxdw r0, [r10-8192]\n"
+                     "ldxdw r1, [r10-4104]\n add r0, r1\n exit\n"
+                     "f:\n stdw [r10-8], -1\n stdw [r10-4096], -1\n stdw [r10-8192], -1\n exit\n");
 }
 
 Test(peers_bugs, rbpf_local_call_keeps_r10_of_the_caller)
 {
-    returns(1, "mov r6, r10\n call f\n jlt r0, r6, below\n mov r0, 0\n exit\n"
-               "below:\n mov r0, 1\n exit\n f:\n mov r0, r10\n exit\n");
-    returns(0, "mov r6, r10\n call f\n mov r0, r10\n sub r0, r6\n exit\n f:\n exit\n");
+    contract_returns(1, "mov r6, r10\n call f\n jlt r0, r6, below\n mov r0, 0\n exit\n"
+                        "below:\n mov r0, 1\n exit\n f:\n mov r0, r10\n exit\n");
+    contract_returns(0, "mov r6, r10\n call f\n mov r0, r10\n sub r0, r6\n exit\n f:\n exit\n");
 }
 
 /* Recursion killed the process (uBPF's and rbpf's compilers) or never ended (llvmbpf). */
 Test(peers_bugs, ubpf_endless_recursion_kills_the_host)
 {
-    faults(VM_FAULT_CALL_DEPTH, "f:\n call f\n exit\n");
-    faults(VM_FAULT_CALL_DEPTH, "f:\n call g\n exit\n g:\n call f\n exit\n");
-    faults(VM_FAULT_CALL_DEPTH, "f:\n lddw r1, &f\n callx r1\n exit\n");
-    faults(VM_FAULT_STACK, "call f\n exit\n f:\n stdw [r10-8192], 1\n call f\n exit\n");
+    contract_faults(VM_FAULT_CALL_DEPTH, "f:\n call f\n exit\n");
+    contract_faults(VM_FAULT_CALL_DEPTH, "f:\n call g\n exit\n g:\n call f\n exit\n");
+    contract_faults(VM_FAULT_CALL_DEPTH, "f:\n lddw r1, &f\n callx r1\n exit\n");
+    contract_faults(VM_FAULT_STACK, "call f\n exit\n f:\n stdw [r10-8192], 1\n call f\n exit\n");
 }
 
 /* An offset near the ends of 32 bits overflowed: control flow could be hijacked. */
 Test(peers_bugs, rbpf_136_call_offset_overflows)
 {
-    refused(VM_ERROR_BAD_CALL, ".raw 0x85 0 1 0 0x7fffffff\n exit\n");
-    refused(VM_ERROR_BAD_CALL, ".raw 0x85 0 1 0 -2147483648\n exit\n");
-    refused(VM_ERROR_BAD_CALL, ".raw 0x85 0 1 0 -2\n exit\n");
-    refused(VM_ERROR_BAD_CALL, ".raw 0x85 0 1 0 1\n exit\n");
-    refused(VM_ERROR_BAD_JUMP, ".raw 0x06 0 0 0 0x7fffffff\n exit\n");
-    refused(VM_ERROR_BAD_JUMP, ".raw 0x06 0 0 0 -2147483648\n exit\n");
-    refused(VM_ERROR_UNKNOWN_HELPER, ".raw 0x85 0 0 0 -1\n exit\n");
+    contract_refused(VM_ERROR_BAD_CALL, ".raw 0x85 0 1 0 0x7fffffff\n exit\n");
+    contract_refused(VM_ERROR_BAD_CALL, ".raw 0x85 0 1 0 -2147483648\n exit\n");
+    contract_refused(VM_ERROR_BAD_CALL, ".raw 0x85 0 1 0 -2\n exit\n");
+    contract_refused(VM_ERROR_BAD_CALL, ".raw 0x85 0 1 0 1\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, ".raw 0x06 0 0 0 0x7fffffff\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, ".raw 0x06 0 0 0 -2147483648\n exit\n");
+    contract_refused(VM_ERROR_UNKNOWN_HELPER, ".raw 0x85 0 0 0 -1\n exit\n");
 }
 
 /* callx went to any instruction, also into the second half of a lddw. */
 Test(peers_bugs, solana_128_callx_into_the_middle)
 {
-    faults(VM_FAULT_CALLX, "lddw r1, &f\n add r1, 8\n callx r1\n exit\n f:\n lddw r0, 1\n exit\n");
-    faults(VM_FAULT_CALLX, "lddw r1, &f\n add r1, 1\n callx r1\n exit\n f:\n exit\n");
-    faults(VM_FAULT_CALLX, "lddw r1, &f\n add r1, -8\n callx r1\n exit\n f:\n exit\n");
-    faults(VM_FAULT_CALLX, "mov r1, 0\n callx r1\n exit\n");
-    faults(VM_FAULT_CALLX, "mov r1, -1\n callx r1\n exit\n");
-    faults(VM_FAULT_CALLX, "mov r1, r10\n callx r1\n exit\n");
+    contract_faults(VM_FAULT_CALLX,
+                    "lddw r1, &f\n add r1, 8\n callx r1\n exit\n f:\n lddw r0, 1\n exit\n");
+    contract_faults(VM_FAULT_CALLX, "lddw r1, &f\n add r1, 1\n callx r1\n exit\n f:\n exit\n");
+    contract_faults(VM_FAULT_CALLX, "lddw r1, &f\n add r1, -8\n callx r1\n exit\n f:\n exit\n");
+    contract_faults(VM_FAULT_CALLX, "mov r1, 0\n callx r1\n exit\n");
+    contract_faults(VM_FAULT_CALLX, "mov r1, -1\n callx r1\n exit\n");
+    contract_faults(VM_FAULT_CALLX, "mov r1, r10\n callx r1\n exit\n");
 }
 
 /* Neither time nor calls were counted in compiled code. */
 Test(peers_bugs, solana_262_calls_escape_the_meter, .timeout = 60)
 {
     t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = 5});
-    faults(VM_FAULT_BUDGET, "ja -1\n exit\n");
-    faults(VM_FAULT_BUDGET, "lddw r6, &f\n loop:\n callx r6\n ja loop\n f:\n exit\n");
-    faults(VM_FAULT_BUDGET, "loop:\n call minus_one\n ja loop\n");
+    contract_faults(VM_FAULT_BUDGET, "ja -1\n exit\n");
+    contract_faults(VM_FAULT_BUDGET, "lddw r6, &f\n loop:\n callx r6\n ja loop\n f:\n exit\n");
+    contract_faults(VM_FAULT_BUDGET, "loop:\n call minus_one\n ja loop\n");
 }
 
 /* Call and jump distances were cut in large code. */
@@ -215,7 +132,7 @@ Test(peers_bugs, ubpf_609_call_across_large_code)
     insns[1].imm = (int32_t)count - 5;
     struct vm_program *program = t_program(insns, count, &diag);
     cr_assert(program, "%s", diag.text);
-    on_all(program, &(struct t_input){0}, check_result, 42);
+    contract_on_all(program, &(struct t_input){0}, contract_result, 42);
     free(insns);
 }
 
@@ -223,26 +140,26 @@ Test(peers_bugs, ubpf_609_call_across_large_code)
 
 Test(peers_bugs, ubpf_566_jumps_into_other_functions)
 {
-    refused(VM_ERROR_BAD_JUMP, "call f\n ja f\n exit\n f:\n mov r0, 1\n exit\n");
-    refused(VM_ERROR_BAD_JUMP, "call f\n jeq r0, 1, +1\n exit\n f:\n mov r0, 1\n exit\n");
-    refused(VM_ERROR_BAD_JUMP, "mov r0, 1\n call f\n exit\n f:\n ja -4\n");
+    contract_refused(VM_ERROR_BAD_JUMP, "call f\n ja f\n exit\n f:\n mov r0, 1\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, "call f\n jeq r0, 1, +1\n exit\n f:\n mov r0, 1\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, "mov r0, 1\n call f\n exit\n f:\n ja -4\n");
 }
 
 Test(peers_bugs, llvmbpf_jump_targets_are_unchecked)
 {
-    refused(VM_ERROR_BAD_JUMP, "ja +1\n exit\n");
-    refused(VM_ERROR_BAD_JUMP, "ja +32767\n exit\n");
-    refused(VM_ERROR_BAD_JUMP, "ja -2\n exit\n");
-    refused(VM_ERROR_BAD_JUMP, "jeq r0, 0, -32768\n exit\n");
-    refused(VM_ERROR_BAD_JUMP, "ja +1\n lddw r0, 0x9500000000\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, "ja +1\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, "ja +32767\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, "ja -2\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, "jeq r0, 0, -32768\n exit\n");
+    contract_refused(VM_ERROR_BAD_JUMP, "ja +1\n lddw r0, 0x9500000000\n exit\n");
 }
 
 /* The target of a long jump is in imm; one analysis took it from off. */
 Test(peers_bugs, async_ebpf_long_jump_from_the_wrong_field)
 {
-    returns(2, "mov r0, 2\n gotol out\n mov r0, 3\n out:\n exit\n");
-    refused(VM_ERROR_BAD_FIELD, ".raw 0x06 0 0 1 0\n exit\n exit\n");
-    refused(VM_ERROR_BAD_FIELD, ".raw 0x05 0 0 0 1\n exit\n exit\n");
+    contract_returns(2, "mov r0, 2\n gotol out\n mov r0, 3\n out:\n exit\n");
+    contract_refused(VM_ERROR_BAD_FIELD, ".raw 0x06 0 0 1 0\n exit\n exit\n");
+    contract_refused(VM_ERROR_BAD_FIELD, ".raw 0x05 0 0 0 1\n exit\n exit\n");
 }
 
 /* Displacements were computed from sizes that changed later. Each jump here crosses a distance
@@ -263,9 +180,9 @@ Test(peers_bugs, linux_cve_2021_29154_jump_displacement_after_shrinking)
         t_emit(&code, VM_IX_EXIT, 0, 0, 0, 0);
         struct vm_diag diag;
         static struct t_outcome want;
-        struct vm_program *program = built(&code);
+        struct vm_program *program = contract_built(&code);
         cr_assert(t_run_program(&vm_interp, program, &(struct t_input){0}, &want, &diag));
-        on_all(program, &(struct t_input){0}, check_result, want.r0);
+        contract_on_all(program, &(struct t_input){0}, contract_result, want.r0);
     }
 }
 
@@ -288,7 +205,7 @@ Test(peers_bugs, linux_cve_2018_25020_offsets_in_long_programs)
     count++;
     struct vm_program *program = t_program(insns, count, &diag);
     cr_assert(program, "%s", diag.text);
-    on_all(program, &(struct t_input){0}, check_result, 5);
+    contract_on_all(program, &(struct t_input){0}, contract_result, 5);
     free(insns);
 }
 
@@ -301,15 +218,15 @@ static void divides(const char *row, uint64_t dividend, uint64_t divisor, uint64
     snprintf(text, sizeof text,
              "lddw r0, 0x%" PRIx64 "\n lddw r3, 0x%" PRIx64 "\n %s r0, r3\n exit\n", dividend,
              divisor, row);
-    returns(want, text);
+    contract_returns(want, text);
     snprintf(text, sizeof text,
              "lddw r3, 0x%" PRIx64 "\n lddw r4, 0x%" PRIx64 "\n %s r3, r4\n mov r0, r3\n exit\n",
              dividend, divisor, row);
-    returns(want, text);
+    contract_returns(want, text);
     if ((int64_t)divisor == (int32_t)divisor) {
         snprintf(text, sizeof text, "lddw r0, 0x%" PRIx64 "\n %s r0, %d\n exit\n", dividend, row,
                  (int32_t)divisor);
-        returns(want, text);
+        contract_returns(want, text);
     }
 }
 
@@ -373,9 +290,9 @@ Test(peers_bugs, llvmbpf_signed_division_and_moves)
     divides("smod", (uint64_t)-7, 2, (uint64_t)-1);
     divides("sdiv32", 0xfffffff9, 2, 0xfffffffd);
     divides("smod32", 0xfffffff9, 2, 0xffffffff);
-    returns(0xffffffffffffff80, "mov r1, 0x180\n movsx8to64 r0, r1\n exit\n");
-    returns(0xffff8000, "mov r1, 0x8000\n movsx16to32 r0, r1\n exit\n");
-    returns(0xffffffff80000000, "mov32 r1, 0x80000000\n movsx32to64 r0, r1\n exit\n");
+    contract_returns(0xffffffffffffff80, "mov r1, 0x180\n movsx8to64 r0, r1\n exit\n");
+    contract_returns(0xffff8000, "mov r1, 0x8000\n movsx16to32 r0, r1\n exit\n");
+    contract_returns(0xffffffff80000000, "mov32 r1, 0x80000000\n movsx32to64 r0, r1\n exit\n");
 }
 
 /* Solana's 0.2.26 and 0.2.27 computed signed division by wrong widths. */
@@ -389,9 +306,9 @@ Test(peers_bugs, solana_cve_2022_23066_signed_division)
 /* A divisor was taken from the register whose number the immediate was. */
 Test(peers_bugs, rbpf_divisor_immediate_or_register)
 {
-    returns(100, "mov r0, 100\n mov r1, 7\n div r0, 1\n exit\n");
-    returns(14, "mov r0, 100\n mov r1, 7\n div r0, r1\n exit\n");
-    returns(0, "mov r0, 100\n mov r1, 7\n mod r0, 1\n exit\n");
+    contract_returns(100, "mov r0, 100\n mov r1, 7\n div r0, 1\n exit\n");
+    contract_returns(14, "mov r0, 100\n mov r1, 7\n div r0, r1\n exit\n");
+    contract_returns(0, "mov r0, 100\n mov r1, 7\n mod r0, 1\n exit\n");
 }
 
 /* Division clobbers two host registers, whatever the guest has in them. */
@@ -410,7 +327,7 @@ Test(peers_bugs, rbpf_88_modulo_in_every_register)
                     t_emit(&code, VM_IX_ADD64_REG, 0, r, 0, 0);
             }
             t_emit(&code, VM_IX_EXIT, 0, 0, 0, 0);
-            on_all(built(&code), &(struct t_input){0}, check_result, want);
+            contract_on_all(contract_built(&code), &(struct t_input){0}, contract_result, want);
         }
 }
 
@@ -428,25 +345,26 @@ Test(peers_bugs, rbpf_32_bit_results_are_not_zero_extended)
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[120];
         snprintf(text, sizeof text, "mov r0, -1\n mov r1, -5\n %s\n rsh r0, 32\n exit\n", rows[i]);
-        returns(0, text);
+        contract_returns(0, text);
     }
 }
 
 Test(peers_bugs, solana_mov32_moves_64_bits)
 {
-    returns(0xfffffffe, "mov r1, -2\n mov32 r0, r1\n exit\n");
-    returns(0xfffffffe, "mov32 r0, -2\n exit\n");
+    contract_returns(0xfffffffe, "mov r1, -2\n mov32 r0, r1\n exit\n");
+    contract_returns(0xfffffffe, "mov32 r0, -2\n exit\n");
 }
 
 /* Counts at or above the width panicked, or were masked as the host does and not as the set says.
  */
 Test(peers_bugs, rbpf_52_shift_counts_are_masked)
 {
-    returns(2, "mov r0, 1\n mov r1, 65\n lsh r0, r1\n exit\n");
-    returns(2, "mov r0, 1\n mov r1, 33\n lsh32 r0, r1\n exit\n");
-    returns(1, "mov r0, 1\n mov r1, -64\n rsh r0, r1\n exit\n");
-    returns(0xffffffff, "mov32 r0, 0x80000000\n mov r1, 0x7fffffff\n arsh32 r0, r1\n exit\n");
-    returns(2, "mov r0, 1\n lddw r1, 0xff00000000000001\n lsh r0, r1\n exit\n");
+    contract_returns(2, "mov r0, 1\n mov r1, 65\n lsh r0, r1\n exit\n");
+    contract_returns(2, "mov r0, 1\n mov r1, 33\n lsh32 r0, r1\n exit\n");
+    contract_returns(1, "mov r0, 1\n mov r1, -64\n rsh r0, r1\n exit\n");
+    contract_returns(0xffffffff,
+                     "mov32 r0, 0x80000000\n mov r1, 0x7fffffff\n arsh32 r0, r1\n exit\n");
+    contract_returns(2, "mov r0, 1\n lddw r1, 0xff00000000000001\n lsh r0, r1\n exit\n");
 }
 
 /* The count must be in the register that may be the destination. */
@@ -467,17 +385,17 @@ Test(peers_bugs, solana_shift_of_the_count_register)
                     t_emit(&code, VM_IX_ADD64_REG, 0, r, 0, 0);
             }
             t_emit(&code, VM_IX_EXIT, 0, 0, 0, 0);
-            on_all(built(&code), &(struct t_input){0}, check_result, want);
+            contract_on_all(contract_built(&code), &(struct t_input){0}, contract_result, want);
         }
 }
 
 Test(peers_bugs, rbpf_le_truncates)
 {
-    returns(0x7788, "lddw r0, 0x1122334455667788\n le16 r0\n exit\n");
-    returns(0x55667788, "lddw r0, 0x1122334455667788\n le32 r0\n exit\n");
-    returns(0x1122334455667788, "lddw r0, 0x1122334455667788\n le64 r0\n exit\n");
-    returns(0x8877, "lddw r0, 0x1122334455667788\n be16 r0\n exit\n");
-    returns(0x88776655, "lddw r0, 0x1122334455667788\n bswap32 r0\n exit\n");
+    contract_returns(0x7788, "lddw r0, 0x1122334455667788\n le16 r0\n exit\n");
+    contract_returns(0x55667788, "lddw r0, 0x1122334455667788\n le32 r0\n exit\n");
+    contract_returns(0x1122334455667788, "lddw r0, 0x1122334455667788\n le64 r0\n exit\n");
+    contract_returns(0x8877, "lddw r0, 0x1122334455667788\n be16 r0\n exit\n");
+    contract_returns(0x88776655, "lddw r0, 0x1122334455667788\n bswap32 r0\n exit\n");
 }
 
 /* ---- what must be refused */
@@ -490,32 +408,32 @@ Test(peers_bugs, solana_byte_order_widths_are_unchecked)
         for (unsigned i = 0; i < sizeof widths / sizeof *widths; i++) {
             char text[80];
             snprintf(text, sizeof text, ".raw 0x%x 0 0 0 %d\n exit\n", codes[c], widths[i]);
-            refused(VM_ERROR_BAD_OPCODE, text);
+            contract_refused(VM_ERROR_BAD_OPCODE, text);
         }
 }
 
 Test(peers_bugs, ubpf_764_fields_of_the_second_slot)
 {
-    refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n .raw 0x01 0 0 0 0\n exit\n");
-    refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n .raw 0 1 0 0 0\n exit\n");
-    refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n .raw 0 0 1 0 0\n exit\n");
-    refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n .raw 0 0 0 1 0\n exit\n");
-    refused(VM_ERROR_BAD_FIELD, ".raw 0x18 0 0 1 1\n .raw 0 0 0 0 0\n exit\n");
+    contract_refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n .raw 0x01 0 0 0 0\n exit\n");
+    contract_refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n .raw 0 1 0 0 0\n exit\n");
+    contract_refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n .raw 0 0 1 0 0\n exit\n");
+    contract_refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n .raw 0 0 0 1 0\n exit\n");
+    contract_refused(VM_ERROR_BAD_FIELD, ".raw 0x18 0 0 1 1\n .raw 0 0 0 0 0\n exit\n");
 }
 
 Test(peers_bugs, solana_half_a_lddw_at_the_end)
 {
-    refused(VM_ERROR_BAD_LDDW, "exit\n .raw 0x18 0 0 0 1\n");
-    refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n exit\n");
+    contract_refused(VM_ERROR_BAD_LDDW, "exit\n .raw 0x18 0 0 0 1\n");
+    contract_refused(VM_ERROR_BAD_LDDW, ".raw 0x18 0 0 0 1\n exit\n");
 }
 
 /* Without FETCH they were accepted, and engines differed in what they did. */
 Test(peers_bugs, ubpf_596_exchange_without_fetch)
 {
-    refused(VM_ERROR_BAD_OPCODE, "mov r1, 1\n .raw 0xdb 10 1 -8 0xe0\n exit\n");
-    refused(VM_ERROR_BAD_OPCODE, "mov r1, 1\n .raw 0xdb 10 1 -8 0xf0\n exit\n");
-    refused(VM_ERROR_BAD_OPCODE, "mov r1, 1\n .raw 0xc3 10 1 -8 0xe0\n exit\n");
-    refused(VM_ERROR_BAD_OPCODE, "mov r1, 1\n .raw 0xc3 10 1 -8 0xf0\n exit\n");
+    contract_refused(VM_ERROR_BAD_OPCODE, "mov r1, 1\n .raw 0xdb 10 1 -8 0xe0\n exit\n");
+    contract_refused(VM_ERROR_BAD_OPCODE, "mov r1, 1\n .raw 0xdb 10 1 -8 0xf0\n exit\n");
+    contract_refused(VM_ERROR_BAD_OPCODE, "mov r1, 1\n .raw 0xc3 10 1 -8 0xe0\n exit\n");
+    contract_refused(VM_ERROR_BAD_OPCODE, "mov r1, 1\n .raw 0xc3 10 1 -8 0xf0\n exit\n");
 }
 
 Test(peers_bugs, ubpf_614_unknown_atomics)
@@ -525,19 +443,19 @@ Test(peers_bugs, ubpf_614_unknown_atomics)
     for (unsigned i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         char text[80];
         snprintf(text, sizeof text, "mov r1, 1\n .raw 0xdb 10 1 -8 %d\n exit\n", unknown[i]);
-        refused(VM_ERROR_BAD_OPCODE, text);
+        contract_refused(VM_ERROR_BAD_OPCODE, text);
     }
-    refused(VM_ERROR_BAD_OPCODE, ".raw 0xcb 10 1 -8 0\n exit\n"); /* 16 bits wide */
-    refused(VM_ERROR_BAD_OPCODE, ".raw 0xd3 10 1 -8 0\n exit\n"); /* 8 */
+    contract_refused(VM_ERROR_BAD_OPCODE, ".raw 0xcb 10 1 -8 0\n exit\n"); /* 16 bits wide */
+    contract_refused(VM_ERROR_BAD_OPCODE, ".raw 0xd3 10 1 -8 0\n exit\n"); /* 8 */
 }
 
 Test(peers_bugs, ubpf_581_stack_outside_the_frame)
 {
-    refused(VM_ERROR_BAD_FRAME, "stdw [r10+0], 1\n exit\n");
-    refused(VM_ERROR_BAD_FRAME, "stdw [r10-4], 1\n exit\n");
-    refused(VM_ERROR_BAD_FRAME, "ldxb r0, [r10+32767]\n exit\n");
-    refused(VM_ERROR_WRITES_R10, "mov r10, 1\n exit\n");
-    refused(VM_ERROR_WRITES_R10, "mov r1, 1\n atomic_fetch_add [r10-8], r10\n exit\n");
+    contract_refused(VM_ERROR_BAD_FRAME, "stdw [r10+0], 1\n exit\n");
+    contract_refused(VM_ERROR_BAD_FRAME, "stdw [r10-4], 1\n exit\n");
+    contract_refused(VM_ERROR_BAD_FRAME, "ldxb r0, [r10+32767]\n exit\n");
+    contract_refused(VM_ERROR_WRITES_R10, "mov r10, 1\n exit\n");
+    contract_refused(VM_ERROR_WRITES_R10, "mov r1, 1\n atomic_fetch_add [r10-8], r10\n exit\n");
 }
 
 /* ---- atomics */
@@ -552,21 +470,22 @@ Test(peers_bugs, llvmbpf_32_bit_fetch_keeps_the_upper_half)
                  "stdw [r10-8], -2\n lddw r1, 0x1122334400000003\n %s [r10-8], r1\n mov r0, r1\n"
                  "exit\n",
                  rows[i]);
-        returns(0xfffffffe, text);
+        contract_returns(0xfffffffe, text);
     }
     /* compare and exchange: r0 is cut, whether it was equal or not */
-    returns(0xfffffffe, "stdw [r10-8], -2\n mov r0, -2\n mov r1, 1\n"
-                        "atomic_cmpxchg32 [r10-8], r1\n exit\n");
-    returns(0xfffffffe, "stdw [r10-8], -2\n mov r0, -3\n mov r1, 1\n"
-                        "atomic_cmpxchg32 [r10-8], r1\n exit\n");
+    contract_returns(0xfffffffe, "stdw [r10-8], -2\n mov r0, -2\n mov r1, 1\n"
+                                 "atomic_cmpxchg32 [r10-8], r1\n exit\n");
+    contract_returns(0xfffffffe, "stdw [r10-8], -2\n mov r0, -3\n mov r1, 1\n"
+                                 "atomic_cmpxchg32 [r10-8], r1\n exit\n");
 }
 
 Test(peers_bugs, llvmbpf_exchange)
 {
-    returns(0x2a, "stdw [r10-8], 0x20\n mov r1, 10\n atomic_xchg [r10-8], r1\n"
-                  "ldxdw r0, [r10-8]\n add r0, r1\n exit\n");
-    returns(0xffffffff00000007, "stdw [r10-8], -1\n mov r1, 7\n atomic_xchg32 [r10-8], r1\n"
-                                "ldxdw r0, [r10-8]\n exit\n");
+    contract_returns(0x2a, "stdw [r10-8], 0x20\n mov r1, 10\n atomic_xchg [r10-8], r1\n"
+                           "ldxdw r0, [r10-8]\n add r0, r1\n exit\n");
+    contract_returns(0xffffffff00000007,
+                     "stdw [r10-8], -1\n mov r1, 7\n atomic_xchg32 [r10-8], r1\n"
+                     "ldxdw r0, [r10-8]\n exit\n");
 }
 
 /* ---- memory */
@@ -574,36 +493,39 @@ Test(peers_bugs, llvmbpf_exchange)
 /* Address plus width, and base plus offset, overflowed in the check. */
 Test(peers_bugs, ubpf_230_bounds_check_overflows)
 {
-    faults(VM_FAULT_READ, "mov r1, -8\n ldxdw r0, [r1+0]\n exit\n");
-    faults(VM_FAULT_READ, "mov r1, -1\n ldxdw r0, [r1+0]\n exit\n");
-    faults(VM_FAULT_READ, "mov32 r1, -1\n ldxdw r0, [r1+32767]\n exit\n");
-    faults(VM_FAULT_READ, "mov r1, 0\n ldxdw r0, [r1-8]\n exit\n");
-    faults(VM_FAULT_WRITE, "mov r1, 0\n stdw [r1-32768], 1\n exit\n");
-    faults(VM_FAULT_WRITE, "mov r1, -1\n stxdw [r1+32767], r1\n exit\n");
-    faults(VM_FAULT_HELPER, "mov r1, -4\n mov r2, 8\n call sum_bytes\n exit\n");
-    faults(VM_FAULT_HELPER, "mov r1, r10\n add r1, -8\n mov r2, -1\n call sum_bytes\n exit\n");
-    faults(VM_FAULT_HELPER, "mov r1, r10\n add r1, -8\n lddw r2, 0x100000000\n call sum_bytes\n"
-                            "exit\n");
+    contract_faults(VM_FAULT_READ, "mov r1, -8\n ldxdw r0, [r1+0]\n exit\n");
+    contract_faults(VM_FAULT_READ, "mov r1, -1\n ldxdw r0, [r1+0]\n exit\n");
+    contract_faults(VM_FAULT_READ, "mov32 r1, -1\n ldxdw r0, [r1+32767]\n exit\n");
+    contract_faults(VM_FAULT_READ, "mov r1, 0\n ldxdw r0, [r1-8]\n exit\n");
+    contract_faults(VM_FAULT_WRITE, "mov r1, 0\n stdw [r1-32768], 1\n exit\n");
+    contract_faults(VM_FAULT_WRITE, "mov r1, -1\n stxdw [r1+32767], r1\n exit\n");
+    contract_faults(VM_FAULT_HELPER, "mov r1, -4\n mov r2, 8\n call sum_bytes\n exit\n");
+    contract_faults(VM_FAULT_HELPER,
+                    "mov r1, r10\n add r1, -8\n mov r2, -1\n call sum_bytes\n exit\n");
+    contract_faults(VM_FAULT_HELPER,
+                    "mov r1, r10\n add r1, -8\n lddw r2, 0x100000000\n call sum_bytes\n"
+                    "exit\n");
 }
 
 /* Pointer arithmetic overflows 32 bits: an address is the low half, the offset is not cut. */
 Test(peers_bugs, ubpf_720_pointer_arithmetic_overflows)
 {
-    returns_with_heap(9, "lddw r2, 0xffffffff00000000\n or r2, r1\n stdw [r2+8], 9\n"
-                         "ldxdw r0, [r1+8]\n exit\n");
-    returns_with_heap(9, "add r1, 0x7fffffff\n add r1, 0x7fffffff\n add r1, 2\n stdw [r1+0], 9\n"
-                         "ldxdw r0, [r1+0]\n exit\n");
-    faults(VM_FAULT_READ, "lddw r1, 0xffffffff\n ldxb r0, [r1+1]\n exit\n");
+    contract_returns_with_heap(9, "lddw r2, 0xffffffff00000000\n or r2, r1\n stdw [r2+8], 9\n"
+                                  "ldxdw r0, [r1+8]\n exit\n");
+    contract_returns_with_heap(
+        9, "add r1, 0x7fffffff\n add r1, 0x7fffffff\n add r1, 2\n stdw [r1+0], 9\n"
+           "ldxdw r0, [r1+0]\n exit\n");
+    contract_faults(VM_FAULT_READ, "lddw r1, 0xffffffff\n ldxb r0, [r1+1]\n exit\n");
 }
 
 /* Compiled code was not checked at all, the interpreter was. */
 Test(peers_bugs, ubpf_jit_reaches_host_memory)
 {
-    faults(VM_FAULT_READ, "lddw r1, 0x7fffffffe000\n ldxdw r0, [r1+0]\n exit\n");
-    faults(VM_FAULT_WRITE, "mov r1, 8\n stdw [r1+0], 1\n exit\n");
-    faults(VM_FAULT_WRITE, "mov r1, 8\n mov r2, 1\n stxb [r1+0], r2\n exit\n");
-    faults(VM_FAULT_WRITE, "mov r1, 8\n mov r2, 1\n atomic_add [r1+0], r2\n exit\n");
-    faults(VM_FAULT_HELPER, "mov r1, 8\n mov r2, 1\n call fill\n exit\n");
+    contract_faults(VM_FAULT_READ, "lddw r1, 0x7fffffffe000\n ldxdw r0, [r1+0]\n exit\n");
+    contract_faults(VM_FAULT_WRITE, "mov r1, 8\n stdw [r1+0], 1\n exit\n");
+    contract_faults(VM_FAULT_WRITE, "mov r1, 8\n mov r2, 1\n stxb [r1+0], r2\n exit\n");
+    contract_faults(VM_FAULT_WRITE, "mov r1, 8\n mov r2, 1\n atomic_add [r1+0], r2\n exit\n");
+    contract_faults(VM_FAULT_HELPER, "mov r1, 8\n mov r2, 1\n call fill\n exit\n");
 }
 
 /* Some host registers need longer encodings as a base. */
@@ -621,30 +543,33 @@ Test(peers_bugs, ubpf_529_every_register_as_base)
                          off == 128 ? 120 : off, (base + 1) % 10, widths[w], base,
                          off == 128 ? 120 : off);
                 if (off < 128)
-                    returns_with_heap(5, text);
+                    contract_returns_with_heap(5, text);
             }
 }
 
 /* A store of an immediate was compiled wrong in one of two modes. */
 Test(peers_bugs, sbpf_196_store_of_an_immediate)
 {
-    returns_with_heap(UINT64_MAX - 1, "stdw [r1+0], -2\n ldxdw r0, [r1+0]\n exit\n");
-    returns_with_heap(0xfffffffe, "stw [r1+0], -2\n ldxdw r0, [r1+0]\n exit\n");
-    returns_with_heap(0xfffe, "sth [r1+0], -2\n ldxdw r0, [r1+0]\n exit\n");
-    returns_with_heap(0xfe, "stb [r1+0], -2\n ldxdw r0, [r1+0]\n exit\n");
-    returns_with_heap(0x78, "stb [r1+0], 0x12345678\n ldxdw r0, [r1+0]\n exit\n");
+    contract_returns_with_heap(UINT64_MAX - 1, "stdw [r1+0], -2\n ldxdw r0, [r1+0]\n exit\n");
+    contract_returns_with_heap(0xfffffffe, "stw [r1+0], -2\n ldxdw r0, [r1+0]\n exit\n");
+    contract_returns_with_heap(0xfffe, "sth [r1+0], -2\n ldxdw r0, [r1+0]\n exit\n");
+    contract_returns_with_heap(0xfe, "stb [r1+0], -2\n ldxdw r0, [r1+0]\n exit\n");
+    contract_returns_with_heap(0x78, "stb [r1+0], 0x12345678\n ldxdw r0, [r1+0]\n exit\n");
 }
 
 /* r0 held what the host had left there; so may every other register at entry and after helpers. */
 Test(peers_bugs, ubpf_436_uninitialised_registers_show_the_host)
 {
-    returns(0, "exit\n");
-    returns(0, "or r0, r1\n or r0, r2\n or r0, r3\n or r0, r4\n or r0, r5\n or r0, r6\n or r0, r7\n"
-               "or r0, r8\n or r0, r9\n exit\n");
-    returns(0, "mov r1, 1\n mov r2, 2\n mov r3, 3\n mov r4, 4\n mov r5, 5\n call sum5\n"
-               "mov r0, 0\n or r0, r1\n or r0, r2\n or r0, r3\n or r0, r4\n or r0, r5\n exit\n");
-    returns(0, "call sum5_direct\n mov r0, 0\n or r0, r1\n or r0, r2\n or r0, r3\n or r0, r4\n"
-               "or r0, r5\n exit\n");
+    contract_returns(0, "exit\n");
+    contract_returns(
+        0, "or r0, r1\n or r0, r2\n or r0, r3\n or r0, r4\n or r0, r5\n or r0, r6\n or r0, r7\n"
+           "or r0, r8\n or r0, r9\n exit\n");
+    contract_returns(
+        0, "mov r1, 1\n mov r2, 2\n mov r3, 3\n mov r4, 4\n mov r5, 5\n call sum5\n"
+           "mov r0, 0\n or r0, r1\n or r0, r2\n or r0, r3\n or r0, r4\n or r0, r5\n exit\n");
+    contract_returns(
+        0, "call sum5_direct\n mov r0, 0\n or r0, r1\n or r0, r2\n or r0, r3\n or r0, r4\n"
+           "or r0, r5\n exit\n");
 }
 
 /* Memory of one invocation was seen by the next. */
@@ -654,15 +579,15 @@ Test(peers_bugs, solana_stale_memory)
     static struct t_outcome outcome;
     struct vm_diag diag;
     struct vm_program *program =
-        accepted("ldxdw r0, [r10-8]\n ldxdw r2, [r1+64]\n or r0, r2\n stdw [r10-8], 1\n"
-                 "stdw [r1+64], 2\n exit\n");
+        contract_accepted("ldxdw r0, [r10-8]\n ldxdw r2, [r1+64]\n or r0, r2\n stdw [r10-8], 1\n"
+                          "stdw [r1+64], 2\n exit\n");
     for (unsigned v = 0; v < t_variant_count(); v++) {
         struct vm_image *image = t_variant_image(v, program, &diag);
         cr_assert(image, "%s", diag.text);
         for (int i = 0; i < 3; i++) {
             t_run(image, &(struct t_input){.memory = memory, .memory_bytes = sizeof memory},
                   &outcome);
-            check_result(&outcome, t_variant_name(v), 0);
+            contract_result(&outcome, t_variant_name(v), 0);
         }
         vm_thread_forget(t_thread(), image);
         vm_image_free(image);
@@ -676,7 +601,7 @@ Test(peers_bugs, async_ebpf_mispredicted_bounds_check)
 {
     struct vm_diag diag = {.text = ""};
     struct vm_program *program =
-        accepted("ldxdw r2, [r1+0]\n and r2, 56\n add r1, r2\n ldxb r0, [r1+0]\n exit\n");
+        contract_accepted("ldxdw r2, [r1+0]\n and r2, 56\n add r1, r2\n ldxb r0, [r1+0]\n exit\n");
     struct vm_image *image = vm_image_create(&jit_x86_64, program, &diag);
     const uint32_t *offset;
     struct decoded d;
@@ -716,7 +641,7 @@ static void is_safe(const struct object *o)
     struct vm_program *program =
         ld_load("damaged", o->bytes, o->length, &(struct ld_helpers){0}, &diag);
     if (program)
-        on_all(program, &(struct t_input){0}, check_result, 1);
+        contract_on_all(program, &(struct t_input){0}, contract_result, 1);
     else
         cr_expect(diag.text[0]);
 }
@@ -794,6 +719,6 @@ Test(peers_bugs, async_ebpf_empty_sections)
                       &length);
     struct vm_program *program = ld_load("empty", object, length, &(struct ld_helpers){0}, &diag);
     cr_assert(program, "%s", diag.text);
-    on_all(program, &(struct t_input){0}, check_result, 3);
+    contract_on_all(program, &(struct t_input){0}, contract_result, 3);
     free(object);
 }
