@@ -53,6 +53,8 @@ struct options {
     uint32_t proxy_ms;  /* see LIM_UPSTREAM_ANSWER_MS */
     uint32_t header_ms; /* also for handshakes */
     uint32_t body_ms;
+    uint32_t body_rate;     /* bytes a second ... */
+    uint32_t body_grace_ms; /* ... once this much has passed */
     uint32_t send_ms;
     uint32_t idle_ms;
     uint32_t age_ms;

@@ -358,8 +358,7 @@ bool proxy_client_dribbles(struct stream *stream)
         relay->awaited_ms += now_ms - relay->awaiting_ms;
         relay->awaiting_ms = now_ms;
     }
-    return relay->awaited_ms > LIM_BODY_GRACE_MS &&
-           stream->exchange.request_body.received < relay->awaited_ms * LIM_BODY_RATE / 1000;
+    return request_body_is_late(relay->worker, stream, relay->awaited_ms);
 }
 
 void proxy_body_arrived(struct stream *stream)

@@ -211,14 +211,20 @@ void request_resume(struct worker *worker, struct stream *stream)
     }
 }
 
+bool request_body_is_late(const struct worker *worker, const struct stream *stream, uint64_t ms)
+{
+    const struct options *options = worker->options;
+    return ms > options->body_grace_ms &&
+           stream->exchange.request_body.received < ms * options->body_rate / 1000;
+}
+
 /* Does the client send less than the slowest honest one? */
 static bool dribbles(const struct worker *worker, const struct stream *stream)
 {
     uint64_t started_ms = stream->started_us / 1000; /* may be after the turn's now_ms */
     uint64_t now_ms = worker->conns.now_ms;
     uint64_t elapsed_ms = now_ms > started_ms ? now_ms - started_ms : 0;
-    return elapsed_ms > LIM_BODY_GRACE_MS &&
-           stream->exchange.request_body.received < elapsed_ms * LIM_BODY_RATE / 1000;
+    return request_body_is_late(worker, stream, elapsed_ms);
 }
 
 void request_body_arrived(struct worker *worker, struct stream *stream)

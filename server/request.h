@@ -23,6 +23,8 @@ void request_resume(struct worker *worker, struct stream *stream);
 void request_answer(struct worker *worker, struct stream *stream);
 /* More of the request's body was gathered, or its end came. */
 void request_body_arrived(struct worker *worker, struct stream *stream);
+/* Is what was received too little for so many milliseconds? */
+bool request_body_is_late(const struct worker *worker, const struct stream *stream, uint64_t ms);
 /* It did not come in time. */
 void request_body_expired(struct worker *worker, struct stream *stream);
 /* Answers `status`, whatever scripts were up to. */

@@ -96,8 +96,8 @@ def wait_for(condition, seconds=SECONDS):
 
 
 class Server:
-    def __init__(self, *arguments, site=None, descriptors=None, taken=0, stderr=None):
-        """descriptors: it may have no more, and `taken` of them are in use already."""
+    def __init__(self, *arguments, site=None, descriptors=None, taken=0, stderr=None, environment=()):
+        """descriptors: it may have no more, and `taken` of them are in use already. environment: to be added."""
         self.log = path("log%d" % time.monotonic_ns())
 
         def limit():
@@ -109,7 +109,8 @@ class Server:
             self.process = subprocess.Popen(
                 [BINARY, "--addr", "127.0.0.1:0", "--threads", "1", *arguments, site or path("site")],
                 stderr=stderr or file,
-                preexec_fn=limit if descriptors else None, close_fds=descriptors is None)
+                preexec_fn=limit if descriptors else None, close_fds=descriptors is None,
+                env={**os.environ, **dict(environment)})
         if stderr is None:
             assert wait_for(lambda: "listening on http:" in self.output() or self.process.poll() is not None)
             self.find_ports()

@@ -63,7 +63,7 @@ Test(options, take_values_both_ways)
     cr_assert(parse("--addr [::1]:0 --index=home.html --threads=3 --chunk-size 8192 "
                     "--preempt-timer-interval-ms 5 --script-cpu-budget-ms=50 --drain-timeout 7 "
                     "--header-timeout 8 --body-timeout=9 --send-timeout 10 --idle-timeout 11 "
-                    "--connection-age 12 "
+                    "--connection-age 12 --body-rate 13 --body-grace=14 "
                     "--try-html --no-dir-redirect --no-jit --disable-request-logging dir"));
     cr_assert_str_eq(options.addr, "[::1]:0");
     cr_assert_str_eq(options.index, "home.html");
@@ -77,6 +77,8 @@ Test(options, take_values_both_ways)
     cr_assert_eq(options.send_ms, 10000);
     cr_assert_eq(options.idle_ms, 11000);
     cr_assert_eq(options.age_ms, 12000);
+    cr_assert_eq(options.body_rate, 13);
+    cr_assert_eq(options.body_grace_ms, 14000);
     cr_assert(options.try_html && options.no_dir_redirect && options.interpret);
     cr_assert(options.disable_request_logging);
     cr_assert_str_eq(options.site, "dir");
