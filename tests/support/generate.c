@@ -222,6 +222,11 @@ static void emit_access(struct generator *g, enum vm_group group)
         /* fall through */
     default: base = emit_address(g, width, group, &off);
     }
+    if ((ix == VM_IX_ACMPXCHG64 || ix == VM_IX_ACMPXCHG32) && base > 1 && one_in(g, 2)) {
+        bool is_half = ix == VM_IX_ACMPXCHG32 && (base == 10 || one_in(g, 2));
+        emit(g, is_half ? VM_IX_LDX32 : VM_IX_LDX64, 1, base, off, 0); /* so that both are equal */
+        emit(g, one_in(g, 4) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG, 0, 1, 0, 0);
+    }
     if (load)
         emit(g, ix, writable(g), base, off, 0);
     else
