@@ -256,7 +256,7 @@ Test(field, lists_are_copied_at_once)
 {
     struct exchange ex;
     struct field fields[40];
-    char names[40][8];
+    char names[40][16];
     exchange_init(&ex);
     for (int i = 0; i < 40; i++) {
         snprintf(names[i], sizeof names[i], "n-%d", i);
