@@ -30,23 +30,28 @@ void exchange_free(struct exchange *ex)
 
 bool exchange_set_target(struct exchange *ex, struct span target)
 {
+    struct span copy = pool_copy(&ex->pool, target);
+    return copy.base != NULL && exchange_refer_target(ex, copy);
+}
+
+bool exchange_refer_target(struct exchange *ex, struct span target)
+{
     if (target.len == 0 || !chars_all(target, CHAR_TARGET)) {
         return false;
     }
-    struct span copy = pool_copy(&ex->pool, target);
     char *path = pool_alloc(&ex->pool, target.len + 1);
-    if (copy.base == NULL || path == NULL) {
+    if (path == NULL) {
         return false;
     }
-    const char *mark = memchr(copy.base, '?', copy.len);
-    struct span raw = {copy.base, mark != NULL ? (size_t)(mark - copy.base) : copy.len};
+    const char *mark = memchr(target.base, '?', target.len);
+    struct span raw = {target.base, mark != NULL ? (size_t)(mark - target.base) : target.len};
     bool asterisk = span_equal(target, SPAN("*"));
     size_t path_bytes;
     if (!path_normalize(asterisk || raw.len == 0 ? SPAN("/") : raw, path, &path_bytes)) {
         return false;
     }
     ex->raw_path = raw.len == 0 ? SPAN("/") : raw;
-    ex->query = mark != NULL ? (struct span){mark + 1, copy.len - raw.len - 1} : SPAN("");
+    ex->query = mark != NULL ? (struct span){mark + 1, target.len - raw.len - 1} : SPAN("");
     ex->path = (struct span){path, path_bytes};
     return true;
 }

@@ -143,6 +143,8 @@ void exchange_free(struct exchange *ex);
 /* Splits `target` (origin-form, "*", or "?query" for the root) into raw_path and query and
  * normalises the path. False: malformed, answer 400. Copies into the pool. */
 bool exchange_set_target(struct exchange *ex, struct span target);
+/* The same of a target that stays where it is as long as the exchange's pool does. */
+bool exchange_refer_target(struct exchange *ex, struct span target);
 /* The same for a target that a script chose, which leaves what the client asked for as it was.
  * False: malformed; raw_path, query and path stay. */
 bool exchange_rewrite(struct exchange *ex, struct span target);

@@ -158,12 +158,13 @@ bool h2_block_add(struct h2_block *block, nghttp2_rcbuf *name, nghttp2_rcbuf *va
         refuse(block, 431);
         return true;
     }
-    bool is_cookie = span_equal(name_text, SPAN("cookie"));
-    if (!(is_cookie && block->cookie > 0) && (!hold(block, name) || !hold(block, value))) {
+    bool is_pseudo = name_text.len > 0 && name_text.base[0] == ':';
+    bool is_copied = block->cookie > 0 && span_equal(name_text, SPAN("cookie"));
+    if (!is_copied && (!hold(block, value) || (!is_pseudo && !hold(block, name)))) {
         refuse(block, 431);
         return true;
     }
-    if (name_text.len > 0 && name_text.base[0] == ':') {
+    if (is_pseudo) {
         add_pseudo(block, name_text, value_text);
     } else {
         add_field(block, name_text, value_text);

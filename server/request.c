@@ -170,7 +170,7 @@ static void start_scripts(struct worker *worker, struct stream *stream)
 
 void request_start(struct worker *worker, struct stream *stream)
 {
-    if (!exchange_set_target(&stream->exchange, stream->target)) {
+    if (!exchange_refer_target(&stream->exchange, stream->target)) {
         request_refuse(worker, stream, 400);
         return;
     }
