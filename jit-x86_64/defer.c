@@ -401,6 +401,16 @@ static void prepare_rotation(struct lower *l, const struct vm_op *op,
     settle_users(l, op->dst, live);
 }
 
+/* Whether the code of the instruction takes its first operand from any register. */
+static bool has_three_operands(const struct lower *l, const struct vm_op *op)
+{
+    struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
+    unsigned bits;
+    return (l->without & JIT_THREE_OPERANDS) == 0 &&
+           (op->ix == VM_IX_MUL64_IMM || op->ix == VM_IX_MUL32_IMM ||
+            fuse_is_extension(&fuse, l->insn, &bits));
+}
+
 static void prepare_alu(struct lower *l, const struct vm_op *op)
 {
     const struct vm_isa_row *row = &vm_isa[op->ix];
@@ -421,7 +431,9 @@ static void prepare_alu(struct lower *l, const struct vm_op *op)
     } else if (fuse_ends_widening(&fuse, l->insn, &src)) {
         settle_read(l, src, 32, live_with_source(l, op));
     }
-    if (src == op->dst) {
+    if (src == op->dst && has_three_operands(l, op)) {
+        settle_read(l, src, row->width, before);
+    } else if (src == op->dst) {
         settle(l, op->dst, before);
     }
     settle_users(l, op->dst, live_with_source(l, op));

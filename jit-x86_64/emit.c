@@ -275,12 +275,12 @@ void emit_imul(struct emit *e, unsigned width, enum x86_reg dst, enum x86_reg sr
     encode(e, (struct shape){.opcode = 0x0faf, .width = (uint8_t)width}, dst, src, 0);
 }
 
-void emit_imul_imm(struct emit *e, unsigned width, enum x86_reg dst, int32_t imm)
+void emit_imul_imm(struct emit *e, unsigned width, enum x86_reg dst, enum x86_reg src, int32_t imm)
 {
     bool narrow = fits8(imm);
     struct shape shape = {
         .opcode = narrow ? 0x6b : 0x69, .width = (uint8_t)width, .imm_bytes = narrow ? 1 : 4};
-    encode(e, shape, dst, dst, imm);
+    encode(e, shape, dst, src, imm);
 }
 
 void emit_neg(struct emit *e, unsigned width, enum x86_reg reg)

@@ -47,7 +47,8 @@ void emit_set(struct emit *e, enum x86_cond cond, enum x86_reg reg);
 void emit_test(struct emit *e, unsigned width, enum x86_reg a, enum x86_reg b);
 void emit_test_imm(struct emit *e, unsigned width, enum x86_reg reg, int32_t imm);
 void emit_imul(struct emit *e, unsigned width, enum x86_reg dst, enum x86_reg src);
-void emit_imul_imm(struct emit *e, unsigned width, enum x86_reg dst, int32_t imm);
+/* dst = src * imm */
+void emit_imul_imm(struct emit *e, unsigned width, enum x86_reg dst, enum x86_reg src, int32_t imm);
 void emit_neg(struct emit *e, unsigned width, enum x86_reg reg);
 /* rdx:rax = rax * reg, unsigned. */
 void emit_mul_wide(struct emit *e, unsigned width, enum x86_reg reg);

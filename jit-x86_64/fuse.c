@@ -199,3 +199,17 @@ bool fuse_has_flags(const struct fuse *f, uint32_t insn)
                        op->ix == VM_IX_JEQ32_IMM || op->ix == VM_IX_JNE32_IMM;
     return is_logic(last) || (is_equality && is_sum(last));
 }
+
+bool fuse_is_extension(const struct fuse *f, uint32_t insn, unsigned *bits)
+{
+    const struct vm_op *op = &f->program->ops[insn];
+    bool is_mask = op->ix == VM_IX_AND64_IMM || op->ix == VM_IX_AND32_IMM;
+    if (!is_mask || (op->imm != UINT8_MAX && op->imm != UINT16_MAX)) {
+        return false;
+    }
+    *bits = op->imm == UINT8_MAX ? 8 : 16;
+    bool is_compared = insn + 1 < f->program->insn_count &&
+                       vm_isa[f->program->ops[insn + 1].ix].group == VM_GROUP_JMP &&
+                       fuse_has_flags(f, insn + 1);
+    return !is_compared;
+}

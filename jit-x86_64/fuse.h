@@ -30,6 +30,11 @@ bool fuse_ends_rotation(const struct fuse *f, uint32_t insn, struct fuse_rotatio
  * it. */
 bool fuse_is_absorbed(const struct fuse *f, uint32_t insn);
 
+/* Whether the instruction leaves the low byte or the low 16 bits of its register, in `*bits`, and
+ * nobody looks at its flags: the processor has an instruction for that, with a source of its own.
+ */
+bool fuse_is_extension(const struct fuse *f, uint32_t insn, unsigned *bits);
+
 /* Whether the instruction before the conditional jump `insn` left the flags that comparing the
  * jump's dst with 0 would give, as far as this jump looks at them. */
 bool fuse_has_flags(const struct fuse *f, uint32_t insn);

@@ -76,6 +76,12 @@ static bool is_step(const struct lower *l, const struct vm_op *op)
 static void lower_two(struct lower *l, const struct vm_op *op, enum x86_alu alu,
                       enum vm_source source, unsigned width)
 {
+    struct fuse fuse = {.program = l->program, .analysis = &l->analysis};
+    unsigned bits;
+    if (fuse_is_extension(&fuse, l->insn, &bits)) {
+        emit_movzx(&l->emit, bits, lower_reg(op->dst), defer_read(l, op->dst, bits));
+        return;
+    }
     if (source == VM_SOURCE_IMM) {
         emit_alu_imm(&l->emit, alu, is_step(l, op) ? 64 : width, lower_reg(op->dst),
                      (int32_t)op->imm);
@@ -106,7 +112,8 @@ static void lower_mul(struct lower *l, const struct vm_op *op, enum vm_source so
                       unsigned width)
 {
     if (source == VM_SOURCE_IMM) {
-        emit_imul_imm(&l->emit, width, lower_reg(op->dst), (int32_t)op->imm);
+        emit_imul_imm(&l->emit, width, lower_reg(op->dst), defer_read(l, op->dst, width),
+                      (int32_t)op->imm);
     } else {
         emit_imul(&l->emit, width, lower_reg(op->dst), lower_read(l, op->src, width));
     }

@@ -48,7 +48,7 @@ static void restore(struct emit *e, const struct division *d)
 static void finish(struct emit *e, const struct division *d, int32_t divisor)
 {
     if (d->modulo) {
-        emit_imul_imm(e, d->width, X86_R11, divisor);
+        emit_imul_imm(e, d->width, X86_R11, X86_R11, divisor);
         emit_alu(e, X86_SUB, d->width, d->dst, X86_R11);
     } else {
         emit_mov(e, d->width, d->dst, X86_R11);

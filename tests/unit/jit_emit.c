@@ -69,8 +69,8 @@ Test(jit_emit, encodes_registers)
     ENCODES(emit_test_imm(e, 64, X86_RDI, -1), "48 f7 c7 ff ff ff ff");
     ENCODES(emit_test_imm(e, 32, X86_R13, 128), "41 f7 c5 80 00 00 00");
     ENCODES(emit_imul(e, 64, X86_R13, X86_RDX), "4c 0f af ea");
-    ENCODES(emit_imul_imm(e, 32, X86_RBX, -3), "6b db fd");
-    ENCODES(emit_imul_imm(e, 64, X86_R8, 1000), "4d 69 c0 e8 03 00 00");
+    ENCODES(emit_imul_imm(e, 32, X86_RBX, X86_RBX, -3), "6b db fd");
+    ENCODES(emit_imul_imm(e, 64, X86_R8, X86_R8, 1000), "4d 69 c0 e8 03 00 00");
     ENCODES(emit_neg(e, 32, X86_RBX), "f7 db");
     ENCODES(emit_mul_wide(e, 64, X86_R11), "49 f7 e3");
     ENCODES(emit_div(e, 64, false, X86_R11), "49 f7 f3");

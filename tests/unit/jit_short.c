@@ -228,7 +228,10 @@ Test(jit_short, sums_keep_their_values)
         add_start(&b);
         for (unsigned i = 0; i < 14; i++) {
             unsigned dst = 6 + random_below(4), src = 6 + random_below(4);
-            switch (random_below(9)) {
+            switch (random_below(12)) {
+            case 9: add(&b, MUL_IMM(dst, (int)random_value())); break;
+            case 10: add(&b, INSN(0x57, dst, 0, 0, random_below(2) == 0 ? 255 : 65535)); break;
+            case 11: add(&b, INSN(0x54, dst, 0, 0, random_below(2) == 0 ? 255 : 65535)); break;
             case 0: add(&b, MOV_REG(dst, src)); break;
             case 1: add(&b, MOV32_REG(dst, src)); break;
             case 2: add(&b, ADD_REG(dst, src)); break;
@@ -244,6 +247,17 @@ Test(jit_short, sums_keep_their_values)
         struct outcome out = run_all(b.insns, b.count, NULL);
         cr_assert_eq(out.state, VM_STATE_DONE);
     }
+}
+
+Test(jit_short, moves_become_sources)
+{
+    static const struct vm_insn byte[] = {MOV_REG(0, 1), INSN(0x57, 0, 0, 0, 255), EXIT},
+                                product[] = {MOV_REG(0, 1), MUL_IMM(0, 10), EXIT},
+                                compared[] = {MOV_REG(0, 1), INSN(0x57, 0, 0, 0, 255),
+                                              JNE_IMM(0, 0, 0), EXIT};
+    cr_expect_eq(native_bytes(byte, COUNT(byte), 1), 4, "movzx eax, dil");
+    cr_expect_eq(native_bytes(product, COUNT(product), 1), 4, "imul rax, rdi, 10");
+    cr_expect_eq(native_bytes(compared, COUNT(compared), 2), 2, "jne, by the flags of and");
 }
 
 Test(jit_short, addresses_are_sums)
