@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which scripts of a worker have the processor.
  *
- * A turn of the loop gives scripts one tick. As long as none is switched out, each request's scripts
- * start as soon as its head is complete. Once one was, the tick is spent: further newcomers wait for
- * a later turn, and so do those that were switched out before. Between turns all connections are
- * served, so busy scripts, however many, delay others by no more than a tick or two. Newcomers, of
- * which most are short, and those that were switched out take the tick by turns.
+ * A turn of the loop gives scripts one tick. As long as none is switched out, each request's
+ * scripts start as soon as its head is complete. Once one was, the tick is spent: further newcomers
+ * wait for a later turn, and so do those that were switched out before. Between turns all
+ * connections are served, so busy scripts, however many, delay others by no more than a tick or
+ * two. Newcomers, of which most are short, and those that were switched out take the tick by turns.
  *
  * A request that finds all arenas in use waits for one to be given back. Scripts that wait for the
  * body of a slow client keep theirs; then those go that have waited for some time.

@@ -34,8 +34,10 @@ BIG_BYTES = 8 << 20
 SECONDS = 30  # for what has to come; never waited for when all is well
 HEADER, IDLE, BODY, SEND = 3, 4, 2, 3  # time-outs of MAIN
 MEMORY = 16  # MiB that an attack may cost, if its case does not say otherwise
-QUIET = 0.25  # seconds before an attack
-ATTACK = 0.6  # seconds that it goes on, at least: the slowest of a hundred is worth something when there are hundreds
+QUIET = 0.25  # seconds before an attack, at least
+ATTACK = 0.6  # seconds that it goes on, at least
+REQUESTS = 200  # of the honest client before and during it, at least: else the slowest of a hundred is worth little
+ATTACK_MAX = 10  # seconds
 TIMES_QUIET = 5
 FLOOR = 0.05 if SANITIZED else 0.01  # seconds that the slowest of a hundred honest requests may always take
 WINDOWS = 4  # measured, until one is good: what the server does wrong it does in each
@@ -248,7 +250,7 @@ class WaitClock:
         return sum(int(os.pread(file, 64, 0).split()[1]) for file in self.files) / 1e9
 
 
-def ask_honestly(port, schedstat, pipe, stop):
+def ask_honestly(port, schedstat, pipe, stop, count):
     """Sends (when asked, seconds until answered, seconds of them waited for a processor) of each request."""
     samples = []
     error = None
@@ -266,6 +268,7 @@ def ask_honestly(port, schedstat, pipe, stop):
                         answer += piece
                     assert answer.startswith(b"HTTP/1.1 200 "), answer
                     samples.append((start, time.monotonic() - start, waits.read() - waited))
+                    count.value += 1
                     time.sleep(0.001)
                     start, waited = time.monotonic(), waits.read()
     except Exception as failure:  # told to the test
@@ -275,14 +278,16 @@ def ask_honestly(port, schedstat, pipe, stop):
 
 @contextlib.contextmanager
 def honest_client(server):
-    """Gives a list that holds the samples at the end."""
+    """Gives a list that holds the samples at the end, and a number whose value is how many there are."""
     samples = []
+    count = multiprocessing.Value("i", 0, lock=False)
     ours, theirs = multiprocessing.Pipe()
     stop = multiprocessing.Event()
-    client = multiprocessing.Process(target=ask_honestly, args=(server.port, server.schedstat(), theirs, stop), daemon=True)
+    client = multiprocessing.Process(target=ask_honestly, args=(server.port, server.schedstat(), theirs, stop, count),
+                                     daemon=True)
     client.start()
     try:
-        yield samples
+        yield samples, count
     finally:
         stop.set()
         assert ours.poll(2 * SECONDS), "the honest client is not answered"
@@ -369,10 +374,12 @@ def h2_connect(server, *pairs, buffer=None):
 
 def attack_window(server, function):
     """Samples of an honest client before the attack and during it."""
-    with honest_client(server) as samples:
+    with honest_client(server) as (samples, count):
         time.sleep(QUIET)
+        assert wait_for(lambda: count.value >= REQUESTS), "the honest client is not answered"
         start = time.monotonic()
-        while time.monotonic() - start < ATTACK:
+        end = count.value + REQUESTS
+        while time.monotonic() - start < ATTACK or (count.value < end and time.monotonic() - start < ATTACK_MAX):
             function(server)
     return [s for s in samples if s[0] + s[1] < start], [s for s in samples if s[0] + s[1] >= start]
 

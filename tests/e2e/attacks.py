@@ -116,7 +116,7 @@ def busy_scripts(server):
 
 # ---- floods ----
 
-@case(honest=True, memory=32)
+@case(honest=True, memory=96)  # those of one round may still be there in the next
 def pipelining_flood(server):
     clients = [server.connect(buffer=4096) for _ in range(20)]
     for client in clients:
