@@ -2,8 +2,8 @@
 /* The engines against each other: the input's bytes become a valid program
  * (tests/support/generate.h), which runs on the interpreter and on one variant of the compiler
  * (tests/support/variants.h) that the input chooses. All that can be observed must be the same: r0,
- * the registers, all memory of the program, kind, address, instruction and registers of a fault.
- * Host memory around the program's must keep its canaries.
+ * the registers, all memory the program can write, kind, address, instruction and registers of a
+ * fault. Host memory around the program's must keep its canaries.
  *
  * So that very many programs can be compared, most use memory that stays mapped (twins.h,
  * code_zone.h). Each THOROUGH_RARITYth is run as programs of users are, with memory of its own, by
@@ -218,7 +218,8 @@ static uint32_t hash(const uint8_t *data, size_t size)
 static void fill_memory(uint8_t memory[T_GENERATED_MEMORY], const uint8_t *data, size_t size)
 {
     for (unsigned i = 0, at = 0; i < T_GENERATED_MEMORY; i++) {
-        memory[i] = (uint8_t)((i / 8 % 3 == 0 && i % 8 > 3 ? 0 : i * 73) ^ (size ? data[at] : 0));
+        bool is_upper = i / 8 % 3 == 0 && i % 8 > 3;
+        memory[i] = is_upper ? 0 : (uint8_t)(i * 73 ^ (size ? data[at] : 0));
         at = at + 1 < size ? at + 1 : 0;
     }
 }
@@ -234,6 +235,7 @@ struct choices {
 static void choose(struct choices *c, const uint8_t *data, size_t size)
 {
     uint32_t h = hash(data, size);
+    check(t_variant_count() <= VARIANTS_MAX);
     fill_memory(c->memory, data, size);
     c->variant = T_VARIANT_JIT + h % (t_variant_count() - T_VARIANT_JIT);
     h /= t_variant_count();
@@ -269,8 +271,10 @@ static bool differs(const struct t_code *code, void *choices)
 {
     struct vm_diag diag;
     struct vm_program *program = t_generated_bare(code, &diag);
-    if (program)
-        compare(code, choices); /* ends the process when they do */
+    if (!program)
+        return false;
+    vm_program_free(program);
+    compare(code, choices); /* ends the process when they do */
     return false;
 }
 

@@ -399,11 +399,12 @@ static void summarise(const struct options *options)
         fputc('\n', stderr);
     if (!options->runs)
         return;
-    printf("%s: %llu random inputs, seed %llu", options->name, (unsigned long long)done,
-           (unsigned long long)options->seed);
-    if (options->jobs > 1 || options->first)
-        printf(", from input %llu on", (unsigned long long)options->first);
-    printf("\n");
+    printf("%s: %llu random inputs, seed %llu, from %llu", options->name, (unsigned long long)done,
+           (unsigned long long)options->seed, (unsigned long long)options->first);
+    if (done == options->runs)
+        printf(" to %llu\n", (unsigned long long)(options->first + done - 1));
+    else
+        printf(" on\n");
     if (!&fuzz_counters)
         return;
     for (size_t i = 0; i < fuzz_counters.count; i++)
