@@ -128,6 +128,14 @@ typedef int64_t zs_s64;
 #define ZS_JSON_ARRAY  4
 #define ZS_JSON_OBJECT 5
 
+/* What zs_rate_limit gives. It does not run out of buckets: the key that was not seen for longest
+ * makes room. Scripts for servers that do may compare with the last one. */
+#define ZS_RATE_LIMIT_ALLOWED               0
+#define ZS_RATE_LIMIT_EXCEEDED_SECOND       1
+#define ZS_RATE_LIMIT_EXCEEDED_MINUTE       2
+#define ZS_RATE_LIMIT_EXCEEDED_HOUR         3
+#define ZS_RATE_LIMIT_EXCEEDED_BUCKET_LIMIT 4
+
 /* What zs_rate_limit_info tells: of `limit` in a window, how many are left, the time until there is
  * one (0 when there is), and the time until all are there. */
 struct zs_rate_info {

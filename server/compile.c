@@ -5,6 +5,10 @@
  * for temporary files are mapped away: the object says nothing about where it was made, so the same
  * source makes the same bytes anywhere. No shell is involved. What the compiler prints goes to
  * standard error; its standard output, too, since ours may be the tar.
+ *
+ * Scripts may have large variables in their functions, which older clangs take for an error: they
+ * know of no stack but the kernel's 512 bytes. They make the code all the same, and when that is
+ * all they complain about, its text is taken and assembled.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +26,7 @@
 
 extern char **environ;
 
-enum { PATH_BYTES = PATH_MAX + 64 };
+enum { PATH_BYTES = PATH_MAX + 64, MESSAGES_BYTES_MAX = 16 << 20 };
 
 /* A compilation under way. */
 struct job {
@@ -32,14 +36,19 @@ struct job {
     char temporary[PATH_BYTES];
     char header[PATH_BYTES]; /* zeroserve.h in `temporary` */
     char object[PATH_BYTES]; /* the output, there too */
+    char assembly[PATH_BYTES];
+    char messages[PATH_BYTES];
     char map_temporary[PATH_BYTES];
     char map_folder[PATH_BYTES];
 };
 
 /* Runs argv[0], found in PATH, in `folder`. Exit status, or -1 with errno: it could not be run.
- * `quiet` throws its messages away. */
-static int run(const char *const *argv, const char *folder, bool quiet)
+ * `messages`: file that gets its standard error, or NULL: ours does. `output`: the same for its
+ * standard output, which else goes where its messages go. */
+static int run(const char *const *argv, const char *folder, const char *messages,
+               const char *output)
 {
+    const int create = O_WRONLY | O_CREAT | O_TRUNC;
     posix_spawn_file_actions_t actions;
     pid_t pid;
     int status;
@@ -48,12 +57,14 @@ static int run(const char *const *argv, const char *folder, bool quiet)
         return -1;
     }
     int failed = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (failed == 0 && quiet) {
-        failed =
-            posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    if (failed == 0 && messages != NULL) {
+        failed = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, messages, create, 0600);
     }
     if (failed == 0) {
-        failed = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+        failed =
+            output != NULL
+                ? posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, create, 0600)
+                : posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
     }
     if (failed == 0) {
         failed = posix_spawn_file_actions_addchdir_np(&actions, folder);
@@ -82,25 +93,72 @@ static bool clang_has_stack_flag(void)
         "/dev/null", "-o",      "/dev/null", NULL};
     static int answer = -1;
     if (answer < 0) {
-        answer = run(probe, "/", true) == 0;
+        answer = run(probe, "/", "/dev/null", NULL) == 0;
     }
     return answer == 1;
 }
 
 /* -fno-builtin: what clang takes for memcpy and the like and cannot expand, clang 14 refuses to
- * call; left alone it is a call of our helper. */
-static int run_clang(const struct job *job)
+ * call; left alone it is a call of our helper. `text`: assembly to job->assembly. */
+static int run_clang(const struct job *job, bool text, const char *messages)
 {
     const char *stack = clang_has_stack_flag() ? "-bpf-stack-size=8192" : NULL;
     const char *const argv[] = {
         /* clang-format off */
         "clang", "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fno-ident", "-fno-builtin",
-        "-fdebug-compilation-dir=.", job->map_temporary, job->map_folder,
-        "-I", job->temporary, "-c", job->name, "-o", job->object,
+        "-Wframe-larger-than=8192", "-Werror=frame-larger-than", "-fdebug-compilation-dir=.",
+        job->map_temporary, job->map_folder, "-I", job->temporary,
+        text ? "-S" : "-c", job->name, "-o", text ? "-" : job->object,
         stack != NULL ? "-mllvm" : NULL, stack, NULL,
         /* clang-format on */
     };
-    return run(argv, job->folder, false);
+    return run(argv, job->folder, messages, text ? job->assembly : NULL);
+}
+
+static int assemble(const struct job *job)
+{
+    const char *const argv[] = {"clang",     "-target",     "bpf", "-mcpu=v3",  "-c", "-x",
+                                "assembler", job->assembly, "-o",  job->object, NULL};
+    return run(argv, job->folder, NULL, NULL);
+}
+
+/* Are all errors among the messages those about large variables? */
+static bool only_frames(const char *messages, size_t bytes)
+{
+    static const char error[] = ": error: ";
+    static const char frame[] = "Looks like the BPF stack limit of 512 bytes is exceeded.";
+    const char *end = messages + bytes;
+    const char *at = messages;
+    bool any = false;
+    while ((at = memmem(at, (size_t)(end - at), error, sizeof error - 1)) != NULL) {
+        at += sizeof error - 1;
+        if ((size_t)(end - at) < sizeof frame - 1 || memcmp(at, frame, sizeof frame - 1) != 0) {
+            return false;
+        }
+        any = true;
+    }
+    return any && memmem(messages, bytes, "fatal error", 11) == NULL;
+}
+
+/* A clang without the flag. Its messages are shown unless they are about nothing but frames. */
+static int run_old_clang(const struct job *job)
+{
+    char ignored[PATH_BYTES];
+    uint8_t *messages;
+    size_t bytes;
+    int status = run_clang(job, false, job->messages);
+    if (status < 0 ||
+        !file_read(job->messages, MESSAGES_BYTES_MAX, &messages, &bytes, ignored, sizeof ignored)) {
+        return status;
+    }
+    if (status == 1 && only_frames((const char *)messages, bytes)) {
+        (void)run_clang(job, true, "/dev/null"); /* fails as well, having written the text */
+        status = assemble(job);
+    } else {
+        (void)file_write_all(STDERR_FILENO, messages, bytes);
+    }
+    free(messages);
+    return status;
 }
 
 static int run_gcc(const struct job *job)
@@ -111,7 +169,7 @@ static int run_gcc(const struct job *job)
         "-I", job->temporary, "-c", job->name, "-o", job->object, NULL,
         /* clang-format on */
     };
-    return run(argv, job->folder, false);
+    return run(argv, job->folder, NULL, NULL);
 }
 
 static bool join(char out[PATH_BYTES], const char *a, const char *b, const char *c)
@@ -169,6 +227,8 @@ static bool job_begin(struct job *job, const char *source_path)
     errno = ENAMETOOLONG;
     return join(job->header, job->temporary, "/zeroserve.h", "") &&
            join(job->object, job->temporary, "/script.o", "") &&
+           join(job->assembly, job->temporary, "/script.s", "") &&
+           join(job->messages, job->temporary, "/messages", "") &&
            join(job->map_temporary, "-ffile-prefix-map=", job->temporary, "=/zeroserve") &&
            write_header(job);
 }
@@ -178,6 +238,8 @@ static void job_end(const struct job *job)
     if (job->made) {
         unlink(job->header);
         unlink(job->object);
+        unlink(job->assembly);
+        unlink(job->messages);
         rmdir(job->temporary);
     }
 }
@@ -186,7 +248,7 @@ static void job_end(const struct job *job)
 static bool job_run(const struct job *job, const char *source_path, char *error, size_t error_bytes)
 {
     const char *compiler = "clang";
-    int status = run_clang(job);
+    int status = clang_has_stack_flag() ? run_clang(job, false, NULL) : run_old_clang(job);
     if (status < 0 && errno == ENOENT) {
         compiler = "bpf-gcc";
         status = run_gcc(job);
@@ -199,11 +261,6 @@ static bool job_run(const struct job *job, const char *source_path, char *error,
     } else if (status < 0) {
         snprintf(error, error_bytes, "%s: cannot run %s: %s", source_path, compiler,
                  strerror(errno));
-    } else if (compiler[0] == 'c' && !clang_has_stack_flag()) {
-        snprintf(error, error_bytes,
-                 "%s: clang failed (this clang wants functions with less than 512 bytes of local "
-                 "variables; make large ones static)",
-                 source_path);
     } else {
         snprintf(error, error_bytes, "%s: %s failed", source_path, compiler);
     }

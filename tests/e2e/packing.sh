@@ -90,6 +90,27 @@ check "the manual names every flag of --help" sh -c \
     "sed 's/\\\\//g' '$root/docs/zeroserve.1' >'$work/manual' && grep -o -e '--[a-z-]*' '$work/help' | sort -u |
      while read -r flag; do grep -q -e \"\$flag\" '$work/manual' || { echo \"\$flag\"; exit 1; }; done"
 
+# ---- scripts with large variables in their functions, of which old clangs say that they are too large ----
+mkdir -p "$work/frames/.zeroserve/scripts"
+frames() { # frames BYTES: a script that has so many
+    printf '#include <zeroserve.h>\nZS_ENTRY zs_u64 entry(void)\n{\n    char path[%s];\n    zs_req_path(path, sizeof path);\n' "$1"
+    printf '    if (path[1] == 0)\n        return *(volatile zs_u64 *)8;\n    zs_respond(200, ZS_STR(path));\n    return 0;\n}\n'
+}
+frames 4000 >"$work/frames/.zeroserve/scripts/10-frames.c"
+"$server" --pack "$work/frames" >"$work/frames.tar" 2>"$work/errors"
+result "large variables pack" $? "$(cat "$work/errors")"
+is "without a word" "$(cat "$work/errors")" ''
+"$server" --pack "$work/frames" | cmp -s - "$work/frames.tar"
+result "to the same bytes" $?
+start "$work/frames.tar"
+is "and work" "$(get /ok) $(code /)" "/ok 500"
+logged "with their source lines" 'read of 0x8 in entry \(10-frames\.c:7\)'
+stop
+frames 9000 >"$work/frames.c"
+said=$("$server" --check "$work/frames.c" 2>&1)
+result "variables of 9000 bytes are refused" $((! ($? != 0))) "$said"
+like "and the limit is told" "$said" 'exceeds limit \(8192\)'
+
 # ---- options of static files ----
 mkdir "$work/b" "$work/b/d"
 echo about >"$work/b/about.html"
