@@ -471,7 +471,7 @@ void site_file_etag(const struct site_file *file, char out[SITE_ETAG_BYTES])
     hash = mix(hash, file->path, file->path_bytes);
     *out++ = '"';
     out = put_hex(out, (uint32_t)file->mtime, 8);
-    *out++ = '-';
+    out = put_hex(out, (uint32_t)file->bytes, 8);
     out = put_hex(out, hash, 16);
     memcpy(out, "\"", 2);
 }

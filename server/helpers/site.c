@@ -6,6 +6,7 @@
  * asks for the same few, so the page cache has them. Their text is not kept parsed: values are on
  * the account of the script that reads them, and a copy costs what parsing does. */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "server/helpers/json.h"
@@ -81,6 +82,7 @@ uint64_t host_zs_load_file_metadata(struct vm_context *context, const struct vm_
     site_file_etag(file, etag);
     (void)json_open(context);
     return json_new_document(context, handle,
-                             json_pack("{s:I, s:s, s:I}", "size", (json_int_t)file->bytes, "etag",
-                                       etag, "mtime", (json_int_t)file->mtime));
+                             json_pack("{s:I, s:s%, s:I}", "size", (json_int_t)file->bytes, "etag",
+                                       etag + 1, strlen(etag) - 2, "mtime",
+                                       (json_int_t)file->mtime));
 }

@@ -82,7 +82,7 @@ Test(helpers_site, metadata)
                     "CHECK(zs_json_read_i64(zs_json_get(h, TEXT(\"mtime\")), &n, 8) == 8);\n"
                     "CHECK(n == 1700000000);\n"
                     "zs_s64 e = zs_json_get(h, TEXT(\"etag\"));\n"
-                    "CHECK(is(t, zs_json_read_string(e, t, 64), \"\\\"%.*s\\\"\"));\n"
+                    "CHECK(is(t, zs_json_read_string(e, t, 64), \"%.*s\"));\n"
                     "CHECK(INFO(\"/data/config.json\") == -1 && INFO(\"data\") == -1);\n"
                     "CHECK(zs_json_len(INFO(\"empty.json\")) == 3);\n"
                     "CHECK(INFO(\".zeroserve/secret.json\") == -1 && INFO(\"\") == -1);\n"),
