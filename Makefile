@@ -141,7 +141,7 @@ BENCH_PROGRAMS := $(patsubst bench/programs/%.c,$(O)/bench/programs/%,$(wildcard
 BENCH_CFLAGS := -O2 -iquote . -Wall -Wextra -Werror -Wno-parentheses
 BENCH_NATIVE := -fPIC -shared -fvisibility=hidden -s
 BENCH_HEADERS := bench/programs/program.h
-BENCH_SRC := $(patsubst %,bench/%.c,engine programs vmside costs report clock ubpf helper)
+BENCH_SRC := $(patsubst %,bench/%.c,engine programs vmside costs chains report clock ubpf helper)
 $(O)/bench/programs/%.bpf.o: bench/programs/%.c $(BENCH_HEADERS)
 	@mkdir -p $(@D)
 	clang -target bpf -mcpu=v3 -fno-builtin $(BENCH_CFLAGS) -Wno-bitwise-op-parentheses -c -o $@ $<
@@ -151,6 +151,16 @@ $(O)/bench/programs/%.gcc.so: bench/programs/%.c bench/helper.c $(BENCH_HEADERS)
 $(O)/bench/programs/%.clang.so: bench/programs/%.c bench/helper.c $(BENCH_HEADERS)
 	@mkdir -p $(@D)
 	clang $(BENCH_CFLAGS) $(BENCH_NATIVE) -Wno-bitwise-op-parentheses -o $@ $< bench/helper.c
+# Scripts of the server, of both folders.
+BENCH_SCRIPTS := $(patsubst %.c,$(O)/bench/scripts/%.o,$(notdir $(wildcard bench/scripts/*.c bench/server/scripts/chain/*.c)))
+define bench_script
+@mkdir -p $(@D)
+clang -target bpf -mcpu=v3 -fno-builtin -O2 -g -I sdk -c -o $@ $<
+endef
+$(O)/bench/scripts/%.o: bench/scripts/%.c sdk/zeroserve.h sdk/helpers.def
+	$(bench_script)
+$(O)/bench/scripts/%.o: bench/server/scripts/chain/%.c sdk/zeroserve.h sdk/helpers.def
+	$(bench_script)
 # The compiler once more without its cage, under a name of its own, to measure what the cage costs. In no product.
 BENCH_UNCAGED := $(patsubst %,$(O)/bench/uncaged/%.o,$(wildcard jit-x86_64/*.c))
 $(O)/bench/uncaged/%.c.o: %.c
@@ -160,9 +170,9 @@ $(O)/bench/uncaged.o: $(BENCH_UNCAGED)
 	@ld -r -o $@ $^
 	@objcopy --redefine-sym jit_x86_64=jit_x86_64_uncaged $@
 	@objcopy --keep-global-symbol=jit_x86_64_uncaged $@
-$(O)/bench/engine: $(call obj,$(BENCH_SRC)) $(O)/bench/uncaged.o $(O)/libzsvm.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -ldl -lm $(VM_LIBS)
-engine-bench: lib $(O)/bench/engine $(foreach p,$(BENCH_PROGRAMS),$p.bpf.o $p.gcc.so $p.clang.so)
+$(O)/bench/engine: $(call obj,$(BENCH_SRC)) $(O)/bench/uncaged.o $(O)/libserver.a $(O)/libzsvm.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -ldl -lm $(SERVER_LIBS)
+engine-bench: lib $(O)/bench/engine $(BENCH_SCRIPTS) $(foreach p,$(BENCH_PROGRAMS),$p.bpf.o $p.gcc.so $p.clang.so)
 	@sh bench/run.sh $(O) $(BENCH_FLAGS)
 
 serve: ## install what is missing, build, pack examples/site and serve it on port 8080

@@ -90,6 +90,11 @@ void bench_cost_add(struct bench_costs *out, const char *name, double value, con
                     double bar);
 void bench_costs(struct bench_costs *out, struct vm_thread *thread, unsigned rounds);
 
+/* ---- chains.c: scripts of the server ---- */
+
+/* Their objects are in `folder`. On a thread without a vm_thread. */
+void bench_chains(struct bench_costs *out, const char *folder, unsigned rounds);
+
 /* ---- ubpf.c: another VM as a column, from a shared library ---- */
 
 struct ubpf_program;

@@ -13,6 +13,7 @@
 
 struct options {
     const char *programs;
+    const char *scripts;
     const char *ubpf;
     const char *filter;
     const char *json;
@@ -24,6 +25,7 @@ struct options {
 static const char usage[] =
     "usage: engine --programs FOLDER [options]\n"
     "  --programs FOLDER  <name>.bpf.o, <name>.gcc.so and <name>.clang.so of every program\n"
+    "  --scripts FOLDER   scripts of the server, compiled: what they cost a request, too\n"
     "  --only TEXT        only programs whose names contain TEXT\n"
     "  --rounds N         rounds, of three samples each (default 30)\n"
     "  --no-costs         programs only\n"
@@ -33,21 +35,19 @@ static const char usage[] =
 
 static void parse(struct options *o, int argc, char **argv)
 {
-    static const struct option known[] = {{"programs", required_argument, NULL, 'p'},
-                                          {"only", required_argument, NULL, 'f'},
-                                          {"rounds", required_argument, NULL, 'r'},
-                                          {"no-costs", no_argument, NULL, 'n'},
-                                          {"ubpf", required_argument, NULL, 'u'},
-                                          {"library", required_argument, NULL, 'l'},
-                                          {"json", required_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"programs", required_argument, NULL, 'p'}, {"scripts", required_argument, NULL, 's'},
+        {"only", required_argument, NULL, 'f'},     {"rounds", required_argument, NULL, 'r'},
+        {"no-costs", no_argument, NULL, 'n'},       {"ubpf", required_argument, NULL, 'u'},
+        {"library", required_argument, NULL, 'l'},  {"json", required_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
     int c;
 
     *o = (struct options){.rounds = ROUNDS_DEFAULT};
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (c) {
         case 'p': o->programs = optarg; break;
+        case 's': o->scripts = optarg; break;
         case 'f': o->filter = optarg; break;
         case 'r': o->rounds = (unsigned)strtoul(optarg, NULL, 10); break;
         case 'n': o->no_costs = true; break;
@@ -118,6 +118,10 @@ int main(int argc, char **argv)
     if (!o.no_costs) {
         bench_costs(&costs, thread, o.rounds);
     }
+    vm_thread_free(thread);
+    if (!o.no_costs && o.scripts != NULL) {
+        bench_chains(&costs, o.scripts, o.rounds);
+    }
     native_call_cost(&costs, &programs);
     if (o.library != NULL) {
         library_size(&costs, o.library);
@@ -126,6 +130,5 @@ int main(int argc, char **argv)
     if (o.json != NULL) {
         write_json(o.json, &programs, &costs);
     }
-    vm_thread_free(thread);
     return 0;
 }

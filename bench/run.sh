@@ -30,4 +30,4 @@ if [ -n "${UBPF:-}" ]; then
     set -- --ubpf "$(realpath "$library")" "$@"
 fi
 strip -o "$out/libzsvm.so" "$(ls "$build"/libzsvm.so.* | head -n 1)"
-exec "$out/engine" --programs "$out/programs" --library "$out/libzsvm.so" --json "$out/engine.json" "$@"
+exec "$out/engine" --programs "$out/programs" --scripts "$out/scripts" --library "$out/libzsvm.so" --json "$out/engine.json" "$@"
