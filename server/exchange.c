@@ -120,6 +120,7 @@ void response_start(struct exchange *ex, unsigned status)
 {
     ex->response_fields.count = 0;
     ex->response_trailers.count = 0;
+    ex->untrailed_fields.count = 0;
     ex->announced_trailers = SPAN("");
     ex->body = (struct body){.kind = BODY_NONE};
     ex->status = status;

@@ -102,7 +102,8 @@ struct exchange {
     bool is_tls;
     bool by_connect; /* HTTP/2: an extended CONNECT (RFC 8441), which looks to all like the GET with
                         Upgrade that it is in HTTP/1.1 */
-    struct field_list touched_fields; /* names and patterns of what scripts set or deleted */
+    struct field_list touched_fields; /* names and patterns of what scripts set or deleted, and what
+                                         Connection named: no trailers */
     struct span client_path;          /* path and query before a script changed them */
     struct span client_query;
     bool uri_changed;    /* a script set a new target */
@@ -130,6 +131,7 @@ struct exchange {
     struct body body;
     struct field_list response_trailers; /* BODY_STREAMED: complete when the body is */
     struct span announced_trailers;      /* the value of Trailer, or empty */
+    struct field_list untrailed_fields;  /* what Connection named */
     struct proxy_request *proxy;         /* in the pool: who is to answer instead; or NULL */
     bool aborted;                        /* close without an answer */
     bool faulted;                        /* a script was killed; status is the 500 for that */

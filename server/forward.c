@@ -103,6 +103,9 @@ bool forward_receive(struct exchange *ex)
         struct span name = options.names[i];
         if (!forward_is_hop_by_hop(name) && !span_equal_nocase(name, SPAN("host"))) {
             field_delete(fields, name);
+            if (field_name_valid(name) && !field_touch(ex, name)) {
+                return false;
+            }
         }
     }
     /* What remains of Connection names fields of the list above alone. */
@@ -368,6 +371,21 @@ bool forward_field_passes(const struct h1_response *head, unsigned index)
            !ends_here(head->fields[index].name, &options);
 }
 
+/* Notes what the head says of the trailers behind it: their names, and which end here. */
+static bool expect_trailers(struct exchange *ex, const struct h1_response *head,
+                            const struct options *options)
+{
+    struct span announced = trailers_announced(head->fields, head->field_count);
+    ex->announced_trailers = pool_copy(&ex->pool, announced);
+    for (unsigned i = 0; i < options->count; i++) {
+        if (field_name_valid(options->names[i]) &&
+            !field_add(ex, &ex->untrailed_fields, options->names[i], SPAN(""))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool forward_response(struct exchange *ex, const struct h1_response *head)
 {
     struct options options;
@@ -376,9 +394,9 @@ bool forward_response(struct exchange *ex, const struct h1_response *head)
         return false;
     }
     response_start(ex, head->status);
-    if (head->framing == H1_BODY_CHUNKED && trailers_taken(ex)) {
-        struct span announced = trailers_announced(head->fields, head->field_count);
-        ex->announced_trailers = pool_copy(&ex->pool, announced);
+    if (head->framing == H1_BODY_CHUNKED && trailers_taken(ex) &&
+        !expect_trailers(ex, head, &options)) {
+        return false;
     }
     struct field_list *fields = &ex->response_fields;
     if (!field_copy_all(ex, fields, head->fields, head->field_count)) {

@@ -101,7 +101,8 @@ struct span trailers_announced(const struct field *fields, unsigned count)
 bool trailers_add(struct exchange *ex, struct field_list *list, const struct field *field)
 {
     bool removed =
-        list == &ex->response_trailers && field_find(&ex->deleted_fields, field->name) != NULL;
+        list == &ex->response_trailers && (field_find(&ex->deleted_fields, field->name) != NULL ||
+                                           field_find(&ex->untrailed_fields, field->name) != NULL);
     return removed || !may_trail(field->name) || field_add(ex, list, field->name, field->value);
 }
 

@@ -24,7 +24,7 @@ bool trailers_add(struct exchange *ex, struct field_list *list, const struct fie
 bool trailers_add_section(struct exchange *ex, struct field_list *list, struct span section);
 
 /* Once scripts are done with the request: drops of its trailers what they have touched of its
- * fields, and names with '_', as in its head. */
+ * fields, what Connection named, and names with '_', as in its head. */
 void trailers_withhold(struct exchange *ex);
 
 #endif

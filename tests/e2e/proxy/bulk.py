@@ -13,7 +13,7 @@ import time
 from harness import BUILD, CLIENTS, WORK, Server, ask, case, check, eventually
 from peers import CLOSE, H1, H2, SECONDS, Upstream, answering
 
-MANY = 128 << 20
+MANY = 64 << 20
 MIB = 1 << 20
 ALLOWED = 4 * MIB  # that memory may grow
 PIECES = 800  # of 64 KiB: more than the buffers of two connections hold

@@ -82,6 +82,9 @@ def request_trailers():
             request, trailers = echo.seen.pop()
             check(name + ": nor what a script has set or deleted", (request.all("x-user"), trailers),
                   (["nobody"], [("x-sum", "1")]))
+            if name == "h1":
+                send(upstream, [("connection", "x-hop, b c")], b"a", [("x-sum", "1"), ("X-Hop", "b")])
+                check("h1: nor what Connection names", echo.seen.pop()[1], [("x-sum", "1")])
             echo.seen.clear()
             got = send(upstream, [], b"a", [("x-big", "y" * 8300)])
             check(name + ": a section that is too long", (got.status in (413, 0), [t for _, t in echo.seen]), (True, []))
@@ -112,8 +115,8 @@ def request_trailers():
 def response_trailers():
     """Of answers: to clients that take them."""
     echo = Echo()
-    announce = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
-    section = b"X-Sum: 1\r\n" + lines(FORBIDDEN[:-1]) + b"\r\n"
+    announce = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nConnection: x-hop, b c\r\n\r\n"
+    section = b"X-Sum: 1\r\nx-hop: 2\r\n" + lines(FORBIDDEN[:-1]) + b"\r\n"
     with echo.upstream as upstream:
         for client in CLIENTS:
             for te in (True, False):
