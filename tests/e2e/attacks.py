@@ -231,6 +231,19 @@ def key_update_flood(server):
     assert wait_for(lambda: client.poll() is not None), "the server takes them all"
 
 
+@case
+def renegotiation_flood(_):
+    """TLS 1.2 has it, and the server does not."""
+    server = Server("--tls-addr", "127.0.0.1:0", "--cert", path("cert.pem"), "--key", path("key.pem"), "--tls-min", "1.2")
+    for _ in range(2):
+        client = subprocess.run(["openssl", "s_client", "-tls1_2", "-connect", "127.0.0.1:%d" % server.tls_port],
+                                input=b"R\n" * 100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS,
+                                check=False)
+        assert b"RENEGOTIATING" in client.stdout and b"no renegotiation" in client.stdout, client.stdout[-500:]
+    assert server.get() == (200, SMALL)
+    assert server.stop() == 0
+
+
 @case(honest=True)
 def idle_tls_connections(server):
     before = server.rss()

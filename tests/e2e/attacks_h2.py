@@ -39,9 +39,14 @@ def rapid_reset(server):
 
 @case(honest=True)
 def made_you_reset(server):
-    data = b"".join(head(i, "/big.bin") + number(WINDOW_UPDATE, i, 0) for i in range(1, 4001, 2))
-    answer = flood(server, data, 1)
-    assert answer is not None and goaways(answer), "survived"
+    """Frames that make the server reset the stream, of each kind."""
+    for wrong in (lambda i: number(WINDOW_UPDATE, i, 0),
+                  lambda i: number(WINDOW_UPDATE, i, 2**31 - 1),
+                  lambda i: frame(DATA, 0, i, b"more"),
+                  lambda i: frame(PRIORITY, 0, i, b"four"),
+                  lambda i: head(i, "/big.bin")):
+        answer = flood(server, b"".join(head(i, "/big.bin") + wrong(i) for i in range(1, 4001, 2)), 1)
+        assert answer is not None and goaways(answer) and goaways(answer)[-1][1] != NO_ERROR, "survived"
 
 
 @case(honest=True)
