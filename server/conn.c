@@ -44,13 +44,31 @@ static void list_remove(struct conn_list *list, struct conn *conn)
     }
 }
 
+static void bucket_append(struct conn_bucket *bucket, struct conn *conn)
+{
+    conn->shaking_next = NULL;
+    conn->shaking_previous = bucket->last;
+    *(bucket->last != NULL ? &bucket->last->shaking_next : &bucket->first) = conn;
+    bucket->last = conn;
+    bucket->count++;
+}
+
+static void bucket_remove(struct conn_bucket *bucket, struct conn *conn)
+{
+    struct conn *previous = conn->shaking_previous;
+    struct conn *next = conn->shaking_next;
+    *(previous != NULL ? &previous->shaking_next : &bucket->first) = next;
+    *(next != NULL ? &next->shaking_previous : &bucket->last) = previous;
+    bucket->count--;
+}
+
 /* ---- states ---- */
 
 static void enter(struct conn_table *table, struct conn *conn, enum conn_state next)
 {
     uint32_t ms = table->ms[next];
     if (conn->state == CONN_TLS && next != CONN_TLS) {
-        table->handshakes[conn->bucket]--;
+        bucket_remove(&table->handshakes[conn->bucket], conn);
     }
     list_remove(&table->lists[conn->state], conn);
     conn->state = next;
@@ -82,14 +100,9 @@ struct conn *conn_shake_hands(struct conn_table *table, struct conn *conn)
     uint64_t hash = siphash(table->secret, address_of(conn));
     conn->bucket = (uint32_t)(hash % LIM_HANDSHAKE_BUCKETS);
     conn_set_state(table, conn, CONN_TLS);
-    if (++table->handshakes[conn->bucket] <= LIM_HANDSHAKES_EACH) {
-        return NULL;
-    }
-    struct conn *oldest = table->lists[CONN_TLS].first;
-    while (oldest->bucket != conn->bucket) {
-        oldest = oldest->next;
-    }
-    return oldest;
+    struct conn_bucket *bucket = &table->handshakes[conn->bucket];
+    bucket_append(bucket, conn);
+    return bucket->count > LIM_HANDSHAKES_EACH ? bucket->first : NULL;
 }
 
 void conn_restart_deadline(struct conn_table *table, struct conn *conn)

@@ -49,7 +49,9 @@ struct conn {
     uint64_t entered_ms;       /* when it came into the state, or its deadline started again */
     uint64_t acked_bytes;      /* by the peer, when it was last looked at */
     uint64_t opened_ms;
-    uint32_t bucket;        /* TLS: where its address is counted */
+    uint32_t bucket;        /* TLS: of its address */
+    struct conn *shaking_next; /* in the list of handshakes of that, oldest first */
+    struct conn *shaking_previous;
     uint64_t sent_ms;       /* when the send in hand was started, or last seen to advance */
     uint64_t linger_end_ms; /* LINGER: however much the peer still sends */
 
@@ -104,6 +106,13 @@ struct conn_list {
     struct conn *last;
 };
 
+/* Handshakes under way whose addresses share a bucket, oldest first. */
+struct conn_bucket {
+    struct conn *first;
+    struct conn *last;
+    unsigned count;
+};
+
 #define CONN_BLOCK_SLOTS 64u
 /* A few more than the limit: evicted ones give their slot back a turn later. */
 #define CONN_BLOCKS (LIM_CONNECTIONS / CONN_BLOCK_SLOTS + 4u)
@@ -117,7 +126,7 @@ struct conn_table {
     bool crowded;             /* idle connections have to go sooner */
     struct conn_list lists[CONN_STATES];
     uint64_t secret[2];                         /* of the hash of addresses; secret */
-    uint16_t handshakes[LIM_HANDSHAKE_BUCKETS]; /* under way, by address */
+    struct conn_bucket handshakes[LIM_HANDSHAKE_BUCKETS];
 };
 
 /* A table of zeros; the rows tell how long states may last, `ms` may be changed afterwards. */

@@ -81,6 +81,7 @@
 #define LIM_TURN_BYTES          (256u << 10) /* to send; the connections not stepped yet wait */
 #define LIM_BUFFER_KEPT_BYTES   (16u << 10) /* by an empty one that was sent; most answers fit */
 #define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
+#define LIM_EXPIRES_PER_TURN    64u    /* the same of many whose time is over at once */
 #define LIM_ACCEPTED            1024u  /* that wait for a later turn; beyond, they do not wait */
 #define LIM_ACCEPT_RETRY_MS     10u    /* after accept failed, for lack of descriptors mostly */
 #define LIM_ACCEPT_TELL_MS      60000u /* between two lines of the log about that */

@@ -288,8 +288,10 @@ static void expire(struct worker *worker)
 {
     struct conn *conn;
     uint64_t now = worker->conns.now_ms;
-    while ((conn = conn_expired(&worker->conns)) != NULL) {
+    unsigned left = LIM_EXPIRES_PER_TURN;
+    while (left > 0 && (conn = conn_expired(&worker->conns)) != NULL) {
         serve_expire(worker, conn);
+        left--;
     }
     link_expire(worker);
     proxy_resolved(worker); /* some waited too long */

@@ -206,7 +206,7 @@ static void expect_limit(const char *address, const char *same, const char *othe
     }
     struct conn *again = shake(table, address, &oldest);
     cr_expect_null(oldest);
-    cr_expect_eq(table->handshakes[again->bucket], 1);
+    cr_expect_eq(table->handshakes[again->bucket].count, 1);
     end(table, again);
     conn_table_free(table);
     free(table);
