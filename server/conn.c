@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "server/hot.h"
 #include "server/siphash.h"
 #include "server/tls.h"
 
@@ -209,6 +210,7 @@ void conn_release(struct conn_table *table, struct conn *conn)
     buffer_release(&conn->in);
     buffer_release(&conn->out);
     buffer_release(&conn->wire);
+    hot_release(conn->direct_of);
     tls_free(conn->tls);
     assert(conn->stream == NULL && conn->unread == NULL && conn->h2 == NULL);
     /* All that outlives a connection is its place in the table. */

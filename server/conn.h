@@ -18,11 +18,12 @@
 #include "server/limits.h"
 #include "server/ring.h"
 
-struct epoch;    /* server/epoch.h */
-struct h2;       /* server/h2.h */
-struct worker;   /* server/worker.h */
-struct stream;   /* server/stream.h */
-struct tls_conn; /* server/tls.h */
+struct epoch;     /* server/epoch.h */
+struct hot_piece; /* server/hot.h */
+struct h2;        /* server/h2.h */
+struct worker;    /* server/worker.h */
+struct stream;    /* server/stream.h */
+struct tls_conn;  /* server/tls.h */
 
 enum conn_state {
 #define CONN(name, successors, ms, meaning) CONN_##name,
@@ -86,7 +87,9 @@ struct conn {
     struct epoch *epoch;  /* TLS: whose certificates it uses */
     struct buffer in;
     struct buffer out;
-    struct buffer wire; /* TLS: records being sent, instead of `out` */
+    struct buffer wire;          /* TLS: records being sent, instead of `out` */
+    struct span direct;          /* plain: follows `out`, sent from where it lies ... */
+    struct hot_piece *direct_of; /* ... in this, which is held meanwhile */
     struct h1_parser parser;
     struct h1_body body;
     struct stream *stream; /* the request in hand, or NULL; HTTP/2: those not started yet */

@@ -37,8 +37,18 @@ struct group {
     char *memory; /* of all, one after the other */
 };
 
+/* The kernel copies it when the operation is submitted. */
+struct message {
+    struct msghdr header;
+    struct iovec pieces[2];
+};
+
+enum { MESSAGES = 32 };
+
 struct ring {
     struct io_uring uring;
+    struct message messages[MESSAGES];
+    unsigned message_count; /* that may not be submitted yet */
     struct group groups[GROUPS];
     int lent;            /* id of the buffer the last event showed, or -1 */
     unsigned lent_group; /* that it belongs to */
@@ -175,12 +185,21 @@ void ring_free(struct ring *ring)
 
 /* ---- operations ---- */
 
+/* Submits all that is prepared. */
+static void submit_now(struct ring *ring)
+{
+    while (io_uring_sq_ready(&ring->uring) > 0) {
+        int result = io_uring_submit(&ring->uring);
+        assert(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY);
+    }
+    ring->message_count = 0;
+}
+
 static void submit(struct ring *ring, struct ring_tag tag, const struct io_uring_sqe *filled)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
-    while (sqe == NULL) {
-        int result = io_uring_submit(&ring->uring);
-        assert(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY);
+    if (sqe == NULL) {
+        submit_now(ring);
         sqe = io_uring_get_sqe(&ring->uring);
     }
     *sqe = *filled;
@@ -215,6 +234,22 @@ void ring_send(struct ring *ring, int fd, struct span data, struct ring_tag tag)
 {
     struct io_uring_sqe sqe = {0};
     io_uring_prep_send(&sqe, fd, data.base, data.len, MSG_NOSIGNAL | MSG_WAITALL);
+    submit(ring, tag, &sqe);
+}
+
+void ring_send_both(struct ring *ring, int fd, struct span data, struct span more,
+                    struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    if (ring->message_count == MESSAGES || io_uring_sq_space_left(&ring->uring) == 0) {
+        submit_now(ring);
+    }
+    struct message *message = &ring->messages[ring->message_count++];
+    *message = (struct message){
+        .header = {.msg_iov = message->pieces, .msg_iovlen = 2},
+        .pieces = {{(char *)data.base, data.len}, {(char *)more.base, more.len}},
+    };
+    io_uring_prep_sendmsg(&sqe, fd, &message->header, MSG_NOSIGNAL | MSG_WAITALL);
     submit(ring, tag, &sqe);
 }
 
@@ -264,6 +299,9 @@ bool ring_turn(struct ring *ring, int64_t timeout_ms)
     } else {
         result = io_uring_submit_and_wait_timeout(&ring->uring, &unused, 1,
                                                   timeout_ms > 0 ? &timeout : NULL, NULL);
+    }
+    if (io_uring_sq_ready(&ring->uring) == 0) {
+        ring->message_count = 0;
     }
     if (result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
         result == -EBUSY) {

@@ -65,6 +65,9 @@ void ring_accept(struct ring *ring, int listener, struct ring_tag tag);
 void ring_recv(struct ring *ring, int fd, struct ring_tag tag);
 /* Sends all of it; fewer bytes only when the connection breaks. One at a time per socket. */
 void ring_send(struct ring *ring, int fd, struct span data, struct ring_tag tag);
+/* The same of `data` and then `more`. */
+void ring_send_both(struct ring *ring, int fd, struct span data, struct span more,
+                    struct ring_tag tag);
 void ring_read(struct ring *ring, int fd, void *out, size_t bytes, uint64_t offset,
                struct ring_tag tag);
 /* Ends the operation tagged `target`, or all on `fd`: they complete too, early. */

@@ -2,7 +2,8 @@
 /* Octets in and out of a connection, whatever protocol it speaks, and what has to happen to it
  * when.
  *
- * At most one send is in flight, and `out` is not touched while it is. With TLS, `out` becomes
+ * At most one send is in flight, and `out` is not touched while it is. A file that lies in memory is
+ * sent from there, behind `out`, and the next answer waits for it. With TLS, `out` becomes
  * records when it would be sent; these wait in tls_output until nothing is in flight and go out by
  * way of `wire`. What TLS has to say by itself goes the same way.
  */
@@ -13,6 +14,7 @@
 #include "server/forward.h"
 #include "server/h2.h"
 #include "server/handshake.h"
+#include "server/hot.h"
 #include "server/page.h"
 #include "server/proxy.h"
 #include "server/proxy_protocol.h"
@@ -44,8 +46,31 @@ static void start_send(struct worker *worker, struct conn *conn, const struct bu
     conn->sending = true;
     conn->sent_ms = worker->conns.now_ms;
     conn->inflight++;
-    worker->turn_bytes += buffer_bytes(bytes);
-    ring_send(worker->ring, conn->fd, buffer_span(bytes), serve_tag(conn, RING_SEND));
+    worker->turn_bytes += buffer_bytes(bytes) + conn->direct.len;
+    if (conn->direct.len > 0) {
+        ring_send_both(worker->ring, conn->fd, buffer_span(bytes), conn->direct,
+                       serve_tag(conn, RING_SEND));
+    } else {
+        ring_send(worker->ring, conn->fd, buffer_span(bytes), serve_tag(conn, RING_SEND));
+    }
+}
+
+/* So many of the bytes that start_send had were sent. */
+static void consume_sent(struct conn *conn, size_t count)
+{
+    struct buffer *bytes = conn->tls != NULL ? &conn->wire : &conn->out;
+    size_t held = buffer_bytes(bytes);
+    size_t of_buffer = count < held ? count : held;
+    buffer_consume(bytes, of_buffer);
+    buffer_trim(bytes);
+    if (conn->direct.len > 0) {
+        conn->direct.base += count - of_buffer;
+        conn->direct.len -= count - of_buffer;
+    }
+    if (conn->direct.len == 0) {
+        hot_release(conn->direct_of);
+        conn->direct_of = NULL;
+    }
 }
 
 /* Sends what TLS has ready. */
@@ -84,7 +109,7 @@ void serve_flush(struct worker *worker, struct conn *conn)
         }
         return;
     }
-    assert(buffer_bytes(&conn->out) > 0);
+    assert(buffer_bytes(&conn->out) + conn->direct.len > 0);
     start_send(worker, conn, &conn->out);
 }
 
@@ -481,9 +506,7 @@ void serve_sent(struct worker *worker, struct conn *conn, int result)
         conn->broken = true;
         return;
     }
-    struct buffer *bytes = conn->tls != NULL ? &conn->wire : &conn->out;
-    buffer_consume(bytes, (size_t)result);
-    buffer_trim(bytes);
+    consume_sent(conn, (size_t)result);
     if (conn->state == CONN_IDLE) {
         serve_rest(worker, conn);
     }

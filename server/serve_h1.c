@@ -49,13 +49,30 @@ static void end_request(struct worker *worker, struct conn *conn)
     conn->stream = NULL;
 }
 
+/* A whole file of many bytes that lies in memory, the last of an answer, is sent from there. */
+static bool lay_direct(struct conn *conn, struct span bytes)
+{
+    struct stream *stream = conn->stream;
+    const struct hot_piece *hot = stream->hot;
+    bool whole = hot != NULL && bytes.base == hot->data && bytes.len == hot->bytes;
+    if (!whole || conn->tls != NULL || bytes.len < LIM_DIRECT_BYTES) {
+        return false;
+    }
+    assert(conn->direct.len == 0);
+    conn->direct = bytes;
+    conn->direct_of = stream->hot;
+    stream->hot = NULL; /* held by the connection from now on */
+    return true;
+}
+
 /* Puts bytes in memory behind `out`. Many are sealed where they lie, which saves a copy. */
 static bool append_span(struct worker *worker, struct conn *conn, struct span bytes)
 {
     if (conn->tls != NULL && bytes.len >= LIM_DIRECT_BYTES) {
         return serve_seal(worker, conn) && tls_send(conn->tls, bytes);
     }
-    return buffer_append(&conn->out, bytes, worker->options->chunk_bytes + ANSWER_BYTES_MAX);
+    return lay_direct(conn, bytes) ||
+           buffer_append(&conn->out, bytes, worker->options->chunk_bytes + ANSWER_BYTES_MAX);
 }
 
 /* Puts what is in memory of the body into `out`, up to what is to be read from the tar. */
@@ -393,21 +410,22 @@ static bool step_head(struct worker *worker, struct conn *conn)
 /* Octets of answers that wait to be sent. */
 static size_t unsent(const struct conn *conn)
 {
-    return buffer_bytes(&conn->out) + (conn->tls != NULL ? buffer_bytes(tls_output(conn->tls)) : 0);
+    return buffer_bytes(&conn->out) + conn->direct.len +
+           (conn->tls != NULL ? buffer_bytes(tls_output(conn->tls)) : 0);
 }
 
 /* Every answer is complete in `out` or sent: goes on to the next request, or sends. */
 static bool step_answered(struct worker *worker, struct conn *conn)
 {
     enum h1_result body = conn->keep_alive ? drop_body(conn) : H1_BAD;
-    if (body == H1_DONE && conn->turn_requests < LIM_REQUESTS_PER_TURN &&
+    if (body == H1_DONE && conn->turn_requests < LIM_REQUESTS_PER_TURN && conn->direct.len == 0 &&
         unsent(conn) < worker->options->chunk_bytes && next_request(worker, conn)) {
         return true;
     }
     if (body == H1_BAD && conn->tls != NULL && serve_seal(worker, conn)) {
         tls_close(conn->tls);
     }
-    if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
+    if (buffer_bytes(&conn->out) + conn->direct.len > 0 || serve_has_records(conn)) {
         serve_flush(worker, conn);
         return false;
     }

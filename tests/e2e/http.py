@@ -25,6 +25,7 @@ WORK = tempfile.TemporaryDirectory()
 SMALL = b"a small file\n"
 random.seed(1)
 BIG = random.randbytes(12 << 20)
+KEPT = random.randbytes(100 << 10)  # small enough to be sent from memory
 CASES = []
 
 
@@ -47,7 +48,7 @@ class Server:
         self.port = self.wait_for_port()
 
     def write_tar(self):
-        files = {"index.html": b"home\n", "small.txt": SMALL, "big.bin": BIG}
+        files = {"index.html": b"home\n", "small.txt": SMALL, "kept.bin": KEPT, "big.bin": BIG}
         for name, data in files.items():
             with open(os.path.join(WORK.name, name), "wb") as file:
                 file.write(data)
@@ -387,6 +388,33 @@ def slow_reader(server):
         other.close()
     assert Answers(client).next()[2] == BIG
     client.close()
+
+
+@case
+def files_from_memory(server):
+    """Pipelined with others and read slowly: the bytes of each answer follow its head. Again on the same connection."""
+    client = server.connect(receive_bytes=4096)
+    answers = Answers(client)
+    client.sendall(get("/kept.bin"))
+    assert answers.next()[2] == KEPT
+    for _ in range(2):
+        part = get("/kept.bin", "Range: bytes=50000-99999")
+        client.sendall((get("/kept.bin") + GOOD + get("/kept.bin", method="HEAD") + part) * 8)
+        time.sleep(0.1)
+        for _ in range(8):
+            assert answers.next()[2] == KEPT
+            assert answers.next()[2] == SMALL
+            assert answers.next("HEAD")[1]["content-length"] == str(len(KEPT))
+            assert answers.next()[2] == KEPT[50000:100000]
+    client.sendall(get("/kept.bin", version="1.0"))
+    assert answers.next()[2] == KEPT and answers.at_end()
+    for reset in (False, True):
+        client = server.connect(receive_bytes=4096)
+        client.sendall(get("/kept.bin") * 4)
+        client.recv(1000)
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
 
 
 @case
