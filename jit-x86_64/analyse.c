@@ -13,13 +13,14 @@
 #include "jit-x86_64/fuse.h"
 #include "vm/alloc.h"
 
-#define FUNCTION_SWEEPS_MAX (VM_CALL_DEPTH_MAX + 8)
-#define SETTING_INSNS_MAX   4 /* between a constant and the jump that keeps it */
-#define BIT(reg)            ((uint16_t)(1u << (reg)))
-#define R0                  BIT(0)
-#define ARGUMENTS           (BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5))
-#define SAVED               (BIT(6) | BIT(7) | BIT(8) | BIT(9))
-#define ALL                 (R0 | ARGUMENTS | SAVED | BIT(10))
+#define FUNCTION_SWEEPS_MAX  (VM_CALL_DEPTH_MAX + 8)
+#define SHORT_LOOP_INSNS_MAX 24
+#define SETTING_INSNS_MAX    4 /* between a constant and the jump that keeps it */
+#define BIT(reg)             ((uint16_t)(1u << (reg)))
+#define R0                   BIT(0)
+#define ARGUMENTS            (BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5))
+#define SAVED                (BIT(6) | BIT(7) | BIT(8) | BIT(9))
+#define ALL                  (R0 | ARGUMENTS | SAVED | BIT(10))
 
 struct effect {
     uint16_t reads;
@@ -444,6 +445,21 @@ static void find_selects(struct analysis *a, const struct vm_program *p, unsigne
     }
 }
 
+/* Jumps back over few instructions, with no other jump back among them. */
+static void find_heads(struct analysis *a, const struct vm_program *p)
+{
+    uint32_t last = 0; /* behind the jump back before */
+    for (uint32_t i = 0; i < p->insn_count; i = next_of(p, i)) {
+        uint32_t target = p->ops[i].target;
+        if ((is_jump(p, i, VM_GROUP_JMP) || is_jump(p, i, VM_GROUP_JA)) && target <= i) {
+            if (target >= last && i - target < SHORT_LOOP_INSNS_MAX) {
+                a->heads[target] = (uint8_t)(i + 1 - target);
+            }
+            last = i + 1;
+        }
+    }
+}
+
 bool analysis_init(struct analysis *a, const struct vm_program *program, unsigned without)
 {
     a->joins = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->joins));
@@ -452,6 +468,7 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->swaps = vm_allocate_zero(program->insn_count, sizeof(*a->swaps));
     a->loops = vm_allocate_zero(program->insn_count, sizeof(*a->loops));
     a->rotates = vm_allocate_zero(program->insn_count, sizeof(*a->rotates));
+    a->heads = vm_allocate_zero(program->insn_count, sizeof(*a->heads));
     a->live = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->live));
     a->clears = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->clears));
     a->wide = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->wide));
@@ -461,9 +478,9 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->changes = vm_allocate_zero(program->function_count, sizeof(*a->changes));
     a->height = vm_allocate_zero(program->function_count, sizeof(*a->height));
     if (a->joins == NULL || a->inverts == NULL || a->selects == NULL || a->swaps == NULL ||
-        a->loops == NULL || a->rotates == NULL || a->live == NULL || a->half == NULL ||
-        a->wide == NULL || a->clears == NULL || a->cleared == NULL || a->at_exit == NULL ||
-        a->changes == NULL || a->height == NULL) {
+        a->loops == NULL || a->rotates == NULL || a->heads == NULL || a->live == NULL ||
+        a->half == NULL || a->wide == NULL || a->clears == NULL || a->cleared == NULL ||
+        a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
         return false;
     }
     find_joins(a, program, (without & JIT_INVERTING) == 0);
@@ -480,6 +497,9 @@ void analysis_refine(struct analysis *a, const struct vm_program *program, unsig
         find_swaps(a, program);
     }
     find_selects(a, program, without);
+    if ((without & JIT_ALIGNING) == 0) {
+        find_heads(a, program);
+    }
     if ((without & JIT_ROTATING) == 0) {
         fuse_find_rotations(a, program);
     }
@@ -493,6 +513,7 @@ void analysis_fini(struct analysis *a)
     vm_release(a->swaps);
     vm_release(a->loops);
     vm_release(a->rotates);
+    vm_release(a->heads);
     vm_release(a->live);
     vm_release(a->half);
     vm_release(a->wide);

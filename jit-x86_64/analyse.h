@@ -17,15 +17,16 @@
 #define ANALYSIS_SWEEPS_MAX 24 /* over a program; then the safe answer has to do */
 
 struct analysis {
-    bool *joins;   /* [insn_count] execution may come from elsewhere than the instruction before */
-    bool *inverts; /* [insn_count] jumps over the jump behind it, which is its own affair: one jump
-                      on the opposite does for both */
-    bool *selects; /* [insn_count] jumps over the move behind it, or to where the jump behind that
-                      goes: one conditional move does for both, or the condition itself where the
-                        move is of a constant */
-    bool *swaps;   /* [insn_count] leaves a loop that the jump behind it continues: it continues on
-                      the opposite, and the jump behind it leaves */
-    bool *loops;   /* [insn_count] between a jump back and where it goes */
+    bool *joins;    /* [insn_count] execution may come from elsewhere than the instruction before */
+    bool *inverts;  /* [insn_count] jumps over the jump behind it, which is its own affair: one jump
+                       on the opposite does for both */
+    bool *selects;  /* [insn_count] jumps over the move behind it, or to where the jump behind that
+                       goes: one conditional move does for both, or the condition itself where the
+                         move is of a constant */
+    bool *swaps;    /* [insn_count] leaves a loop that the jump behind it continues: it continues on
+                       the opposite, and the jump behind it leaves */
+    bool *loops;    /* [insn_count] between a jump back and where it goes */
+    uint8_t *heads; /* [insn_count] instructions of the short loop that starts here, or 0 */
     uint8_t *rotates; /* [insn_count] instructions of the rotation that ends here, see fuse.h */
     uint16_t *live;   /* [insn_count + 1] wanted just before each instruction */
     uint16_t *wide;   /* [insn_count + 1] whose upper half is wanted just before each instruction */

@@ -106,6 +106,7 @@ static const struct decode_form forms[] = {
     LOCKED("lock xor", 0x31, RESULT_NONE),
     LOCKED("lock xadd",    MAP_0F | 0xc1, RESULT_REG),
     LOCKED("lock cmpxchg", MAP_0F | 0xb1, RESULT_RAX),
+    {"nop",  MAP_0F | 0x1f, 1, 0, 0, MEMORY, N(0), W32, NO_IMM, ACCESS_NONE, RESULT_NONE, KIND_PLAIN},
     /* stack and control */
     {"push",      0x50, 8, 0, 0, IN_OPCODE, 0, W32, NO_IMM, 0, RESULT_NONE, KIND_PUSH},
     {"pop",       0x58, 8, 0, 0, IN_OPCODE, 0, W32, NO_IMM, 0, RESULT_NONE, KIND_POP},

@@ -406,6 +406,23 @@ void emit_xchg(struct emit *e, unsigned width, struct x86_mem mem, enum x86_reg 
     encode_mem(e, (struct shape){.opcode = 0x87, .width = (uint8_t)width}, src, mem, 0);
 }
 
+/* nop takes an operand that it does not look at, for the sake of its length. */
+void emit_nops(struct emit *e, size_t bytes)
+{
+    static const uint8_t longest[] = {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0};
+    static const uint8_t modrm[] = {[3] = 0x00, [4] = 0x40, [5] = 0x44, [7] = 0x80, [8] = 0x84};
+    assert(bytes == 0 || bytes > 2);
+    while (bytes != 0) {
+        struct bytes out = {.count = 0};
+        size_t more = bytes > 10 ? 8 : bytes > 8 ? 5 : bytes == 6 ? 3 : bytes;
+        memcpy(out.b, longest, sizeof(longest));
+        out.b[2] = modrm[more];
+        out.count = (unsigned)more;
+        append(e, &out);
+        bytes -= more;
+    }
+}
+
 /* ---- stack and control -------------------------------------------------------------------- */
 
 static void stack_op(struct emit *e, unsigned opcode, enum x86_reg reg)

@@ -79,6 +79,9 @@ void emit_lock_xadd(struct emit *e, unsigned width, struct x86_mem mem, enum x86
 void emit_lock_cmpxchg(struct emit *e, unsigned width, struct x86_mem mem, enum x86_reg src);
 void emit_xchg(struct emit *e, unsigned width, struct x86_mem mem, enum x86_reg src);
 
+/* So many bytes that do nothing; not 1 or 2. */
+void emit_nops(struct emit *e, size_t bytes);
+
 /* ---- stack and control; `target` is an offset in the buffer, or before it when negative ---- */
 
 void emit_push(struct emit *e, enum x86_reg reg);

@@ -2,8 +2,9 @@
 /* The driver: lower everything once to learn lengths, shorten jumps, lower again at final places,
  * map the result.
  *
- * The first pass takes every jump as near, so distances are upper bounds; code only gets shorter
- * afterwards, so a jump once found short stays short. In the last pass every instruction must have
+ * The first pass takes every jump as near, and padding before short loops as the longest, so
+ * distances are upper bounds; code only gets shorter afterwards, so a jump once found short stays
+ * short. In the last pass every instruction must have
  * exactly the length that was predicted: displacements were computed from it.
  */
 #include "jit-x86_64/jit.h"
@@ -26,7 +27,11 @@
 #include "vm/alloc.h"
 #include "vm/segment.h"
 
-#define SHRINK_PASSES 3
+#define SHRINK_PASSES  3
+#define LINE_BYTES     64u
+#define PAD_BYTES_MAX  (LINE_BYTES - 1)
+#define PAD_BYTES_MIN  3u /* of those that do nothing */
+#define LOOP_BYTES_MAX (LINE_BYTES - PAD_BYTES_MIN)
 
 _Static_assert(offsetof(struct vm_context, kept) == CALLS_KEPT, "calls.S stores there");
 _Static_assert(VM_CONTEXT_BELOW == CALLS_BELOW, "calls.S finds the context so");
@@ -61,7 +66,8 @@ static uint32_t count_of(const struct lower *l)
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
 
-/* Fills offsets, all jumps being near. Emits over and over at the start of the buffer. */
+/* Fills offsets, all jumps being near and all padding as long as can be. Emits over and over at the
+ * start of the buffer. */
 static enum vm_error measure(struct lower *l)
 {
     lower_enter(l);
@@ -70,6 +76,9 @@ static enum vm_error measure(struct lower *l)
         const struct vm_op *op = &l->program->ops[l->insn];
         l->emit.count = 0;
         lower_insn(l);
+        bool is_head = l->insn != 0 && l->analysis.heads[l->insn] != 0;
+        l->pads[l->insn] = is_head ? PAD_BYTES_MAX : 0;
+        at += l->pads[l->insn];
         l->offsets[l->insn] = (uint32_t)at;
         if (slots(op) == 2) {
             l->offsets[l->insn + 1] = (uint32_t)(at + l->emit.count);
@@ -83,6 +92,12 @@ static enum vm_error measure(struct lower *l)
     l->offsets[count_of(l)] = (uint32_t)at;
     l->emit.count = 0;
     return l->emit.error;
+}
+
+/* An instruction's padding comes before its offset. */
+static uint32_t pad_before(const struct lower *l, uint32_t insn)
+{
+    return insn < count_of(l) ? l->pads[insn] : 0;
 }
 
 static uint32_t saved_bytes(const struct vm_op *op)
@@ -102,7 +117,7 @@ static bool shrink(struct lower *l)
         if (l->forms[i] != LOWER_NEAR) {
             continue;
         }
-        int64_t from = (int64_t)l->offsets[i + 1] - saved;
+        int64_t from = (int64_t)l->offsets[i + 1] - saved - pad_before(l, i + 1);
         uint32_t target = lower_target(l, i);
         int64_t to = (int64_t)l->offsets[target] - (target > i ? saved : 0);
         if (to - from == (int8_t)(to - from)) {
@@ -112,6 +127,28 @@ static bool shrink(struct lower *l)
     }
     l->offsets[count_of(l)] -= saved;
     return saved != 0;
+}
+
+/* A loop that fits into a line of the cache goes into one: processors decode and keep lines, and a
+ * loop of few instructions is done in half the time if it needs only one. Code in the loop has its
+ * final length already; what is saved here makes distances shorter, never longer. */
+static void align(struct lower *l)
+{
+    uint32_t saved = 0;
+    for (uint32_t i = 0; i < count_of(l); i++) {
+        if (l->pads[i] != 0) {
+            uint32_t end = i + l->analysis.heads[i];
+            uint32_t bytes = l->offsets[end] - pad_before(l, end) - l->offsets[i];
+            uint32_t at = l->offsets[i] - saved - l->pads[i], in_line = at % LINE_BYTES;
+            uint32_t pad =
+                in_line + bytes <= LINE_BYTES || bytes > LOOP_BYTES_MAX ? 0 : LINE_BYTES - in_line;
+            pad = pad == 1 || pad == 2 ? PAD_BYTES_MIN : pad;
+            saved += l->pads[i] - pad;
+            l->pads[i] = (uint8_t)pad;
+        }
+        l->offsets[i] -= saved;
+    }
+    l->offsets[count_of(l)] -= saved;
 }
 
 /* ---- emission ------------------------------------------------------------------------------- */
@@ -125,6 +162,9 @@ static enum vm_error place(struct lower *l)
         uint32_t next = l->insn + slots(&l->program->ops[l->insn]);
         assert(e->error != VM_ERROR_OK || e->count == l->offsets[l->insn]);
         lower_insn(l);
+        if (next < count_of(l)) {
+            emit_nops(e, l->pads[next]);
+        }
         assert(e->error != VM_ERROR_OK || e->count == l->offsets[next]);
         l->insn = next;
     }
@@ -198,8 +238,9 @@ static bool lower_init(struct lower *l, const struct vm_program *program,
     emit_init(&l->emit, JIT_TEXT_BYTES_MAX);
     l->offsets = vm_allocate_zero((size_t)count + 1, sizeof(*l->offsets));
     l->forms = vm_allocate_zero(count, sizeof(*l->forms));
+    l->pads = vm_allocate_zero(count, sizeof(*l->pads));
     l->narrowed.ops = vm_allocate(count * sizeof(*l->narrowed.ops));
-    if (l->offsets == NULL || l->forms == NULL || l->narrowed.ops == NULL ||
+    if (l->offsets == NULL || l->forms == NULL || l->pads == NULL || l->narrowed.ops == NULL ||
         !analysis_init(&l->analysis, program, options->without)) {
         return false;
     }
@@ -229,6 +270,7 @@ static void lower_fini(struct lower *l)
     emit_free(&l->emit);
     vm_release(l->offsets);
     vm_release(l->forms);
+    vm_release(l->pads);
     vm_release(l->sites);
     vm_release(l->outcalls);
     vm_release(l->notes);
@@ -244,6 +286,7 @@ static enum vm_error compile(struct lower *l, struct code *code, bool *is_far)
     }
     for (unsigned i = 0; i < SHRINK_PASSES && shrink(l); i++) {
     }
+    align(l);
     error = place(l);
     return error != VM_ERROR_OK ? error : map_text(l, code, is_far);
 }

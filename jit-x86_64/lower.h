@@ -56,6 +56,7 @@ struct lower {
     uint32_t insn;          /* being lowered */
     uint32_t *offsets;      /* [insn_count + 1] of the native code of each instruction */
     uint8_t *forms;         /* [insn_count] enum lower_form */
+    uint8_t *pads;          /* [insn_count] bytes that do nothing before each instruction */
     size_t table_room;      /* the table of function entries lies that far below the text */
     uint32_t table_entries; /* 0 when the program has no callx: then there is no table */
     struct lower_site *sites;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "jit-x86_64/code.h"
+#include "jit-x86_64/decode.h"
 #include "jit-x86_64/emit.h"
 #include "jit-x86_64/mem.h"
 #include "vm/limits.h"
@@ -172,6 +173,29 @@ Test(jit_emit, guest_operands_are_caged)
     ENCODES(mem_load(e, &held, 32, false, X86_RAX, constant, 8),
             "41 bb f0 ff ff ff 43 8b 44 1c 08");
     ENCODES(mem_atomic_begin(e, 64, X86_RBP, 16), "41 89 eb 41 f6 c3 07");
+}
+
+Test(jit_emit, nops_have_every_length)
+{
+    ENCODES(emit_nops(e, 0), "");
+    ENCODES(emit_nops(e, 3), "0f 1f 00");
+    ENCODES(emit_nops(e, 4), "0f 1f 40 00");
+    ENCODES(emit_nops(e, 5), "0f 1f 44 00 00");
+    ENCODES(emit_nops(e, 7), "0f 1f 80 00 00 00 00");
+    ENCODES(emit_nops(e, 8), "0f 1f 84 00 00 00 00 00");
+    for (size_t bytes = 3; bytes < 64; bytes++) {
+        struct emit e;
+        struct decoded d;
+        emit_init(&e, 64);
+        emit_nops(&e, bytes);
+        cr_expect_eq(e.count, bytes);
+        for (size_t at = 0; at < e.count; at += d.size) {
+            cr_assert(decode_one(e.bytes + at, e.count - at, &d), "%zu", bytes);
+            cr_expect_eq(d.access, ACCESS_NONE);
+            cr_expect_eq(d.result, RESULT_NONE);
+        }
+        emit_free(&e);
+    }
 }
 
 Test(jit_emit, emit_errors_are_sticky)

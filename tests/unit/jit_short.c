@@ -323,6 +323,37 @@ Test(jit_short, a_jump_over_a_jump_is_one)
     cr_expect_eq(native_bytes(entered, COUNT(entered), 4), 2);
 }
 
+/* Wherever a short loop would lie, it is in one line of 64 bytes; jumps across what fills the line
+ * still arrive. */
+Test(jit_short, short_loops_lie_in_one_line)
+{
+    for (unsigned before = 0; before < 40; before++) {
+        struct builder b = {.count = 0};
+        add(&b, MOV_IMM(0, 0));
+        add(&b, INSN(0x15, 1, 0, before + 4, 0)); /* jeq r1, 0: over the loop */
+        for (unsigned i = 0; i < before; i++) {
+            add(&b, ADD_IMM(0, 1));
+        }
+        add(&b, ADD_REG(0, 1));
+        uint32_t head = b.count - 1;
+        add(&b, ADD_REG(0, 1));
+        add(&b, ADD_IMM(1, -1));
+        add(&b, JNE_IMM(1, 0, -4));
+        add(&b, EXIT);
+        struct vm_program *program = program_of(b.insns, b.count);
+        struct vm_image *image = vm_image_create(&jit_x86_64, program, NULL);
+        cr_assert_not_null(image);
+        size_t bytes;
+        const uint32_t *offsets;
+        jit_code(image, &bytes, &offsets);
+        cr_expect_eq(offsets[head] / 64, (offsets[head + 4] - 1) / 64, "%u before", before);
+        vm_image_free(image);
+        vm_program_free(program);
+        cr_expect_eq(run_all(b.insns, b.count, (uint64_t[5]){3}).result, before + 12);
+        cr_expect_eq(run_all(b.insns, b.count, NULL).result, 0);
+    }
+}
+
 Test(jit_short, loops_go_on_by_one_jump)
 {
     static const struct vm_insn loop[] = {MOV_IMM(2, 5),          ADD_IMM(0, 3), ADD_IMM(1, -1),
