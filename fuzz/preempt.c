@@ -30,8 +30,8 @@
 
 enum {
     TRAP_FLAG = 1 << 8,
-    TRAPS_MAX = 3000, /* of one run; then it goes on unwatched */
-    GUEST_TRAP = 5,   /* as many of the host's count as one of the program */
+    TRAPS_MAX = 1500, /* of one run; then it goes on unwatched */
+    GUEST_TRAP = 3,   /* as many of the host's count as one of the program */
     HOST_RARITY = 8,  /* so many times fewer ticks while host code runs */
     TICK_MS = 1,
     BUDGET_MS = 20,     /* of the run left alone */
