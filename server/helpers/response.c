@@ -68,21 +68,29 @@ uint64_t host_zs_response_pending(struct vm_context *context, const struct vm_ar
     return helper_exchange(context)->status != 0;
 }
 
+static void drop_response(struct exchange *ex)
+{
+    ex->status = 0;
+    ex->response_fields.count = 0;
+    ex->body = (struct body){.kind = BODY_NONE};
+}
+
 uint64_t host_zs_response_clear(struct vm_context *context, const struct vm_arg arg[5])
+{
+    (void)arg;
+    drop_response(helper_exchange(context));
+    return 0;
+}
+
+/* Nothing that was to be sent is; what the script answers afterwards counts. */
+uint64_t host_zs_abort(struct vm_context *context, const struct vm_arg arg[5])
 {
     struct exchange *ex = helper_exchange(context);
 
     (void)arg;
-    ex->status = 0;
-    ex->response_fields.count = 0;
-    ex->body = (struct body){.kind = BODY_NONE};
-    return 0;
-}
-
-uint64_t host_zs_abort(struct vm_context *context, const struct vm_arg arg[5])
-{
-    (void)arg;
-    helper_exchange(context)->aborted = true;
+    drop_response(ex);
+    ex->proxy = NULL;
+    ex->aborted = true;
     return 0;
 }
 
