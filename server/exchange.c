@@ -192,8 +192,8 @@ void response_finish(struct exchange *ex)
     }
     apply_meta(ex);
     for (unsigned i = 0; i < ex->added_fields.count; i++) {
-        (void)field_add(ex, &ex->response_fields, ex->added_fields.items[i].name,
-                        ex->added_fields.items[i].value);
+        (void)field_refer(ex, &ex->response_fields, ex->added_fields.items[i].name,
+                          ex->added_fields.items[i].value);
     }
     drop_framing(&ex->response_fields);
     if (ex->announced_trailers.len > 0) {

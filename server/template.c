@@ -21,24 +21,26 @@ static bool is_type(struct span type, struct span wanted)
     return type.len == wanted.len || memchr("; \t", type.base[wanted.len], 3) != NULL;
 }
 
-bool template_wanted(const struct exchange *ex)
+/* Is there anything to put into a page? */
+static bool has_values(const struct field_list *meta)
 {
-    if (ex->meta.count == 0) {
-        return false; /* nothing to put into it */
-    }
-    const struct field *type = field_find(&ex->response_fields, SPAN("content-type"));
-    if (type == NULL || ex->status == 206 || ex->body.kind == BODY_NONE ||
-        field_find(&ex->response_fields, SPAN("content-encoding")) != NULL ||
-        (!is_type(type->value, SPAN("text/html")) &&
-         !is_type(type->value, SPAN("application/xml")))) {
-        return false;
-    }
-    for (unsigned i = 0; i < ex->meta.count; i++) {
-        if (!is_reserved(ex->meta.items[i].name)) {
+    for (unsigned i = 0; i < meta->count; i++) {
+        if (!is_reserved(meta->items[i].name)) {
             return true;
         }
     }
     return false;
+}
+
+bool template_wanted(const struct exchange *ex)
+{
+    if (!has_values(&ex->meta) || ex->status == 206 || ex->body.kind == BODY_NONE ||
+        field_find(&ex->response_fields, SPAN("content-encoding")) != NULL) {
+        return false;
+    }
+    const struct field *type = field_find(&ex->response_fields, SPAN("content-type"));
+    return type != NULL && (is_type(type->value, SPAN("text/html")) ||
+                            is_type(type->value, SPAN("application/xml")));
 }
 
 void template_init(struct template *t, const struct field_list *meta)

@@ -66,6 +66,7 @@ def workloads():
         Work('small-plain', '174 B, h1 plain', secure=False, entries=files, bars=small1),
         *pair('small', '174 B', entries=files, bars1=small1, bars2=small2),
         *pair('100k', '100 KiB', path=MEDIUM, entries=files, bars1=large, bars2=large),
+        Work('100k-plain', '100 KiB, h1 plain', path=MEDIUM, secure=False, entries=files),
         Work('10m', '10 MiB, h1+TLS', path=LARGE, clients=4, few=8, entries=files),
         *pair('json', 'scripted JSON', path='/json?name=world', words=('file', 'lua'), entries=scripted,
               bars1={'nginx': 1.5}, bars2={'nginx': 2}),
