@@ -578,9 +578,22 @@ bool serve_is_over(const struct worker *worker, const struct conn *conn)
     return worker->draining || worker->conns.now_ms - conn->opened_ms >= worker->options->age_ms;
 }
 
+/* Waits for its step, with a request, or to be listened to: then it is us who are late. */
+static bool is_unheard(const struct conn *conn)
+{
+    return conn->touched && (!conn->receiving || buffer_bytes(&conn->in) > 0);
+}
+
 void serve_expire(struct worker *worker, struct conn *conn)
 {
     switch (conn->state) {
+    case CONN_IDLE:
+        if (is_unheard(conn)) {
+            conn_restart_deadline(&worker->conns, conn);
+        } else {
+            serve_close(worker, conn);
+        }
+        break;
     case CONN_HEAD: serve_h1_head_expired(worker, conn); break;
     case CONN_SEND:
         if (serve_is_taken(worker, conn)) {
