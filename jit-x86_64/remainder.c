@@ -17,15 +17,14 @@ static bool is_move(const struct vm_op *op, unsigned width)
     return op->ix == VM_IX_MOV64_REG || (width == 32 && op->ix == VM_IX_MOV32_REG);
 }
 
-/* What a narrowed instruction leaves out of the upper half, nobody wants. */
 static bool is_product(const struct vm_op *op, unsigned width)
 {
-    return op->ix == VM_IX_MUL32_REG || (width == 64 && op->ix == VM_IX_MUL64_REG);
+    return op->ix == (width == 64 ? VM_IX_MUL64_REG : VM_IX_MUL32_REG);
 }
 
 static bool is_difference(const struct vm_op *op, unsigned width)
 {
-    return op->ix == VM_IX_SUB32_REG || (width == 64 && op->ix == VM_IX_SUB64_REG);
+    return op->ix == (width == 64 ? VM_IX_SUB64_REG : VM_IX_SUB32_REG);
 }
 
 static bool is_entered(const struct analysis *a, uint32_t start, uint32_t end)
@@ -37,7 +36,9 @@ static bool is_entered(const struct analysis *a, uint32_t start, uint32_t end)
     return entered;
 }
 
-/* The one whose division is `div`. */
+/* The one whose division is `div`. One of 64 bits must have been so in the program: what of it was
+ * narrowed since then, left out what nobody wants, but an instruction that always was of 32 bits
+ * makes zeros. One of 32 bits may also have become so. */
 static bool find(const struct analysis *a, const struct vm_program *p, const struct vm_op *ops,
                  uint32_t div, struct remainder *out)
 {
@@ -47,9 +48,10 @@ static bool find(const struct analysis *a, const struct vm_program *p, const str
         div + 3 >= p->insn_count || (div > 1 && vm_isa[ops[div - 2].ix].group == VM_GROUP_LDDW)) {
         return false;
     }
-    const struct vm_op *copy = &ops[div - 1], *product = &ops[div + 1], *move = &ops[div + 2];
+    const struct vm_op *whole = width == 64 ? p->ops : ops;
+    const struct vm_op *copy = &whole[div - 1], *product = &whole[div + 1], *move = &whole[div + 2];
     uint8_t q = op->dst, b = op->src;
-    bool is_moved = (is_move(move, width) || move->ix == VM_IX_MOV32_REG) && move->dst != q;
+    bool is_moved = is_move(move, width) && move->dst != q;
     uint32_t end = is_moved ? div + 3 : div + 2;
     *out = (struct remainder){.start = div - 1,
                               .end = end,
@@ -57,10 +59,10 @@ static bool find(const struct analysis *a, const struct vm_program *p, const str
                               .a = copy->src,
                               .b = b,
                               .q = q,
-                              .r = ops[end].dst};
+                              .r = whole[end].dst};
     return is_move(copy, width) && copy->dst == q && is_product(product, width) &&
-           product->dst == q && product->src == b && is_difference(&ops[end], width) &&
-           ops[end].src == q &&
+           product->dst == q && product->src == b && is_difference(&whole[end], width) &&
+           whole[end].src == q &&
            (is_moved ? move->src == out->a && move->dst == out->r : out->r == out->a) && q != b &&
            q != out->a && out->r != b && out->r != q && !is_entered(a, div - 1, end) &&
            (analysis_live_after(a, p, end) & BIT(q)) == 0;

@@ -315,11 +315,28 @@ static void emit_constant_division(struct generator *g, unsigned reg)
     emit(g, ix, reg, 0, 0, divisor);
 }
 
+/* a % b as it is learned at school, the way clang writes it; sometimes not quite. */
+static void emit_remainder(struct generator *g, unsigned dividend, unsigned quotient)
+{
+    bool is_half = one_in(g, 3), is_copied = one_in(g, 2);
+    unsigned divisor = one_in(g, 8) ? readable(g) : choose(g, 10), rest = dividend;
+    emit(g, is_half ? VM_IX_MOV32_REG : VM_IX_MOV64_REG, quotient, dividend, 0, 0);
+    emit(g, is_half ? VM_IX_DIV32_REG : VM_IX_DIV64_REG, quotient, divisor, 0, 0);
+    emit(g, is_half ? VM_IX_MUL32_REG : VM_IX_MUL64_REG, quotient, divisor, 0, 0);
+    if (is_copied) {
+        rest = writable(g);
+        emit(g, one_in(g, 3) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG, rest, dividend, 0, 0);
+    }
+    emit(g, is_half ? VM_IX_SUB32_REG : VM_IX_SUB64_REG, rest, quotient, 0, 0);
+    if (!one_in(g, 3))
+        emit(g, VM_IX_MOV64_IMM, quotient, 0, 0, value32(g)); /* nobody wants it any more */
+}
+
 /* Sequences that compilers emit and a compiler of ours may treat as one. */
 static void emit_idiom(struct generator *g)
 {
     unsigned a = writable(g), b = writable(g), count = choose(g, 64);
-    switch (choose(g, 9)) {
+    switch (choose(g, 12)) {
     case 0: /* zero-extend */
         emit(g, VM_IX_LSH64_IMM, a, 0, 0, 32);
         emit(g, one_in(g, 2) ? VM_IX_ARSH64_IMM : VM_IX_RSH64_IMM, a, 0, 0, 32);
@@ -360,6 +377,15 @@ static void emit_idiom(struct generator *g)
         emit(g, row_of(g, VM_GROUP_ALU), a, readable(g), 0, value32(g));
         break;
     case 8: emit_constant_division(g, a); break;
+    case 9:
+    case 10: emit_remainder(g, a, b); break;
+    case 11: /* a condition as a number */
+        emit(g, VM_IX_MOV64_IMM, a, 0, 0, one_in(g, 2));
+        if (one_in(g, 2))
+            emit_alu(g);
+        emit(g, row_of(g, VM_GROUP_JMP), b, readable(g), 1, value32(g));
+        emit(g, one_in(g, 3) ? VM_IX_MOV32_IMM : VM_IX_MOV64_IMM, a, 0, 0, one_in(g, 2));
+        break;
     }
 }
 
@@ -656,29 +682,4 @@ void t_generate(struct t_code *code, const uint8_t *bytes, size_t length)
         const struct patch *p = &g.patch[i];
         code->insns[p->insn].imm = (int32_t)(g.start[p->callee] - p->insn - 1);
     }
-}
-
-struct vm_program *t_generated_program(const struct t_code *code, struct vm_diag *diag)
-{
-    uint8_t rodata[T_GENERATED_RODATA], data[T_GENERATED_DATA / 2];
-    for (unsigned i = 0; i < sizeof rodata; i++)
-        rodata[i] = (uint8_t)(i * 37 + 11);
-    for (unsigned i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)(i * 151 + 128);
-    return vm_program_create(&(struct vm_program_desc){.name = "generated",
-                                                       .insns = code->insns,
-                                                       .insn_count = code->count,
-                                                       .helpers = t_helpers,
-                                                       .helper_count = t_helper_count,
-                                                       .rodata = rodata,
-                                                       .rodata_bytes = sizeof rodata,
-                                                       .data = data,
-                                                       .data_bytes = sizeof data,
-                                                       .data_bytes_total = T_GENERATED_DATA},
-                             diag);
-}
-
-struct vm_program *t_generated_bare(const struct t_code *code, struct vm_diag *diag)
-{
-    return t_program(code->insns, code->count, diag);
 }
