@@ -16,6 +16,7 @@ import tempfile
 
 sys.dont_write_bytecode = True
 
+import idle  # noqa: E402
 import load  # noqa: E402
 import report  # noqa: E402
 import servers  # noqa: E402
@@ -88,23 +89,30 @@ class Bench:
 
     def check(self, work, root, running):
         """All answer the same, and what they should."""
-        expected = None
+        expected, lengths = None, set()
         path = '/folder-1/page-1.html' if work.zipf else work.path
         if path.startswith('/json'):
-            expected = {'hello': 'world', 'path': '/json', 'answer': 42}
+            expected = {'hello': 'world', 'method': 'GET', 'answer': 42}
         for label, server in running.items():
             status, body = load.fetch(server.port(work.secure), work.secure, path)
             got = report.json.loads(body) if expected else body
             if status != 200 or got != (expected or (root / path[1:]).read_bytes()):
                 raise SystemExit(f'{work.title}: {label} answers {status}, {len(body)} bytes: not what it should')
+            lengths.add(len(body))
+            if work.kind == 'http' and not work.zipf:
+                self.load.probe(self.url(work, server), work, server, len(body))
+        if len(lengths) > 1:
+            raise SystemExit(f'{work.title}: answers of {sorted(lengths)} bytes')
+
+    def url(self, work, server):
+        scheme = 'https' if work.secure else 'http'
+        return f'{scheme}://127.0.0.1:{server.port(work.secure)}{work.path}'
 
     def turn(self, work, server):
         client = self.wide if work.spread else self.load
         if work.kind == 'handshake':
             return load.measure(server, lambda meter: client.handshakes(server.tls, work.path, work.resumed, meter))
-        scheme = 'https' if work.secure else 'http'
-        url = f'{scheme}://127.0.0.1:{server.port(work.secure)}{work.path}'
-        return load.measure(server, lambda meter: client.http(url, work, meter))
+        return load.measure(server, lambda meter: client.http(self.url(work, server), work, meter))
 
     def speed(self, work):
         """Rounds of one workload: every server has its turn in each, the first another one each time."""
@@ -123,25 +131,38 @@ class Bench:
         return rounds
 
     def memory(self, work):
-        """Fresh servers in each round: after one request, then with few and with many connections that idle."""
+        """Fresh servers in each round."""
         few, many = (20, 50) if self.quick else (1000, 10000)
+        if many > idle.limit():
+            raise SystemExit(f'{work.title}: {many} connections: only {idle.limit()} by the limit of open files (ulimit -Hn)')
         rounds = {}
-        for _ in range(self.options.rounds):
+        for number in range(self.options.rounds):
             for entry in filter(self.wanted, work.entries):
                 try:
                     server = self.lab.start(entry.server, self.site(work), work.words)
                 except servers.Missing:
                     continue
-                load.fetch(server.tls, True, work.path)
-                idle = load.Idle(server.tls, work.path)
-                result = {'pss_idle': server.memory()}
-                for key, count in (('few', few), ('many', many)):
-                    result[f'{key}_open'] = idle.grow(count)
-                    result[f'{key}_each'] = (server.memory() - result['pss_idle']) / max(result[f'{key}_open'], 1)
-                idle.close()
+                print(f'{work.title}: round {number + 1}, {entry.label}', file=sys.stderr, flush=True)
+                try:
+                    rounds.setdefault(entry.label, []).append(self.growth(work, server, few, many))
+                except OSError as why:
+                    raise SystemExit(f'{work.title}: {entry.label}: {why}') from None
                 server.stop()
-                rounds.setdefault(entry.label, []).append(result)
         return rounds
+
+    def growth(self, work, server, few, many):
+        """One server's memory: as it starts, after one request, then with few and with many connections that idle."""
+        result = {'pss_start': server.settled_memory()}
+        load.fetch(server.tls, True, work.path)
+        result['pss_idle'] = server.memory()
+        clients = idle.Idle(server.tls, work.path)
+        for key, count in (('few', few), ('many', many)):
+            result[f'{key}_open'] = clients.grow(count)
+            if result[f'{key}_open'] != count:
+                raise ConnectionError(f'{result[f"{key}_open"]} of {count} connections stayed open')
+            result[f'{key}_each'] = (server.memory() - result['pss_idle']) / count
+        clients.close()
+        return result
 
     def run(self, works):
         kind = None

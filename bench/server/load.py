@@ -4,10 +4,7 @@ import http.client
 import os
 import pathlib
 import re
-import resource
-import select
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -15,6 +12,7 @@ import time
 from servers import HERE, LOAD_CORE, Missing, cpu_between, on_core
 
 SUITE = 'TLS_AES_128_GCM_SHA256'
+PROBES = 8
 OPENSSL = f'''openssl_conf = all
 [all]
 ssl_conf = ssl
@@ -71,15 +69,18 @@ class Load:
             raise SystemExit(f'{meter.server.name}, {url}: {bad.group(0)}')
         return int(re.search(r'(\d+) requests in', text).group(1))
 
-    def by_h2load(self, url, work, meter):
+    def h2load(self, work, clients):
+        """The beginning of its command."""
         program = shutil.which('h2load')
         if not program:
             raise Missing('h2load is not installed')
         h1 = work.load == 'h1'
-        clients = min(work.clients, work.few or work.clients) if self.quick else work.clients
         command = [program, '-t1', f'-c{clients}', f'-m{1 if h1 else work.streams}', f'--tls13-ciphers={SUITE}']
+        return command + (['--h1'] if h1 else [])
+
+    def by_h2load(self, url, work, meter):
+        command = self.h2load(work, min(work.clients, work.few or work.clients) if self.quick else work.clients)
         command += [f'-n{work.few or self.quick}'] if self.quick else [f'-D{self.seconds}', '--warm-up-time=500ms']
-        command += ['--h1'] if h1 else []
         if work.zipf:
             source = self.folder / 'zipf.urls'
             paths = (self.folder / 'zipf.paths').read_text().split()
@@ -88,12 +89,22 @@ class Load:
         else:
             command += [url]
         text = self.run(command, meter)
-        done = re.search(r'(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored', text)
-        good = re.search(r'status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx', text)
+        done, good = outcome(text)
         failed = int(done.group(3)) if self.quick else 0  # at the end of the time, some are under way
         if failed or good.group(1) == '0' or any(int(good.group(i)) for i in (2, 3, 4)):
             raise SystemExit(f'{meter.server.name}, {url}: {done.group(0)}; {good.group(0)}')
         return int(good.group(1))
+
+    def probe(self, url, work, server, length):
+        """Some requests as they will be measured: the protocol that was agreed on, the status, the bytes of the bodies."""
+        text = self.run(self.h2load(work, 1) + [f'-n{PROBES}', url], Meter(server))
+        wanted = ['TLSv1.3', SUITE, 'X25519', 'h2' if work.load == 'h2' else 'http/1.1'] if work.secure else ['http/1.1']
+        agreed = re.findall(r'^(?:TLS Protocol|Cipher|Server Temp Key|Application protocol): (\S+)', text, re.M)
+        done, good = outcome(text)
+        octets = re.search(r'\((\d+)\) data$', text, re.M).group(1)
+        if agreed != wanted or good.group(1) != str(PROBES) or int(octets) != PROBES * length:
+            raise SystemExit(f'{server.name}, {url}: {", ".join(agreed)}; {done.group(0)}; {good.group(0)}; '
+                             f'{octets} bytes of data, not {PROBES} x {length}')
 
     def handshakes(self, port, path, resumed, meter):
         """Connections made one after the other, each with one request."""
@@ -105,6 +116,12 @@ class Load:
         if count == 0 or (resumed and not any(m.startswith('r') for m in marks)):
             raise SystemExit(f'openssl s_time: no {"resumed " if resumed else ""}handshakes\n{text[-2000:]}')
         return count + (1 if resumed else 0)
+
+
+def outcome(text):
+    """What h2load says about requests, and about status codes."""
+    return (re.search(r'(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored', text),
+            re.search(r'status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx', text))
 
 
 def context(alpn):
@@ -127,57 +144,6 @@ def fetch(port, secure, path):
         return answer.status, answer.read()
     finally:
         connection.close()
-
-
-def advance(client, sock, outgoing, incoming, step):
-    """Runs one step of a TLS client on a blocking socket, its bytes carried by hand."""
-    while True:
-        try:
-            result = step()
-            sock.sendall(outgoing.read())
-            return result
-        except ssl.SSLWantReadError:
-            sock.sendall(outgoing.read())
-            data = sock.recv(65536)
-            if not data:
-                raise ConnectionError('the server closed the connection') from None
-            incoming.write(data)
-
-
-class Idle:
-    """Connections that had one request each and stay open. The client's TLS state is dropped: a socket is all it keeps."""
-
-    def __init__(self, port, path):
-        self.port, self.path, self.sockets = port, path, []
-        self.context = context('http/1.1')
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-    def grow(self, count):
-        """Opens connections until there are so many; returns how many the server still has open."""
-        request = f'GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n'.encode()
-        while len(self.sockets) < count:
-            sock = socket.create_connection(('127.0.0.1', self.port), 20)
-            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-            client = self.context.wrap_bio(incoming, outgoing, server_hostname='localhost')
-            advance(client, sock, outgoing, incoming, client.do_handshake)
-            client.write(request)
-            answer = b''
-            while b'</html>' not in answer:
-                answer += advance(client, sock, outgoing, incoming, lambda: client.read(65536))
-            self.sockets.append(sock)
-        return self.alive()
-
-    def alive(self):
-        poll = select.poll()
-        for sock in self.sockets:
-            poll.register(sock, select.POLLIN | select.POLLRDHUP)
-        return len(self.sockets) - len(poll.poll(0))
-
-    def close(self):
-        for sock in self.sockets:
-            sock.close()
-        self.sockets = []
 
 
 class Meter:

@@ -142,6 +142,18 @@ class Server:
             total += int(re.search(r'^Pss: *(\d+) kB', text, re.M).group(1)) * 1024
         return total
 
+    def settled_memory(self):
+        """The same once it no longer changes: a server that listens may still be starting its workers."""
+        last, same = self.memory(), 0
+        for _ in range(60):
+            time.sleep(0.05)
+            now = self.memory()
+            same = same + 1 if now == last else 0
+            last = now
+            if same == 4:
+                break
+        return last
+
     def stop(self):
         stop(self.process)
 
