@@ -476,6 +476,7 @@ bool serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes)
         return false;
     }
     conn->broken = conn->broken || !append_span(worker, conn, bytes);
+    worker->turn_bytes += bytes.len;
     stream->body_sent += bytes.len;
     worker_touch(worker, conn);
     return true;

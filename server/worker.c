@@ -323,7 +323,8 @@ static bool turn(struct worker *worker)
     worker->conns.now_ms = now_ms();
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     accept_turn(worker);
-    while (ring_next(worker->ring, &event)) {
+    worker->turn_bytes = 0;
+    while (worker->turn_bytes < LIM_TURN_BYTES && ring_next(worker->ring, &event)) {
         dispatch(worker, &event);
     }
     expire(worker);

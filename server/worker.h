@@ -4,9 +4,10 @@
  *
  * A turn of its loop submits all operations prepared so far and waits; then it collects the
  * completions, gives scripts that wait their go, and steps each touched connection once. When
- * these have many bytes to send, the others are stepped in the next turn, so that what is sent is
- * copied by the kernel, and its memory used again, while the processor still has it in its cache.
- * While scripts wait for the processor or connections are left over it does not wait.
+ * completions or connections make many bytes to send, those that are left of them are for the next
+ * turn, so that what is sent is copied by the kernel, and its memory used again, while the processor
+ * still has it in its cache. While scripts wait for the processor or connections are left over it
+ * does not wait.
  */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -66,7 +67,7 @@ struct worker {
     struct access_log *access; /* NULL: requests are not logged */
     struct h1_head head;       /* scratch: of the request being started */
     uint64_t requests;
-    size_t turn_bytes; /* sends of so many were started in this turn */
+    size_t turn_bytes; /* made to be sent: by completions of this turn, then by its connections */
     unsigned warm;      /* connections that keep their memory between requests */
     uint64_t cool_ms;   /* when to look for connections to cool; 0: none is warm */
     uint64_t cooled_ms; /* those that became warm before are cool */
