@@ -62,6 +62,8 @@ struct helper_state {
 struct helper_state *helper_state(struct vm_context *context);
 struct exchange *helper_exchange(struct vm_context *context);
 
+/* Is it UTF-8? */
+bool helper_is_text(struct span text);
 /* A READ argument as text; faults unless it is UTF-8. Lives until the helper returns or waits. */
 struct span helper_text(struct vm_context *context, const struct vm_arg *in);
 /* The same without white space at the ends. */

@@ -248,13 +248,25 @@ uint64_t host_zs_json_reset(struct vm_context *context, const struct vm_arg arg[
 
 /* ---- moving ---- */
 
+/* The key of a member. False: it is not UTF-8, so no object has it. */
+static bool key_of(const struct vm_arg *in, struct span *key)
+{
+    struct span text = {(const char *)in->data, in->length};
+
+    *key = helper_trim(text, " \t\r\n\v\f");
+    if (key->len == 0) {
+        *key = SPAN("");
+    }
+    return helper_is_text(text);
+}
+
 uint64_t host_zs_json_get(struct vm_context *context, const struct vm_arg arg[5])
 {
     const struct json_handle *of = json_find(context, arg[0].value);
-    struct span key = helper_name(context, &arg[1]);
+    struct span key;
 
-    if (key.base == NULL) {
-        key = SPAN("");
+    if (!key_of(&arg[1], &key)) {
+        return ABSENT;
     }
     return new_view(context, of,
                     (struct json_handle){.node = json_object_getn(of->node, key.base, key.len)},
@@ -384,16 +396,16 @@ static json_t *copy_for(struct vm_context *context, const struct json_handle *in
 uint64_t host_zs_json_set(struct vm_context *context, const struct vm_arg arg[5])
 {
     struct json_handle *into = json_find(context, arg[0].value);
-    struct span key = helper_name(context, &arg[1]);
+    struct span key;
     json_t *copy;
 
     (void)json_find(context, arg[3].value);
-    if (!json_is_object(into->node)) {
+    if (!key_of(&arg[1], &key) || !json_is_object(into->node)) {
         return ABSENT;
     }
     copy = copy_for(context, into, arg[3].value);
     if (copy != NULL) {
-        json_object_setn_new_nocheck(into->node, key.len == 0 ? "" : key.base, key.len, copy);
+        json_object_setn_new_nocheck(into->node, key.base, key.len, copy);
     }
     json_close(context);
     return 0;
@@ -402,9 +414,12 @@ uint64_t host_zs_json_set(struct vm_context *context, const struct vm_arg arg[5]
 uint64_t host_zs_json_remove(struct vm_context *context, const struct vm_arg arg[5])
 {
     struct json_handle *from = json_find(context, arg[0].value);
-    struct span key = helper_name(context, &arg[1]);
+    struct span key;
 
-    return (uint64_t)(int64_t)json_object_deln(from->node, key.len == 0 ? "" : key.base, key.len);
+    if (!key_of(&arg[1], &key)) {
+        return ABSENT;
+    }
+    return (uint64_t)(int64_t)json_object_deln(from->node, key.base, key.len);
 }
 
 uint64_t host_zs_json_array_push(struct vm_context *context, const struct vm_arg arg[5])
@@ -446,8 +461,11 @@ uint64_t host_zs_json_array_set(struct vm_context *context, const struct vm_arg 
 uint64_t host_zs_json_set_string(struct vm_context *context, const struct vm_arg arg[5])
 {
     struct json_handle *at = json_find(context, arg[0].value);
-    struct span text = helper_text(context, &arg[1]);
+    struct span text = {(const char *)arg[1].data, arg[1].length};
 
+    if (!helper_is_text(text)) {
+        return ABSENT;
+    }
     (void)json_open(context);
     return replace(context, at, json_stringn_nocheck(text.len == 0 ? "" : text.base, text.len));
 }

@@ -79,16 +79,25 @@ struct span helper_trim(struct span text, const char *set)
     return text;
 }
 
-struct span helper_text(struct vm_context *context, const struct vm_arg *in)
+bool helper_is_text(struct span text)
 {
-    struct span text = {(const char *)in->data, in->length};
     size_t bytes;
 
     for (size_t i = chars_ascii_prefix(text); i < text.len; i += bytes) {
         bytes = helper_utf8(text.base + i, text.len - i);
         if (bytes == 0) {
-            vm_helper_fault(context, "text is not UTF-8");
+            return false;
         }
+    }
+    return true;
+}
+
+struct span helper_text(struct vm_context *context, const struct vm_arg *in)
+{
+    struct span text = {(const char *)in->data, in->length};
+
+    if (!helper_is_text(text)) {
+        vm_helper_fault(context, "text is not UTF-8");
     }
     return text;
 }

@@ -136,13 +136,19 @@ Test(helpers_json, respond)
 Test(helpers_json, refused)
 {
     static const char *const reasons[] = {
-        "no such JSON handle",       "no such JSON handle",
-        "no such JSON handle",       "no such JSON handle",
-        "too many JSON handles",     "too much memory for JSON",
-        "too much memory for JSON",  "too much memory for JSON",
-        "JSON is nested too deeply", "a number has 8 bytes",
-        "a bool has 1 byte",         "no such status",
-        "text is not UTF-8",         "not readable",
+        "no such JSON handle",
+        "no such JSON handle",
+        "no such JSON handle",
+        "no such JSON handle",
+        "too many JSON handles",
+        "too much memory for JSON",
+        "too much memory for JSON",
+        "too much memory for JSON",
+        "JSON is nested too deeply",
+        "a number has 8 bytes",
+        "a bool has 1 byte",
+        "no such status",
+        "not readable",
         "no such JSON handle",
     };
 
@@ -173,9 +179,8 @@ Test(helpers_json, refused)
         "    case 10: return zs_json_read_i64(h, big, 4);\n"
         "    case 11: return zs_json_read_bool(h, big, 0);\n"
         "    case 12: return zs_json_respond(65536, h);\n"
-        "    case 13: return zs_json_set_string(h, TEXT(\"\\xff\"));\n"
-        "    case 14: return zs_json_parse((void *)null, 1);\n"
-        "    case 15: return zs_json_array_push(h, h + 1);\n"
+        "    case 13: return zs_json_parse((void *)null, 1);\n"
+        "    case 14: return zs_json_array_push(h, h + 1);\n"
         "    }\n"
         "    return 0;\n"
         "}\n",
