@@ -4,8 +4,8 @@
  *
  * The first pass takes every jump as near, and padding before short loops as the longest, so
  * distances are upper bounds; code only gets shorter afterwards, so a jump once found short stays
- * short. In the last pass every instruction must have
- * exactly the length that was predicted: displacements were computed from it.
+ * short. In the last pass every instruction must have exactly the length that was predicted:
+ * displacements were computed from it.
  */
 #include "jit-x86_64/jit.h"
 
