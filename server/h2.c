@@ -364,7 +364,7 @@ static void breaks(struct h2 *h2, uint32_t error)
 static bool send_all(struct h2 *h2)
 {
     struct buffer *out = h2->out;
-    while (buffer_bytes(out) < h2->out_max) {
+    while (h2->out_bytes < h2->out_max) {
         const uint8_t *data;
         ssize_t bytes = nghttp2_session_mem_send(h2->session, &data);
         if (bytes == 0) {
@@ -374,6 +374,7 @@ static bool send_all(struct h2 *h2)
                                         h2_out_limit(h2))) {
             return false;
         }
+        h2->out_bytes += (size_t)bytes;
         h2->has_sent = true;
     }
     return true;
@@ -382,6 +383,7 @@ static bool send_all(struct h2 *h2)
 bool h2_send(struct h2 *h2, struct buffer *out, size_t out_max)
 {
     h2->out = out;
+    h2->out_bytes = buffer_bytes(out);
     h2->out_max = out_max;
     if (!h2->broken && !send_all(h2)) {
         breaks(h2, H2_INTERNAL_ERROR);

@@ -79,8 +79,10 @@ struct h2_handler {
     /* How many bytes of the answer's body are at hand, `max` (> 0) at most; *end when they are the
      * last. With 0 and no end the stream rests until h2_resume. */
     size_t (*ready)(void *stream, size_t max, bool *end);
-    /* Copies exactly the bytes that `ready` has just promised. */
-    void (*take)(void *stream, char *out, size_t bytes);
+    /* Appends `head`, which is a frame's, and then exactly the bytes that `ready` has just promised
+     * to `out`. May take out what is in there, if it goes to the client all the same. False: out of
+     * memory. */
+    bool (*take)(void *stream, struct span head, struct buffer *out, size_t bytes);
     /* The stream is over: answered (H2_NO_ERROR), reset by either side, or h2_free. The last call
      * about it; its id means nothing any more. What is still coming of its body is dropped. */
     void (*closed)(void *stream, uint32_t error);
@@ -98,8 +100,9 @@ bool h2_is_preface(struct span bytes, bool *more);
 /* Takes all of `bytes`. now_ms never goes back. False: the peer broke a rule; send what h2_send has
  * (a GOAWAY), then close. */
 bool h2_receive(struct h2 *h2, struct span bytes, uint64_t now_ms);
-/* Appends frames to `out` until nothing is left to send or `out` holds out_max bytes, and one frame
- * more at most. Never leaves part of a frame. False: send what `out` has, then close. */
+/* Appends frames to `out` until nothing is left to send or it got so many bytes that it would hold
+ * out_max, and one frame more at most. Never leaves part of a frame. False: send what `out` has,
+ * then close. */
 bool h2_send(struct h2 *h2, struct buffer *out, size_t out_max);
 
 /* ---- answers: false when the stream is gone, or out of memory */

@@ -101,6 +101,7 @@ struct h2 {
     struct h2_stream *framed; /* of the frame of DATA that was made last */
     /* during h2_send */
     struct buffer *out;
+    size_t out_bytes; /* that it would hold if `take` took out none */
     size_t out_max;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP/2 answers: their heads as lists of fields, their bodies frame by frame, copied once from
- * where the owner has them into the output. */
+/* HTTP/2 answers: their heads as lists of fields, their bodies frame by frame, which the owner puts
+ * into the output itself. */
 #include <assert.h>
 
 #include "server/chars.h"
@@ -136,21 +136,18 @@ int h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *
     (void)session;
     struct h2 *h2 = user;
     struct h2_stream *stream = source->ptr;
-    struct buffer *out = h2->out;
+    struct span head = {(const char *)frame_head, H2_FRAME_HEAD_BYTES};
     assert(frame->data.padlen == 0); /* we never pad */
     (void)frame;
-    /* h2_send checks out_max between frames, so one fits for certain */
-    if (!buffer_reserve(out, H2_FRAME_HEAD_BYTES + bytes, h2_out_limit(h2))) {
+    bool fine = bytes > 0 ? h2->handler->take(stream->owner, head, h2->out, bytes)
+                          : buffer_append(h2->out, head, h2_out_limit(h2));
+    if (!fine) {
         return h2_fail(h2, H2_INTERNAL_ERROR);
     }
-    memcpy(out->base + out->end, frame_head, H2_FRAME_HEAD_BYTES);
-    if (bytes > 0) {
-        h2->handler->take(stream->owner, out->base + out->end + H2_FRAME_HEAD_BYTES, bytes);
-    }
-    out->end += H2_FRAME_HEAD_BYTES + bytes;
+    h2->out_bytes += head.len + bytes;
     h2->guard.payload += bytes;
     h2->framed = stream;
-    return buffer_bytes(out) < h2->out_max ? 0 : NGHTTP2_ERR_PAUSE;
+    return h2->out_bytes < h2->out_max ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
 bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_list *fields)

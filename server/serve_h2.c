@@ -17,6 +17,7 @@
 #include "server/proxy.h"
 #include "server/request.h"
 #include "server/serve_int.h"
+#include "server/tls.h"
 #include "server/trailers.h"
 
 /* ---- lists of streams of one connection, linked by `sibling` ---- */
@@ -408,13 +409,28 @@ static size_t on_ready(void *context, size_t max, bool *end)
     return ready;
 }
 
-static void on_take(void *context, char *out, size_t bytes)
+/* Much of a body is sealed where it lies, which saves a copy. */
+static bool put_data(struct conn *conn, struct span head, struct buffer *out, struct span body)
+{
+    assert(out == &conn->out);
+    if (conn->tls != NULL && body.len >= LIM_DIRECT_BYTES) {
+        return buffer_append(out, head, SIZE_MAX / 2) && serve_seal(conn->worker, conn) &&
+               tls_send(conn->tls, body);
+    }
+    return buffer_reserve(out, head.len + body.len, SIZE_MAX / 2) &&
+           buffer_append(out, head, SIZE_MAX / 2) && buffer_append(out, body, SIZE_MAX / 2);
+}
+
+static bool on_take(void *context, struct span head, struct buffer *out, size_t bytes)
 {
     struct stream *stream = context;
-    if (stream->source.bytes.len > 0) {
-        memcpy(out, stream->source.bytes.base, bytes);
-    } else {
-        memcpy(out, buffer_span(&stream->chunk).base, bytes);
+    struct conn *conn = stream->conn;
+    bool in_memory = stream->source.bytes.len > 0;
+    struct span ready = in_memory ? stream->source.bytes : buffer_span(&stream->chunk);
+    if (!put_data(conn, head, out, (struct span){ready.base, bytes})) {
+        return false;
+    }
+    if (!in_memory) {
         buffer_consume(&stream->chunk, bytes);
         if (buffer_bytes(&stream->chunk) == 0) {
             buffer_release(&stream->chunk);
@@ -425,11 +441,12 @@ static void on_take(void *context, char *out, size_t bytes)
         source_advance(&stream->source, bytes);
     }
     stream->body_sent += bytes;
-    stream->moved_ms = stream->conn->worker->conns.now_ms;
-    stream->conn->framed_ms = stream->moved_ms;
+    stream->moved_ms = conn->worker->conns.now_ms;
+    conn->framed_ms = stream->moved_ms;
     if (stream->source.streamed) {
         serve_taken(stream);
     }
+    return true;
 }
 
 void serve_h2_read_done(struct stream *stream, int result)
@@ -542,7 +559,9 @@ static bool collect(struct conn *conn)
 {
     bool fine = true;
     do {
-        fine = h2_send(conn->h2, &conn->out, LIM_H2_OUT_BYTES);
+        size_t sealed = conn->tls != NULL ? buffer_bytes(tls_output(conn->tls)) : 0;
+        size_t room = sealed < LIM_H2_OUT_BYTES ? LIM_H2_OUT_BYTES - sealed : 0;
+        fine = h2_send(conn->h2, &conn->out, room);
     } while (fine && (end_unread(conn) || unpark_all(conn)));
     return fine;
 }

@@ -107,13 +107,15 @@ static size_t on_ready(void *stream, size_t max, bool *end)
     return (size_t)bytes;
 }
 
-static void on_take(void *stream, char *out, size_t bytes)
+static bool on_take(void *stream, struct span head, struct buffer *out, size_t bytes)
 {
     struct h2_app_request *request = stream;
     check(!request->closed && bytes == request->promised_bytes);
+    check(buffer_append(out, head, SIZE_MAX / 2) && buffer_reserve(out, bytes, SIZE_MAX / 2));
     for (size_t i = 0; i < bytes; i++) {
-        out[i] = h2_app_byte(request->taken_bytes++);
+        out->base[out->end++] = h2_app_byte(request->taken_bytes++);
     }
+    return true;
 }
 
 static void on_closed(void *stream, uint32_t error)
