@@ -471,7 +471,7 @@ bool serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes)
 {
     struct stream *stream = conn->stream;
     bool next = stream->source.streamed && !conn->chunked && buffer_bytes(&stream->chunk) == 0;
-    bool room = conn->tls != NULL && unsent(conn) < LIM_LINK_BYTES;
+    bool room = conn->tls != NULL && unsent(conn) < 2 * LIM_LINK_BUFFER_BYTES;
     if (!next || !room || bytes.len < LIM_DIRECT_BYTES) {
         return false;
     }
