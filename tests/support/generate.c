@@ -332,27 +332,36 @@ static void emit_remainder(struct generator *g, unsigned dividend, unsigned quot
         emit(g, VM_IX_MOV64_IMM, quotient, 0, 0, value32(g)); /* nobody wants it any more */
 }
 
+/* Both halves in either order, sometimes of what is no rotation. */
+static void emit_rotation(struct generator *g, unsigned reg, unsigned other)
+{
+    bool is_half = one_in(g, 2), is_left_first = one_in(g, 2);
+    unsigned width = is_half ? 32 : 64, left = choose(g, width + 1);
+    unsigned right = one_in(g, 16) ? choose(g, width) : width - left;
+    enum vm_ix move = is_half && one_in(g, 2) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG;
+    enum vm_ix lsh = is_half ? VM_IX_LSH32_IMM : VM_IX_LSH64_IMM;
+    enum vm_ix rsh = is_half ? VM_IX_RSH32_IMM : VM_IX_RSH64_IMM;
+    emit(g, move, other, reg, 0, 0);
+    emit(g, is_left_first ? lsh : rsh, reg, 0, 0, is_left_first ? left : right);
+    if (one_in(g, 4)) /* of the shifted one, or of a third register */
+        emit(g, move, other, readable(g), 0, 0);
+    emit(g, is_left_first ? rsh : lsh, other, 0, 0, is_left_first ? right : left);
+    emit(g, is_half ? VM_IX_OR32_REG : VM_IX_OR64_REG, reg, other, 0, 0);
+    if (!one_in(g, 3))
+        emit(g, VM_IX_MOV64_IMM, other, 0, 0, value32(g)); /* nobody wants it any more */
+}
+
 /* Sequences that compilers emit and a compiler of ours may treat as one. */
 static void emit_idiom(struct generator *g)
 {
-    unsigned a = writable(g), b = writable(g), count = choose(g, 64);
+    unsigned a = writable(g), b = writable(g);
     switch (choose(g, 12)) {
     case 0: /* zero-extend */
         emit(g, VM_IX_LSH64_IMM, a, 0, 0, 32);
         emit(g, one_in(g, 2) ? VM_IX_ARSH64_IMM : VM_IX_RSH64_IMM, a, 0, 0, 32);
         break;
-    case 1: /* rotate */
-        emit(g, VM_IX_MOV64_REG, b, a, 0, 0);
-        emit(g, VM_IX_LSH64_IMM, a, 0, 0, count);
-        emit(g, VM_IX_RSH64_IMM, b, 0, 0, 64 - (int)count);
-        emit(g, VM_IX_OR64_REG, a, b, 0, 0);
-        break;
-    case 2: /* rotate in 32 bits */
-        emit(g, VM_IX_MOV32_REG, b, a, 0, 0);
-        emit(g, VM_IX_LSH32_IMM, a, 0, 0, count & 31);
-        emit(g, VM_IX_RSH32_IMM, b, 0, 0, 32 - (int)(count & 31));
-        emit(g, VM_IX_OR32_REG, a, b, 0, 0);
-        break;
+    case 1:
+    case 2: emit_rotation(g, a, b); break;
     case 3: /* constant folding */
         emit(g, VM_IX_MOV64_IMM, a, 0, 0, value32(g));
         emit(g, row_of(g, VM_GROUP_ALU), a, a, 0, value32(g));
