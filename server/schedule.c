@@ -21,7 +21,7 @@ bool schedule_may_start(const struct worker *worker)
 void schedule_spent(struct worker *worker)
 {
     worker->schedule.spent = true;
-    worker->schedule.newcomer_spent = true;
+    worker->schedule.newcomer_ticks++;
 }
 
 static uint64_t now_ms(void)
@@ -39,13 +39,16 @@ static bool resume_all(struct worker *worker, enum stream_wait wait)
     const struct stream *last = list->last;
     uint64_t end_ms = worker->conns.now_ms + worker->options->tick_ms;
     bool more = last != NULL;
+    bool was_spent = worker->schedule.spent;
     while (more && list->first != NULL && !worker->schedule.spent) {
         struct stream *stream = list->first;
         more = stream != last;
         worker_touch(worker, stream->conn);
         request_resume(worker, stream);
         worker->schedule.spent = worker->schedule.spent || now_ms() >= end_ms;
-        worker->schedule.newcomer_spent = wait == STREAM_NEW;
+    }
+    if (!was_spent && worker->schedule.spent && wait != STREAM_NEW) {
+        worker->schedule.newcomer_ticks = 0;
     }
     return !more || list->first == NULL;
 }
@@ -91,7 +94,7 @@ void schedule_turn(struct worker *worker)
 {
     worker->schedule.spent = false;
     resume_starved(worker);
-    if (worker->schedule.newcomer_spent) {
+    if (worker->schedule.newcomer_ticks >= LIM_NEWCOMER_TICKS) {
         (void)resume_all(worker, STREAM_PENDING);
         (void)resume_all(worker, STREAM_NEW);
     } else {

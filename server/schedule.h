@@ -5,7 +5,8 @@
  * scripts start as soon as its head is complete. Once one was, the tick is spent: further newcomers
  * wait for a later turn, and so do those that were switched out before. Between turns all
  * connections are served, so busy scripts, however many, delay others by no more than a tick or
- * two. Newcomers, of which most are short, and those that were switched out take the tick by turns.
+ * two. Newcomers, of which most are short, have LIM_NEWCOMER_TICKS turns, then those that were
+ * switched out have one.
  *
  * A request that finds all arenas in use waits for one to be given back. Scripts that wait for the
  * body of a slow client keep theirs; then those go that have waited for some time.
@@ -20,10 +21,10 @@ struct stream; /* server/stream.h */
 struct worker; /* server/worker.h */
 
 struct schedule {
-    bool spent;          /* the tick of this turn */
-    bool newcomer_spent; /* a newcomer spent the last one */
-    uint64_t given_back; /* arenas that were, when all that are starved had tried to get one */
-    uint64_t room_ms;    /* when to look for room for them again; 0: none is */
+    bool spent;              /* the tick of this turn */
+    unsigned newcomer_ticks; /* that newcomers spent since somebody else did */
+    uint64_t given_back;     /* arenas that were, when all that are starved had tried to get one */
+    uint64_t room_ms;        /* when to look for room for them again; 0: none is */
 };
 
 /* Whether the scripts of a new request may start at once. Else stream_wait with STREAM_NEW. */

@@ -35,11 +35,11 @@ SECONDS = 30  # for what has to come; never waited for when all is well
 HEADER, IDLE, BODY, SEND = 3, 4, 2, 3  # time-outs of MAIN
 MEMORY = 16  # MiB that an attack may cost, if its case does not say otherwise
 QUIET = 0.25  # seconds before an attack, at least
-ATTACK = 0.6  # seconds that it goes on, at least
-REQUESTS = 200  # of the honest client before and during it, at least: else the slowest of a hundred is worth little
-ATTACK_MAX = 10  # seconds
+ATTACK = 0.3 if SANITIZED else 0.6  # seconds that it goes on, at least
+REQUESTS = 50 if SANITIZED else 200  # of the honest client before and during it, at least: else the slowest of a hundred is worth little
+ATTACK_MAX = 4 if SANITIZED else 10  # seconds
 TIMES_QUIET = 5
-FLOOR = 0.05 if SANITIZED else 0.01  # seconds that the slowest of a hundred honest requests may always take
+FLOOR = 0.2 if SANITIZED else 0.01  # seconds that the slowest of a hundred honest requests may always take
 WINDOWS = 4  # measured, until one is good: what the server does wrong it does in each
 CASES = []
 
