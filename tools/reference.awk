@@ -11,9 +11,9 @@ BEGIN {
     print "*Text out*: `out` gets the text, cut to `out_len` - 1 bytes and always ended by NUL; the result is its length, or"
     print "`out_len` when it was cut. What is absent reads as the empty text. An `out_len` of 0 writes nothing and gives 0."
     print ""
-    print "A pointer or length that leaves the script's memory, an output over read-only memory or over another argument, and"
-    print "a text that is not UTF-8 where one is wanted end the script: the request is answered 500. Names and keys are"
-    print "trimmed."
+    print "A pointer or length that leaves the script's memory, an output over read-only memory or over another argument, and,"
+    print "but for JSON, a text that is not UTF-8 where one is wanted end the script: the request is answered 500. Names and"
+    print "keys are trimmed."
 }
 
 function markdown(text) {

@@ -4,13 +4,15 @@
  *
  * The checks are rows themselves, in tests/helpers/, of C that runs in a script:
  *
- *   NORMAL(helper, expression)                is true; EDGE is the same for zero lengths, cuts,
- * what EDGE(helper, expression)                  is absent, malformed or at a bound
- *   EDGE_BODY(helper, "body", expression)     of a request with that body, its length not declared
- *   EDGE_TLS(helper, expression)              of a request by HTTP/2 and TLS, from an IPv6 address
- *   NORMAL_THEN(helper, WANT(...), expression) is true, and this comes of the request; EDGE_THEN,
- * too FAULT(helper, "reason", expression)       ends the script, and the log says so NONE(helper,
- * EDGE or FAULT, "why")        there can be none
+ *   NORMAL(helper, expression)                  is true
+ *   EDGE(helper, expression)                    the same: of zero lengths, cuts, what is absent,
+ *                                               malformed or at a bound
+ *   EDGE_BODY(helper, "body", expression)       of a request with that body of unknown length
+ *   EDGE_TLS(helper, expression)                of one by HTTP/2 and TLS, from an IPv6 address
+ *   NORMAL_THEN(helper, WANT(...), expression)  is true, and that comes of the request
+ *   EDGE_THEN(helper, WANT(...), expression)
+ *   FAULT(helper, "reason", expression)         ends the script, and the log says so
+ *   NONE(helper, EDGE or FAULT, "why")          there can be none
  *
  * What follows from a helper's parameters is made here: each pointer unmapped, at the edge of the
  * memory, read-only or over another argument, each length wrapping or zero, each handle unknown.
