@@ -22,18 +22,20 @@
 
 enum { FAULTS_BYTES = 3, POLL_US = 10000 };
 
-extern void *__libc_malloc(size_t bytes);
-extern void *__libc_calloc(size_t count, size_t bytes);
-extern void *__libc_realloc(void *memory, size_t bytes);
-
 static _Atomic(volatile unsigned char *) faults;
-static atomic_uint random_state = 1;
 
 static unsigned fault(unsigned index)
 {
     volatile unsigned char *all = atomic_load(&faults);
     return all != NULL ? all[index] : 0;
 }
+
+#ifndef SANITIZED /* a sanitizer has an allocator of its own */
+extern void *__libc_malloc(size_t bytes);
+extern void *__libc_calloc(size_t count, size_t bytes);
+extern void *__libc_realloc(void *memory, size_t bytes);
+
+static atomic_uint random_state = 1;
 
 static int fails(void)
 {
@@ -64,6 +66,7 @@ void *realloc(void *memory, size_t bytes)
 {
     return fails() ? NULL : __libc_realloc(memory, bytes);
 }
+#endif
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found)
