@@ -11,8 +11,8 @@
 
 #include "jit-x86_64/code.h"
 
-/* Whether code that is compiled from now on goes to the zone: two programs at a time at most, or
- * the third overwrites the first. */
+/* Whether code that is compiled from now on goes to the zone. Places are taken in turn, whether
+ * what was there is still wanted or not: no more than two programs at a time. */
 void t_code_zone(bool on);
 
 enum vm_error __wrap_code_reserve(struct code *code, uintptr_t anchor, size_t table_bytes,

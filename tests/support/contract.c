@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Needs the unit test library: what is not as it should be fails the test that runs. */
 #include "tests/support/contract.h"
 
 #include <criterion/criterion.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What compilers make: every program of bench/programs and every script of examples/site, at each
- * level of optimisation and for each version of the instruction set that the clang at hand knows.
- * All engines must return what the same source returns natively. And what compilers seldom make:
- * frames of every size, recursion to the limit.
+ * level of optimisation and for each version of the instruction set that the clang at hand knows,
+ * and by other compilers that happen to be installed (skipped where they are not). All engines must
+ * return what the same source returns natively. And what compilers seldom make: frames of every
+ * size, recursion to the limit.
  *
  * The programs go into one file, each in a namespace of its own, so that a level and a version cost
  * one call of the compiler. */
