@@ -78,7 +78,7 @@
 #define LIM_RECV_BUFFERS        256u /* provided to the kernel; a power of two */
 #define LIM_RECV_BUFFER_BYTES   4096u
 #define LIM_REQUESTS_PER_TURN   32u    /* of one connection, before the others have their turn */
-#define LIM_TURN_BYTES          (256u << 10) /* to send; the connections not stepped yet wait */
+#define LIM_TURN_BYTES          (256u << 10) /* to send; what else there is to do then waits */
 #define LIM_BUFFER_KEPT_BYTES   (16u << 10) /* by an empty one that was sent; most answers fit */
 #define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
 #define LIM_EXPIRES_PER_TURN    64u    /* the same of many whose time is over at once */
