@@ -330,8 +330,8 @@ static uint64_t thread_time_ns(void)
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
-/* Charges the slice that a tick ended. The first slice is not measured, so that short runs need no
- * clock: it counts as one tick. */
+/* Charges the slice that a tick ended. A first slice is mostly not measured, so that short runs
+ * need no clock: it counts as one tick. */
 static void charge(struct vm_run *run)
 {
     uint64_t used = run->slice_start_ns != 0 ? thread_time_ns() - run->slice_start_ns
@@ -366,7 +366,8 @@ enum vm_state vm_run_resume(struct vm_run *run)
 
     assert(t == vm_thread_self() && t->running == NULL);
     assert(run->state == VM_STATE_PREEMPTED || run->state == VM_STATE_WAITING);
-    if (run->resumed) {
+    /* After one that was switched out the next tick ends the slice, however soon it comes. */
+    if (run->resumed || t->resume_count + 1 == t->resume_count_seen) {
         run->slice_start_ns = thread_time_ns();
     }
     t->resume_count++;

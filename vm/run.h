@@ -21,17 +21,17 @@ struct vm_run {
     struct vm_fault fault;
     uint64_t budget_left_ns;
     uint64_t
-        slice_start_ns; /* processor time of the thread when this slice began; 0 in the first one */
+        slice_start_ns; /* processor time of the thread when this slice began; 0: not measured */
     bool resumed;       /* was switched out by a tick at least once */
 };
 
 /* What the signal handlers read is volatile: they interrupt this same thread. */
 struct vm_thread {
     struct vm_run *volatile running;
-    volatile uint32_t resume_count; /* tells one slice from the next */
-    uint32_t resume_count_seen;     /* at the last tick; the handler's own */
-    uint32_t idle_ticks;            /* the handler's own */
-    volatile sig_atomic_t armed;    /* the timer runs */
+    volatile uint32_t resume_count;      /* tells one slice from the next */
+    volatile uint32_t resume_count_seen; /* at the last tick; the handler sets it */
+    uint32_t idle_ticks;                 /* the handler's own */
+    volatile sig_atomic_t armed;         /* the timer runs */
     timer_t timer;
     bool has_timer;
     uint8_t *signal_stack;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What attacks.py and attacks_h2.py share: servers, an honest client in a process of its own, sockets, frames.
+"""What the tests of attacks share: servers, an honest client in a process of its own, sockets, frames.
 
 A case is a function with @case. It attacks MAIN, or a server of its own. Beside those with @case(honest=True) an honest
 client asks for a small file all the time, first while nothing else happens: each of its requests must be answered, and
@@ -36,7 +36,7 @@ HEADER, IDLE, BODY, SEND = 3, 4, 2, 3  # time-outs of MAIN
 MEMORY = 16  # MiB that an attack may cost, if its case does not say otherwise
 QUIET = 0.25  # seconds before an attack, at least
 ATTACK = 0.3 if SANITIZED else 0.6  # seconds that it goes on, at least
-REQUESTS = 50 if SANITIZED else 200  # of the honest client before and during it, at least: else the slowest of a hundred is worth little
+REQUESTS = 50 if SANITIZED else 200  # of the honest client before it, and during it, at least
 ATTACK_MAX = 4 if SANITIZED else 10  # seconds
 TIMES_QUIET = 5
 FLOOR = 0.2 if SANITIZED else 0.01  # seconds that the slowest of a hundred honest requests may always take
@@ -147,6 +147,7 @@ class Server:
             with open("%s/%s/comm" % (tasks, task)) as file:
                 if file.read().startswith("worker"):
                     return "%s/%s/schedstat" % (tasks, task)
+        return ""
 
     def connect(self, data=b"", buffer=None, port=None):
         client = socket.socket()

@@ -3,7 +3,7 @@
 client beside it is served. HTTP/2 has attacks_h2.py.
 
 Prints a line for each case and `N passed, N failed` at the end. Needs openssl(1).
-usage: attacks.py BUILD_FOLDER
+usage: attacks.py BUILD_FOLDER [CASE...]
 """
 
 import errno

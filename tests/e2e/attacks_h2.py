@@ -2,7 +2,7 @@
 """Hostile clients of HTTP/2: floods, stalls, bombs. Each is bounded, and an honest client beside it is served.
 
 Prints a line for each case and `N passed, N failed` at the end. Only the standard library is used.
-usage: attacks_h2.py BUILD_FOLDER
+usage: attacks_h2.py BUILD_FOLDER [CASE...]
 """
 
 import signal
