@@ -21,7 +21,7 @@ struct size {
     unsigned items; /* of the entry function, at most */
     unsigned callee_items;
     unsigned insns; /* about; the program ends when they are reached */
-    bool repeats;   /* the input's bytes are used over and over until then */
+    bool repeats;   /* uses the input's bytes over and over until then */
 };
 static const struct size small = {8, 3, 400, false}, medium = {120, 16, 800, false},
                          large = {T_GENERATED_INSNS_MAX, 40, T_GENERATED_INSNS_MAX, true};
@@ -83,9 +83,9 @@ static bool one_in(struct generator *g, unsigned n)
 
 static uint64_t value64(struct generator *g)
 {
-    uint64_t value = 0;
     if (!one_in(g, 4))
         return (uint64_t)edges[choose(g, EDGES)];
+    uint64_t value = 0;
     for (int i = 0; i < 8; i++)
         value = value << 8 | byte(g);
     return value;
@@ -332,36 +332,45 @@ static void emit_remainder(struct generator *g, unsigned dividend, unsigned quot
         emit(g, VM_IX_MOV64_IMM, quotient, 0, 0, value32(g)); /* nobody wants it any more */
 }
 
-/* Both halves in either order, sometimes of what is no rotation. */
-static void emit_rotation(struct generator *g, unsigned reg, unsigned other)
+/* A copy is shifted, then what it was copied from, or another copy; sometimes not quite. */
+static void emit_rotation(struct generator *g, unsigned reg, unsigned copy)
 {
-    bool is_half = one_in(g, 2), is_left_first = one_in(g, 2);
-    unsigned width = is_half ? 32 : 64, left = choose(g, width + 1);
-    unsigned right = one_in(g, 16) ? choose(g, width) : width - left;
+    bool is_half = one_in(g, 2), is_left_first = one_in(g, 2), is_swapped = one_in(g, 2);
+    unsigned width = is_half ? 32 : 64, first = one_in(g, 8) ? choose(g, width) : choose(g, 4) * 8;
+    unsigned second = one_in(g, 8) ? choose(g, width) : width - first, other = reg;
     enum vm_ix move = is_half && one_in(g, 2) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG;
     enum vm_ix lsh = is_half ? VM_IX_LSH32_IMM : VM_IX_LSH64_IMM;
     enum vm_ix rsh = is_half ? VM_IX_RSH32_IMM : VM_IX_RSH64_IMM;
-    emit(g, move, other, reg, 0, 0);
-    emit(g, is_left_first ? lsh : rsh, reg, 0, 0, is_left_first ? left : right);
-    if (one_in(g, 4)) /* of the shifted one, or of a third register */
-        emit(g, move, other, readable(g), 0, 0);
-    emit(g, is_left_first ? rsh : lsh, other, 0, 0, is_left_first ? right : left);
-    emit(g, is_half ? VM_IX_OR32_REG : VM_IX_OR64_REG, reg, other, 0, 0);
-    if (!one_in(g, 3))
-        emit(g, VM_IX_MOV64_IMM, other, 0, 0, value32(g)); /* nobody wants it any more */
+    emit(g, move, copy, reg, 0, 0);
+    emit(g, is_left_first ? lsh : rsh, copy, 0, 0, first);
+    if (one_in(g, 2)) {
+        other = writable(g);
+        emit(g, move, other, one_in(g, 8) ? readable(g) : reg, 0, 0);
+    }
+    emit(g, is_left_first ? rsh : lsh, other, 0, 0, second);
+    emit(g, is_half ? VM_IX_OR32_REG : VM_IX_OR64_REG, is_swapped ? copy : other,
+         is_swapped ? other : copy, 0, 0);
+    if (!one_in(g, 3)) /* nobody wants the other half any more */
+        emit(g, VM_IX_MOV64_IMM, is_swapped ? other : copy, 0, 0, value32(g));
 }
 
 /* Sequences that compilers emit and a compiler of ours may treat as one. */
 static void emit_idiom(struct generator *g)
 {
     unsigned a = writable(g), b = writable(g);
-    switch (choose(g, 12)) {
+    switch (choose(g, 10)) {
     case 0: /* zero-extend */
         emit(g, VM_IX_LSH64_IMM, a, 0, 0, 32);
         emit(g, one_in(g, 2) ? VM_IX_ARSH64_IMM : VM_IX_RSH64_IMM, a, 0, 0, 32);
         break;
-    case 1:
-    case 2: emit_rotation(g, a, b); break;
+    case 1: emit_rotation(g, a, b); break;
+    case 2: /* a condition as a number */
+        emit(g, VM_IX_MOV64_IMM, a, 0, 0, one_in(g, 2));
+        if (one_in(g, 2))
+            emit_alu(g);
+        emit(g, row_of(g, VM_GROUP_JMP), b, readable(g), 1, value32(g));
+        emit(g, one_in(g, 3) ? VM_IX_MOV32_IMM : VM_IX_MOV64_IMM, a, 0, 0, one_in(g, 2));
+        break;
     case 3: /* constant folding */
         emit(g, VM_IX_MOV64_IMM, a, 0, 0, value32(g));
         emit(g, row_of(g, VM_GROUP_ALU), a, a, 0, value32(g));
@@ -386,15 +395,7 @@ static void emit_idiom(struct generator *g)
         emit(g, row_of(g, VM_GROUP_ALU), a, readable(g), 0, value32(g));
         break;
     case 8: emit_constant_division(g, a); break;
-    case 9:
-    case 10: emit_remainder(g, a, b); break;
-    case 11: /* a condition as a number */
-        emit(g, VM_IX_MOV64_IMM, a, 0, 0, one_in(g, 2));
-        if (one_in(g, 2))
-            emit_alu(g);
-        emit(g, row_of(g, VM_GROUP_JMP), b, readable(g), 1, value32(g));
-        emit(g, one_in(g, 3) ? VM_IX_MOV32_IMM : VM_IX_MOV64_IMM, a, 0, 0, one_in(g, 2));
-        break;
+    case 9: emit_remainder(g, a, b); break;
     }
 }
 
@@ -538,6 +539,11 @@ static void emit_loop(struct generator *g)
     g->in_loop = false;
     emit(g, one_in(g, 2) ? VM_IX_ADD64_IMM : VM_IX_ADD32_IMM, COUNTER, 0, 0, -1);
     int back = (int)top - (int)g->code->count - 1;
+    if (one_in(g, 4)) { /* clang's end of a loop, where it jumps over a jump */
+        emit(g, one_in(g, 2) ? VM_IX_JEQ64_IMM : VM_IX_JEQ32_IMM, COUNTER, 0, 1, 0);
+        emit(g, VM_IX_JA, 0, 0, back - 1, 0);
+        return;
+    }
     emit(g, again[condition], COUNTER, 0, back,
          again[condition] == VM_IX_JSET32_IMM ? INT32_MAX : 0);
 }
