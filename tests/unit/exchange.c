@@ -12,6 +12,22 @@
 
 /* ---- pool */
 
+Test(pool, keeps_two_small_blocks_for_the_next_request)
+{
+    struct pool pool;
+    pool_init(&pool, 1 << 20);
+    char *first = pool_alloc(&pool, 1000);
+    char *second = pool_alloc(&pool, 1500);
+    cr_assert_not_null(pool_alloc(&pool, 100000));
+    pool_reset(&pool);
+    cr_expect_eq(pool_alloc(&pool, 1000), (void *)first);
+    cr_expect_eq(pool_alloc(&pool, 1500), (void *)second);
+    pool_reset(&pool);
+    cr_expect_eq(pool_alloc(&pool, 1000), (void *)first);
+    cr_assert_not_null(pool_alloc(&pool, 3000)); /* more than the second one has */
+    pool_free(&pool);
+}
+
 Test(pool, is_bounded_and_aligned)
 {
     struct pool pool;

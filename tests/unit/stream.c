@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies of files that are kept in memory (server/stream.c, server/hot.c): how much is read, what is
- * remembered of it, and that the next request takes it from there. */
+ * remembered of it, and that the next request takes it from there. And the table of streams. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -67,4 +67,26 @@ Test(stream, large_file_is_read_by_chunks)
     answer_file(LARGE);
     cr_assert_eq(stream_read_bytes(&stream, CHUNK), CHUNK);
     cr_assert(!stream.hot_due);
+}
+
+Test(stream, table_gives_back_what_a_burst_needed)
+{
+    enum { BURST = 4 * LIM_STREAMS_KEPT };
+    static struct stream_table table;
+    static struct stream *streams[BURST];
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < BURST; i++) {
+            streams[i] = stream_open(&table, NULL);
+            cr_assert_not_null(streams[i]);
+            cr_assert_not_null(pool_alloc(&streams[i]->exchange.pool, 10000));
+        }
+        cr_assert_eq(table.live, BURST);
+        for (unsigned i = 0; i < BURST; i++) {
+            stream_close(&table, streams[i]);
+        }
+        cr_assert_eq(table.block_count, BURST / STREAM_BLOCK_SLOTS);
+        stream_table_shrink(&table);
+        cr_assert_eq(table.block_count, LIM_STREAMS_KEPT / STREAM_BLOCK_SLOTS);
+    }
+    stream_table_free(&table);
 }
