@@ -142,9 +142,9 @@ def ten_thousand_streams(server):
 def shut_windows(server):
     """A hundred answers nobody takes, on each connection, and PING to look alive. Each ends by the time-out."""
     clients = [h2_connect(server, (4, 0)) for _ in range(20)]
+    start = time.monotonic()
     for client in clients:
         send(client, b"".join(head(i, "/big.bin") for i in range(1, 201, 2)))
-    start = time.monotonic()
     resets = 0
     got = b""
     clients[0].settimeout(0.5)
