@@ -43,7 +43,7 @@ def verdict(row):
 
 
 HEAD_HTTP = f"{'workload':<30}{'server':<15}{'req/s':>9}{'CPU us':>9}{'+-':>6}{'/ours':>8}{'want':>8}"
-HEAD_MEMORY = f"{'memory, PSS':<30}{'server':<15}{'start KiB':>10}{'idle KiB':>10}{'1st kB':>8}{'all kB':>8}{'/ours':>8}{'want':>8}"
+HEAD_MEMORY = f"{'memory, PSS':<30}{'server':<15}{'start KiB':>10}{'idle KiB':>10}{'kB of 1k':>9}{'of 10k':>8}{'/ours':>8}{'want':>8}"
 
 
 def table_http(item):
@@ -58,7 +58,7 @@ def table_memory(item):
     title = item['title']
     for label, row in item['servers'].items():
         yield (f"{title:<30}{label:<15}{row['pss_start'] / 1024:>10.0f}{row['pss_idle'] / 1024:>10.0f}"
-               f"{row['few_each'] / 1000:>8.1f}{row['many_each'] / 1000:>8.1f}{row['ratio']:>8.2f} {verdict(row)}").rstrip()
+               f"{row['few_each'] / 1000:>9.1f}{row['many_each'] / 1000:>8.1f}{row['ratio']:>8.2f} {verdict(row)}").rstrip()
         title = ''
 
 
