@@ -134,7 +134,8 @@ class Bench:
         """Fresh servers in each round."""
         few, many = (20, 50) if self.quick else (1000, 10000)
         if many > idle.limit():
-            raise SystemExit(f'{work.title}: {many} connections: only {idle.limit()} by the limit of open files (ulimit -Hn)')
+            print(f'{work.title}: left out: {many} connections, but the limit of open files (ulimit -Hn) is for {idle.limit()}')
+            return {}
         rounds = {}
         for number in range(self.options.rounds):
             for entry in filter(self.wanted, work.entries):
@@ -218,8 +219,11 @@ def main():
     os.chmod(folder, 0o755)
     try:
         bench = Bench(options, folder)
-        bench.run(works)
-        bench.save()
+        try:
+            bench.run(works)
+        finally:
+            if bench.items:  # also those before one that failed
+                bench.save()
     finally:
         servers.stop_all()
         shutil.rmtree(folder, ignore_errors=True)

@@ -56,6 +56,8 @@ class Dialogue:
 
 
 class Idle:
+    """The connections to one server."""
+
     def __init__(self, port, path):
         self.port, self.sockets = port, []
         self.request = f'GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n'.encode()

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import time
 
-from servers import HERE, LOAD_CORE, Missing, cpu_between, on_core
+from servers import HERE, LOAD_CORE, cpu_between, on_core
 
 SUITE = 'TLS_AES_128_GCM_SHA256'
 PROBES = 8
@@ -73,7 +73,7 @@ class Load:
         """The beginning of its command."""
         program = shutil.which('h2load')
         if not program:
-            raise Missing('h2load is not installed')
+            raise SystemExit('bench: h2load is not installed')
         h1 = work.load == 'h1'
         command = [program, '-t1', f'-c{clients}', f'-m{1 if h1 else work.streams}', f'--tls13-ciphers={SUITE}']
         return command + (['--h1'] if h1 else [])
