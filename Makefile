@@ -73,6 +73,8 @@ $(O)/libzsvm.so.$(SOVERSION): $(VM_OBJ) vm/zsvm.map
 	    -Wl,--version-script=vm/zsvm.map -o $@ $(filter %.o,$^) $(VM_LIBS)
 # The same objects make both libraries. An object of an older Makefile may not fit into a shared one.
 $(VM_OBJ): CFLAGS_ALL += -fPIC -ftls-model=initial-exec
+# cmpxchg16b, which all x86-64 but the very first have
+$(O)/server/rate.c.o: CFLAGS_ALL += -mcx16
 $(VM_OBJ): Makefile
 $(O)/libserver.a: $(SERVER_OBJ)
 	@rm -f $@ && ar rcs $@ $^

@@ -2,9 +2,11 @@
 /* How often each key was seen, for limiting: a table of fixed size that all workers use at once. It
  * lives as long as the server, so that a reload lets nobody start afresh.
  *
- * Limits are GCRA (ITU-T I.371): of a window that allows n, each take costs a share of window / n
- * of time, and time gives it back. So n may come at once after a pause, and in the long run no more
- * than n in each window; there is no edge at which everybody may try again.
+ * Windows slide: of one that allows n, each take comes back when the window has passed since. So n
+ * may come at once, n again a window later, and whoever asks without a pause gets n in each window:
+ * the windows of a key begin with its first take, not all at the same edge. Takes are not remembered
+ * one by one but as spread evenly between the first and the last of their window; where they were
+ * not, some come back earlier or later than that.
  *
  * A key that is known costs no lock and one atomic exchange for each limit. When the table is full,
  * the key that was not seen for longest makes room. Keys are compared by a keyed 64-bit hash.
@@ -19,7 +21,7 @@
 enum rate_window { RATE_SECOND, RATE_MINUTE, RATE_HOUR, RATE_WINDOWS };
 
 struct rate_limits {
-    uint64_t count[RATE_WINDOWS]; /* allowed in each window; 0: not limited */
+    uint64_t count[RATE_WINDOWS]; /* allowed in each window, counted to 2^32; 0: not limited */
 };
 
 struct rate_info {
