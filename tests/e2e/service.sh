@@ -120,6 +120,7 @@ for _ in range(int(sys.argv[2])):
     print(manager.recv(4096).decode(), flush=True)
 END
 for name in "$work/manager.socket" "@zeroserve-test-$$"; do
+    : >"$work/told" # not what the one before was told
     python3 "$work/manager.py" "$name" 2 >"$work/told" &
     manager=$!
     for _ in $(seq 200); do
