@@ -4,37 +4,10 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "tests/support/asm.h"
-#include "tests/support/machine.h"
+#include "tests/support/subject.h"
 #include "vm/limits.h"
 
 enum { CALLS = 50 };
-
-struct subject {
-    struct vm_program *program;
-    struct vm_image *image;
-};
-
-static struct subject make(const struct vm_engine *engine, const char *text)
-{
-    struct t_asm code;
-    struct vm_diag diag;
-    struct subject s;
-    cr_assert(t_assemble(&code, text, t_helpers, t_helper_count), "%s", code.error);
-    s.program = t_program(code.insns, code.count, &diag);
-    cr_assert(s.program, "%s", diag.text);
-    s.image = vm_image_create(engine, s.program, &diag);
-    cr_assert(s.image, "%s", diag.text);
-    t_asm_free(&code);
-    return s;
-}
-
-static void drop(struct subject s)
-{
-    vm_thread_forget(t_thread(), s.image);
-    vm_image_free(s.image);
-    vm_program_free(s.program);
-}
 
 static uint32_t batch(struct subject s, struct vm_call *calls, uint32_t count, struct vm_fault *f)
 {
@@ -55,7 +28,7 @@ static uint32_t batch(struct subject s, struct vm_call *calls, uint32_t count, s
 
 static void calls_have_their_own_arguments(const struct vm_engine *engine)
 {
-    struct subject s = make(engine, "mov r0, r1\n add r0, r5\n exit\n");
+    struct subject s = subject_make(engine, "mov r0, r1\n add r0, r5\n exit\n");
     struct vm_call calls[CALLS];
     for (unsigned i = 0; i < CALLS; i++)
         calls[i] = (struct vm_call){.args = {i, [4] = 1000}};
@@ -65,17 +38,17 @@ static void calls_have_their_own_arguments(const struct vm_engine *engine)
         cr_expect_eq(calls[i].result, i + 1000);
     }
     cr_expect_eq(batch(s, calls, 0, NULL), 0);
-    drop(s);
+    subject_drop(s);
 }
 BOTH_ENGINES(calls_have_their_own_arguments)
 
 /* Each leaves its mark on stack, heap and, past its memory, on the rest of the page. */
 static void calls_start_pristine(const struct vm_engine *engine)
 {
-    struct subject s =
-        make(engine, "ldxdw r0, [r10-8]\n ldxdw r3, [r10-4000]\n or r0, r3\n ldxdw r3, [r1+2048]\n"
-                     "or r0, r3\n stdw [r10-8], -1\n stdw [r10-4000], -1\n stdw [r1+2048], -1\n"
-                     "ldxb r3, [r1+0]\n add r3, 1\n stxb [r1+0], r3\n or r0, r6\n exit\n");
+    struct subject s = subject_make(
+        engine, "ldxdw r0, [r10-8]\n ldxdw r3, [r10-4000]\n or r0, r3\n ldxdw r3, [r1+2048]\n"
+                "or r0, r3\n stdw [r10-8], -1\n stdw [r10-4000], -1\n stdw [r1+2048], -1\n"
+                "ldxb r3, [r1+0]\n add r3, 1\n stxb [r1+0], r3\n or r0, r6\n exit\n");
     struct vm_call calls[CALLS];
     uint8_t before[CALLS][32] = {0}, after[CALLS][32] = {0};
     for (uint8_t i = 0; i < CALLS; i++) {
@@ -91,14 +64,15 @@ static void calls_start_pristine(const struct vm_engine *engine)
         cr_expect_eq(after[i][0], i == 7 ? 0 : i + 1);
         cr_expect_eq(before[i][0], i);
     }
-    drop(s);
+    subject_drop(s);
 }
 BOTH_ENGINES(calls_start_pristine)
 
 static void a_fault_ends_the_batch(const struct vm_engine *engine)
 {
-    struct subject s = make(engine, "jne r1, 3, good\n ldxdw r0, [r1+5]\n good:\n mov r0, 9\n"
-                                    "exit\n");
+    struct subject s =
+        subject_make(engine, "jne r1, 3, good\n ldxdw r0, [r1+5]\n good:\n mov r0, 9\n"
+                             "exit\n");
     struct vm_call calls[6];
     struct vm_fault fault = {0};
     for (unsigned i = 0; i < 6; i++)
@@ -112,26 +86,26 @@ static void a_fault_ends_the_batch(const struct vm_engine *engine)
     cr_expect_eq(fault.address, 8);
     cr_expect_eq(batch(s, calls + 4, 2, &fault), 2, "the rest is another batch");
     cr_expect_eq(calls[5].result, 9);
-    drop(s);
+    subject_drop(s);
 }
 BOTH_ENGINES(a_fault_ends_the_batch)
 
 static void budgets_are_of_one_call(const struct vm_engine *engine)
 {
-    struct subject s = make(engine, "jeq r1, 1, out\n loop:\n ja loop\n out:\n exit\n");
+    struct subject s = subject_make(engine, "jeq r1, 1, out\n loop:\n ja loop\n out:\n exit\n");
     struct vm_call calls[2] = {{.args = {1}}, {.args = {2}}};
     struct vm_fault fault = {0};
     t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = 5});
     cr_assert_eq(batch(s, calls, 2, &fault), 2);
     cr_expect_eq(calls[1].state, VM_STATE_FAULT);
     cr_expect_eq(fault.kind, VM_FAULT_BUDGET);
-    drop(s);
+    subject_drop(s);
 }
 BOTH_ENGINES(budgets_are_of_one_call)
 
 static void helpers_cannot_wait(const struct vm_engine *engine)
 {
-    struct subject s = make(engine, "call wait_once\n exit\n");
+    struct subject s = subject_make(engine, "call wait_once\n exit\n");
     struct vm_call calls[2] = {{.args = {1}}, {.args = {2}}};
     struct vm_fault fault = {0};
     char text[200];
@@ -139,14 +113,14 @@ static void helpers_cannot_wait(const struct vm_engine *engine)
     cr_expect_eq(fault.kind, VM_FAULT_HELPER);
     vm_fault_format(&fault, text, sizeof text);
     cr_expect(strstr(text, "wait_once") && strstr(text, "cannot wait in a batch"), "%s", text);
-    drop(s);
+    subject_drop(s);
 }
 BOTH_ENGINES(helpers_cannot_wait)
 
 static void what_does_not_fit_is_not_made(const struct vm_engine *engine)
 {
     static const uint8_t memory[8192];
-    struct subject s = make(engine, "mov r0, 1\n exit\n");
+    struct subject s = subject_make(engine, "mov r0, 1\n exit\n");
     struct vm_call calls[2] = {{.memory = memory, .memory_bytes = 4096},
                                {.memory = memory, .memory_bytes = 4097}};
     t_thread_with(&(struct vm_thread_config){.heap_bytes_max = 4096, .run_count_max = 1});
@@ -156,6 +130,6 @@ static void what_does_not_fit_is_not_made(const struct vm_engine *engine)
     cr_assert(only);
     cr_expect_eq(batch(s, calls, 1, NULL), 0, "no run is left");
     vm_run_free(only);
-    drop(s);
+    subject_drop(s);
 }
 BOTH_ENGINES(what_does_not_fit_is_not_made)

@@ -5,36 +5,9 @@
 #include <criterion/criterion.h>
 #include <time.h>
 
-#include "tests/support/asm.h"
-#include "tests/support/machine.h"
+#include "tests/support/subject.h"
 
 enum { SLICE_MS_MAX = 1000 }; /* far above two ticks: test machines are busy */
-
-struct subject {
-    struct t_asm code;
-    struct vm_program *program;
-    struct vm_image *image;
-};
-
-static struct subject make(const struct vm_engine *engine, const char *text)
-{
-    struct subject s;
-    struct vm_diag diag;
-    cr_assert(t_assemble(&s.code, text, t_helpers, t_helper_count), "%s", s.code.error);
-    s.program = t_program(s.code.insns, s.code.count, &diag);
-    cr_assert(s.program, "%s", diag.text);
-    s.image = vm_image_create(engine, s.program, &diag);
-    cr_assert(s.image, "%s", diag.text);
-    return s;
-}
-
-static void drop(struct subject *s)
-{
-    vm_thread_forget(t_thread(), s->image);
-    vm_image_free(s->image);
-    vm_program_free(s->program);
-    t_asm_free(&s->code);
-}
 
 static uint64_t now_ms(clockid_t clock)
 {
@@ -74,7 +47,7 @@ static void endless_is_preempted_then_killed(const struct vm_engine *engine)
     enum { BUDGET_MS = 20 };
     t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = BUDGET_MS});
     for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
-        struct subject s = make(engine, endless[i]);
+        struct subject s = subject_make(engine, endless[i]);
         struct vm_run *run = vm_run_start(t_thread(), s.image, NULL, NULL);
         uint64_t cpu = now_ms(CLOCK_THREAD_CPUTIME_ID);
         unsigned slices = 0;
@@ -89,7 +62,7 @@ static void endless_is_preempted_then_killed(const struct vm_engine *engine)
         cr_expect_eq(vm_run_fault(run)->kind, VM_FAULT_BUDGET);
         cr_expect_leq(cpu, 5 * BUDGET_MS, "program %zu ran %llu ms", i, (unsigned long long)cpu);
         vm_run_free(run);
-        drop(&s);
+        subject_drop(s);
     }
     t_thread_end();
 }
@@ -98,9 +71,9 @@ BOTH_ENGINES(endless_is_preempted_then_killed)
 static void others_proceed(const struct vm_engine *engine)
 {
     t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = 10000});
-    struct subject loop = make(engine, "loop:\n add r6, 1\n ja loop\n");
-    struct subject count = make(engine, "mov r1, 1000\n loop:\n add r0, r1\n sub r1, 1\n"
-                                        "jne r1, 0, loop\n exit\n");
+    struct subject loop = subject_make(engine, "loop:\n add r6, 1\n ja loop\n");
+    struct subject count = subject_make(engine, "mov r1, 1000\n loop:\n add r0, r1\n sub r1, 1\n"
+                                                "jne r1, 0, loop\n exit\n");
     struct vm_run *endless_run[2];
     for (int i = 0; i < 2; i++)
         endless_run[i] = vm_run_start(t_thread(), loop.image, NULL, NULL);
@@ -117,8 +90,8 @@ static void others_proceed(const struct vm_engine *engine)
     }
     for (int i = 0; i < 2; i++)
         vm_run_free(endless_run[i]); /* dropped where they are */
-    drop(&loop);
-    drop(&count);
+    subject_drop(loop);
+    subject_drop(count);
     t_thread_end();
 }
 BOTH_ENGINES(others_proceed)
@@ -209,7 +182,7 @@ static uint64_t enough_rounds(const struct subject *s)
 
 static void preempted_result_is_the_same(const struct vm_engine *engine)
 {
-    struct subject s = make(engine, computation);
+    struct subject s = subject_make(engine, computation);
     uint64_t rounds = enough_rounds(&s);
     struct t_outcome calm = compute(&s, rounds, 10000);
     cr_assert_eq(calm.state, VM_STATE_DONE);
@@ -220,7 +193,7 @@ static void preempted_result_is_the_same(const struct vm_engine *engine)
         cr_expect_null(t_difference(&calm, &busy), "differs in %s", t_difference(&calm, &busy));
     }
     t_thread();
-    drop(&s);
+    subject_drop(s);
     t_thread_end();
 }
 BOTH_ENGINES(preempted_result_is_the_same)
@@ -228,7 +201,7 @@ BOTH_ENGINES(preempted_result_is_the_same)
 /* Two preempted runs of one image take turns and do not mix. */
 static void interleaved_runs_do_not_mix(const struct vm_engine *engine)
 {
-    struct subject s = make(engine, computation);
+    struct subject s = subject_make(engine, computation);
     uint64_t rounds = enough_rounds(&s) / 2;
     struct t_outcome calm = compute(&s, rounds, 10000);
     struct vm_thread *thread =
@@ -256,7 +229,7 @@ static void interleaved_runs_do_not_mix(const struct vm_engine *engine)
         cr_expect_eq(vm_run_result(run[i]), calm.r0, "run %d", i);
         vm_run_free(run[i]);
     }
-    drop(&s);
+    subject_drop(s);
     t_thread_end();
 }
 BOTH_ENGINES(interleaved_runs_do_not_mix)
@@ -268,7 +241,7 @@ static void budget_passes_from_run_to_run(const struct vm_engine *engine)
 {
     enum { BUDGET_MS = 30 };
     t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = BUDGET_MS});
-    struct subject s = make(engine, "loop:\n ja loop\n");
+    struct subject s = subject_make(engine, "loop:\n ja loop\n");
     uint64_t left = BUDGET_MS * 1000000ull;
     bool spent = false;
     for (unsigned runs = 0; !spent; runs++) {
@@ -281,7 +254,7 @@ static void budget_passes_from_run_to_run(const struct vm_engine *engine)
         vm_run_free(run);
     }
     cr_expect_eq(left, 0);
-    drop(&s);
+    subject_drop(s);
     t_thread_end();
 }
 BOTH_ENGINES(budget_passes_from_run_to_run)

@@ -5,39 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/support/asm.h"
-#include "tests/support/machine.h"
+#include "tests/support/subject.h"
 #include "vm/engine.h"
 #include "vm/segment.h"
 
 #define OURS ((uintptr_t)0x123456789000)
-
-struct subject {
-    struct t_asm code;
-    struct vm_program *program;
-    struct vm_image *image;
-};
-
-static struct subject make(const struct vm_engine *engine, const char *text)
-{
-    struct subject s;
-    struct vm_diag diag;
-    bool ok = t_assemble(&s.code, text, t_helpers, t_helper_count);
-    cr_assert(ok, "%s", s.code.error);
-    s.program = t_program(s.code.insns, s.code.count, &diag);
-    cr_assert(s.program, "%s", diag.text);
-    s.image = vm_image_create(engine, s.program, &diag);
-    cr_assert(s.image, "%s", diag.text);
-    return s;
-}
-
-static void drop(struct subject *s)
-{
-    vm_thread_forget(t_thread(), s->image);
-    vm_image_free(s->image);
-    vm_program_free(s->program);
-    t_asm_free(&s->code);
-}
 
 /* Adds up r2 bytes at r1, waiting at each. */
 static const char sum[] = "mov r6, r1\n mov r7, r2\n mov r8, 0\n mov r9, 0\n"
@@ -58,12 +30,13 @@ static const char endless[] = "mov r3, 0\n"
 
 Test(segment, is_used_in_loops)
 {
-    struct subject s = make(&jit_x86_64, sum), once = make(&jit_x86_64, "mov r2, r10\n add r2, r1\n"
-                                                                        "ldxb r0, [r2-8]\n exit\n");
+    struct subject s = subject_make(&jit_x86_64, sum),
+                   once = subject_make(&jit_x86_64, "mov r2, r10\n add r2, r1\n"
+                                                    "ldxb r0, [r2-8]\n exit\n");
     cr_expect_eq(s.image->uses_gs, vm_segment_can_be_set());
     cr_expect(!once.image->uses_gs, "entering would cost more than it saves");
-    drop(&s);
-    drop(&once);
+    subject_drop(s);
+    subject_drop(once);
     t_thread_end();
 }
 
@@ -78,12 +51,12 @@ Test(segment, comes_back_after_every_run)
     t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = 10});
     vm_segment_set(OURS);
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
-        struct subject s = make(&jit_x86_64, programs[i]);
+        struct subject s = subject_make(&jit_x86_64, programs[i]);
         cr_expect(s.image->uses_gs);
         t_run(s.image, &(struct t_input){.memory = memory, .memory_bytes = sizeof memory}, &out);
         cr_expect_eq(out.state, ends[i]);
         cr_expect_eq(vm_segment_get(), OURS, "program %zu", i);
-        drop(&s);
+        subject_drop(s);
     }
     vm_segment_set(0);
     t_thread_end();
@@ -93,7 +66,7 @@ Test(segment, comes_back_after_every_run)
 Test(segment, is_each_runs_own)
 {
     enum { RUNS = 3, BYTES = 10 };
-    struct subject s = make(&jit_x86_64, sum);
+    struct subject s = subject_make(&jit_x86_64, sum);
     struct vm_run *runs[RUNS];
     bool ended[RUNS] = {false};
     unsigned done = 0;
@@ -118,7 +91,7 @@ Test(segment, is_each_runs_own)
     }
     for (unsigned i = 0; i < RUNS; i++)
         vm_run_free(runs[i]);
-    drop(&s);
+    subject_drop(s);
     t_thread_end();
 }
 
@@ -142,12 +115,12 @@ Test(segment, addresses_have_32_bits)
                  "stdw [r10-8], 77\n mov r6, 3\nloop:\n%s sub r6, 1\n"
                  "jne r6, 0, loop\n exit\n",
                  bodies[i]);
-        struct subject s = make(&vm_interp, text);
+        struct subject s = subject_make(&vm_interp, text);
         bool ok = t_run_program(&vm_interp, s.program, &(struct t_input){0}, &want, &diag) &&
                   t_run_program(&jit_x86_64, s.program, &(struct t_input){0}, &got, &diag);
         cr_assert(ok, "%s", diag.text);
         cr_expect_null(t_difference(&want, &got), "program %zu: %s", i, t_difference(&want, &got));
-        drop(&s);
+        subject_drop(s);
     }
     t_thread_end();
 }

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program in text, ready to run on an engine with the helpers of the tests. */
+#ifndef TESTS_SUPPORT_SUBJECT_H
+#define TESTS_SUPPORT_SUBJECT_H
+
+#include <criterion/criterion.h>
+
+#include "tests/support/asm.h"
+#include "tests/support/machine.h"
+
+struct subject {
+    struct vm_program *program;
+    struct vm_image *image;
+};
+
+/* Ends the test when the text is no program, or the engine refuses it. */
+static inline struct subject subject_make(const struct vm_engine *engine, const char *text)
+{
+    struct t_asm code;
+    struct vm_diag diag;
+    struct subject s;
+    bool ok = t_assemble(&code, text, t_helpers, t_helper_count);
+    cr_assert(ok, "%s", code.error);
+    s.program = t_program(code.insns, code.count, &diag);
+    cr_assert(s.program, "%s", diag.text);
+    s.image = vm_image_create(engine, s.program, &diag);
+    cr_assert(s.image, "%s", diag.text);
+    t_asm_free(&code);
+    return s;
+}
+
+static inline void subject_drop(struct subject s)
+{
+    vm_thread_forget(t_thread(), s.image);
+    vm_image_free(s.image);
+    vm_program_free(s.program);
+}
+
+#endif
