@@ -100,8 +100,8 @@ Test(segment, addresses_have_32_bits)
 {
     static const char *const bodies[] = {
         "lddw r3, 0xffffffff00000000\n mov r2, r10\n add r2, r3\n ldxb r0, [r2-8]\n",
-        "lddw r3, -0x3000000\n mov r2, r10\n add r2, r3\n lddw r4, 0x3000000\n add r2, r4\n"
-        "ldxb r0, [r2-8]\n",
+        ("lddw r3, -0x3000000\n mov r2, r10\n add r2, r3\n lddw r4, 0x3000000\n add r2, r4\n"
+         "ldxb r0, [r2-8]\n"),
         "mov32 r3, 0x80000000\n mov r2, r3\n add r2, r3\n add r2, r10\n ldxb r0, [r2-8]\n",
         "mov r3, r10\n rsh r3, 2\n mov r2, r3\n lsh r2, 2\n add r2, 0\n ldxb r0, [r2-8]\n",
         "mov r2, r5\n add r2, r1\n add r2, -1\n stxb [r2+2], r1\n",

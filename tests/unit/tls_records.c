@@ -254,7 +254,7 @@ Test(tls_records, key_updates_in_pieces)
 {
     for (size_t at = 1; at < 5; at++) {
         cr_expect(take_forged(22, "\x18\0\0\1\0", at));
-        cr_expect(take_forged(22, "\x18\0\0\1\0" + at, 5 - at));
+        cr_expect(take_forged(22, &"\x18\0\0\1\0"[at], 5 - at));
         cr_assert(tls_keys_update(&forged));
     }
     cr_expect(take_forged(23, "x", 1));
