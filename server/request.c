@@ -3,8 +3,8 @@
 #include "server/request.h"
 
 #include <assert.h>
-#include <time.h>
 
+#include "server/clock.h"
 #include "server/forward.h"
 #include "server/handshake.h"
 #include "server/page.h"
@@ -12,13 +12,6 @@
 #include "server/script.h"
 #include "server/serve_int.h"
 #include "server/tls.h"
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 struct stream *request_open(struct worker *worker, struct conn *conn)
 {
@@ -29,7 +22,7 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     stream->epoch = epoch_enter(worker->epoch);
     struct exchange *ex = &stream->exchange;
     /* The log alone wants to know it well. */
-    stream->started_us = worker->access != NULL ? now_us() : worker->conns.now_ms * 1000;
+    stream->started_us = worker->access != NULL ? clock_us() : worker->conns.now_ms * 1000;
     worker->trim_ms = worker->trim_ms == 0 ? worker->conns.now_ms + LIM_TRIM_MS : worker->trim_ms;
     ex->id = worker->requests++ * worker->count + worker->index + 1;
     ex->is_tls = conn->tls != NULL;
@@ -304,7 +297,7 @@ static void log_request(struct worker *worker, const struct stream *stream)
         .minor = ex->proto_minor,
         .status = ex->status,
         .body_bytes = stream->body_sent,
-        .microseconds = now_us() - stream->started_us,
+        .microseconds = clock_us() - stream->started_us,
         .id = ex->id,
         .host = ex->authority,
         .decision = stream->decision,

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "server/chars.h"
+#include "server/clock.h"
 
 enum {
     BUCKETS = 256,
@@ -206,13 +207,6 @@ static void answer_waiting(struct resolve_entry *entry)
 
 /* ---- threads */
 
-static uint64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
-
 static unsigned ask_system(const char *name, union resolve_address addresses[LIM_RESOLVE_ADDRESSES])
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
@@ -247,7 +241,8 @@ static void run(struct resolver *resolver, struct resolve_entry *entry)
         assert(count <= LIM_RESOLVE_ADDRESSES);
         memcpy(entry->addresses, addresses, count * sizeof addresses[0]);
         entry->count = count;
-        entry->expires_ms = now() + (count > 0 ? LIM_RESOLVE_TTL_MS : LIM_RESOLVE_FAILED_TTL_MS);
+        entry->expires_ms =
+            clock_ms() + (count > 0 ? LIM_RESOLVE_TTL_MS : LIM_RESOLVE_FAILED_TTL_MS);
     }
     entry->state = KNOWN;
     answer_waiting(entry);

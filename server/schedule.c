@@ -2,8 +2,7 @@
 /* The lists of streams whose scripts wait for the processor or for an arena. */
 #include "server/schedule.h"
 
-#include <time.h>
-
+#include "server/clock.h"
 #include "server/request.h"
 #include "server/script.h"
 #include "server/worker.h"
@@ -24,13 +23,6 @@ void schedule_spent(struct worker *worker)
     worker->schedule.newcomer_ticks++;
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Gives each of the list a go, the oldest wait first, until the tick is spent, by one that is
  * switched out or by several that are not. True: all had theirs. */
 static bool resume_all(struct worker *worker, enum stream_wait wait)
@@ -45,7 +37,7 @@ static bool resume_all(struct worker *worker, enum stream_wait wait)
         more = stream != last;
         worker_touch(worker, stream->conn);
         request_resume(worker, stream);
-        worker->schedule.spent = worker->schedule.spent || now_ms() >= end_ms;
+        worker->schedule.spent = worker->schedule.spent || clock_ms() >= end_ms;
     }
     if (!was_spent && worker->schedule.spent && wait != STREAM_NEW) {
         worker->schedule.newcomer_ticks = 0;

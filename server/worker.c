@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/h2_memory.h"
 #include "server/log.h"
 #include "server/proxy.h"
@@ -21,13 +22,6 @@
 #include "server/serve.h"
 
 enum { ERROR_BYTES = 512, THREAD_NAME_BYTES = 16 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 struct span worker_date(struct worker *worker)
 {
@@ -116,8 +110,8 @@ static void give_up(struct worker *worker)
 
 static bool is_done(const struct worker *worker)
 {
-    return worker->abandoned ||
-           (worker->draining && accept_has_ended(worker) && worker->conns.live == 0 && worker->links.live == 0);
+    return worker->abandoned || (worker->draining && accept_has_ended(worker) &&
+                                 worker->conns.live == 0 && worker->links.live == 0);
 }
 
 /* ---- what the creator wants ---- */
@@ -320,7 +314,7 @@ static bool turn(struct worker *worker)
     if (!ring_turn(worker->ring, wait_ms(worker))) {
         return false;
     }
-    worker->conns.now_ms = now_ms();
+    worker->conns.now_ms = clock_ms();
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     accept_turn(worker);
     worker->turn_bytes = 0;
@@ -342,7 +336,7 @@ static void init_times(struct conn_table *conns, const struct options *options)
 {
     uint32_t least_ms =
         options->send_ms < options->header_ms ? options->send_ms : options->header_ms;
-    conn_table_init(conns, now_ms());
+    conn_table_init(conns, clock_ms());
     conns->ms[CONN_PROXY] = options->header_ms;
     conns->ms[CONN_TLS] = options->header_ms;
     conns->ms[CONN_HEAD] = options->header_ms;

@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Limits on how often something is allowed. Keys are bytes that scripts choose; all scripts, all
  * workers and the sites of all reloads count in one table. */
-#include <time.h>
-
+#include "server/clock.h"
 #include "server/helpers/helpers.h"
 #include "server/helpers/shared.h"
 
-#define INVALID  ((uint64_t)-1)
-#define NS_PER_S 1000000000u
+#define INVALID ((uint64_t)-1)
 
 /* False: empty or too long. */
 static bool key_of(const struct vm_arg *in, struct span *out)
 {
     *out = (struct span){(const char *)in->data, in->length};
     return in->length > 0 && in->length <= LIM_RATE_KEY_BYTES;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 /* 0: allowed; 1 and more: the window. */
@@ -34,7 +24,7 @@ uint64_t host_zs_rate_limit(struct vm_context *context, const struct vm_arg arg[
     if (!key_of(&arg[0], &key)) {
         return INVALID;
     }
-    exceeded = rate_take(helper_state(context)->shared->rates, key, &limits, now_ns());
+    exceeded = rate_take(helper_state(context)->shared->rates, key, &limits, clock_ns());
     return exceeded == RATE_WINDOWS ? 0 : (uint64_t)exceeded + 1;
 }
 
@@ -55,7 +45,7 @@ uint64_t host_zs_rate_limit_info(struct vm_context *context, const struct vm_arg
         return INVALID;
     }
     info = rate_look(helper_state(context)->shared->rates, key,
-                     (enum rate_window)(arg[2].value - 1), arg[3].value, now_ns());
+                     (enum rate_window)(arg[2].value - 1), arg[3].value, clock_ns());
     memcpy(out, &info, sizeof info);
     return 0;
 }
