@@ -331,17 +331,11 @@ static struct vm_program *make_program(struct maker *m, const uint8_t *data, siz
 static struct site *make_site(void)
 {
     struct tarball *t = calloc(1, sizeof *t);
-    char error[256];
-    struct site *site;
 
     check(t != NULL);
     tarball_file(t, "data.json", "{\"n\":7}");
     tarball_file(t, "none", "{");
-    tarball_end(t);
-    site = site_from_fd(tarball_fd(t), "fuzz", error, sizeof error);
-    check(site != NULL);
-    free(t);
-    return site;
+    return tarball_site(t);
 }
 
 /* A set of the one script; ended by free_set. */

@@ -52,10 +52,7 @@ cp -r "$root/examples/websocket-chat" "$work/chat"
 python3 "$work/chat/.zeroserve/chat.py" 0 >>"$work/chat.out" 2>&1 &
 children+=($!)
 disown
-for _ in $(seq 400); do
-    grep -q '^port' "$work/chat.out" && break
-    sleep 0.05
-done
+await "$work/chat.out" '^port'
 sed -i "s/9021/$(sed -n 's/^port //p' "$work/chat.out")/" "$work/chat/.zeroserve/scripts/10-chat.c"
 start --tls-addr 127.0.0.1:0 --cert "$work/cert.pem" --key "$work/key.pem" "$work/chat"
 secure_port=$(sed -n 's|^listening on https://127\.0\.0\.1:\([0-9]*\).*|\1|p' "$log")
@@ -74,10 +71,7 @@ chat_at() { # chat_at ORIGIN TEXT: a browser opens the page there, says the text
     while kill -0 "${children[-1]}" 2>/dev/null; do
         sleep 0.05
     done
-    for _ in $(seq 400); do
-        grep -q 'somebody left' "$work/chat.out" && break
-        sleep 0.05
-    done
+    await "$work/chat.out" 'somebody left'
     like "and that it left" "$(cat "$work/chat.out")" '^somebody left, 0 here$'
 }
 

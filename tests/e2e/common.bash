@@ -61,11 +61,15 @@ unlike() { # unlike NAME TEXT REGEX: no line of the text matches
     result "$1" $? "got:      $2" "unwanted: $3"
 }
 
-logged() { # logged NAME REGEX: a line of the log matches. Lines come a moment after the answer.
+await() { # await FILE REGEX: until a line of the file matches, or 20 seconds have passed
     for _ in $(seq 400); do
-        grep -qiE -- "$2" "$log" && break
+        grep -qiE -- "$2" "$1" && return
         sleep 0.05
     done
+}
+
+logged() { # logged NAME REGEX: a line of the log matches. Lines come a moment after the answer.
+    await "$log" "$2"
     like "$1" "$(cat "$log")" "$2"
 }
 

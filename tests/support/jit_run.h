@@ -23,6 +23,9 @@
 #define ADD_IMM(d, i)     INSN(0x07, d, 0, 0, i)
 #define ADD_REG(d, s)     INSN(0x0f, d, s, 0, 0)
 #define MUL_IMM(d, i)     INSN(0x27, d, 0, 0, i)
+#define LSH(d, i)         INSN(0x67, d, 0, 0, i)
+#define RSH(d, i)         INSN(0x77, d, 0, 0, i)
+#define MOV32_REG(d, s)   INSN(0xbc, d, s, 0, 0)
 #define LDX64(d, s, o)    INSN(0x79, d, s, o, 0)
 #define STX64(d, o, s)    INSN(0x7b, d, s, o, 0)
 #define JA(o)             INSN(0x05, 0, 0, o, 0)
@@ -80,6 +83,22 @@ static inline struct vm_program *program_of(const struct vm_insn *insns, uint32_
     struct vm_program *program = vm_program_create(&desc, &diag);
     cr_assert_not_null(program, "%s", diag.text);
     return program;
+}
+
+/* Native bytes of the instructions from `first` up to `end`. */
+static inline uint32_t native_range(const struct vm_insn *insns, uint32_t count, uint32_t first,
+                                    uint32_t end)
+{
+    struct vm_program *program = program_of(insns, count);
+    struct vm_image *image = vm_image_create(&jit_x86_64, program, NULL);
+    cr_assert_not_null(image);
+    size_t bytes;
+    const uint32_t *offsets;
+    jit_code(image, &bytes, &offsets);
+    uint32_t result = offsets[end] - offsets[first];
+    vm_image_free(image);
+    vm_program_free(program);
+    return result;
 }
 
 static inline struct outcome run_on(struct vm_thread *thread, const struct vm_engine *on,

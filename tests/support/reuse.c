@@ -5,17 +5,9 @@
 
 #include <assert.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "tests/support/canary.h"
 #include "vm/run.h"
-
-enum { CANARY = 0xa7 };
-
-struct canaries {
-    uint8_t *below; /* the page before the reservation, or NULL when it is taken */
-    uint8_t *above; /* the page behind it, likewise */
-    uint8_t *context;
-};
 
 /* ---- memory of earlier programs */
 
@@ -48,58 +40,19 @@ static void adopt(const struct vm_image *image)
         }
 }
 
-/* ---- canaries */
-
-static uint8_t *page_at(uint8_t *address)
-{
-    uint8_t *page = mmap(address, VM_PAGE_BYTES, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (page == MAP_FAILED)
-        return NULL;
-    memset(page, CANARY, VM_PAGE_BYTES);
-    return page;
-}
-
-static struct canaries put_canaries(struct vm_run *run)
-{
-    const struct vm_arena *arena = &run->arena;
-    struct canaries c = {.below = page_at(arena->reservation - VM_PAGE_BYTES),
-                         .above = page_at(arena->reservation + arena->reservation_bytes),
-                         .context = arena->reservation};
-    memset(c.context + sizeof(struct vm_context), CANARY,
-           VM_PAGE_BYTES - sizeof(struct vm_context));
-    return c;
-}
-
-static bool intact(const uint8_t *start, size_t bytes)
-{
-    return start[0] == CANARY && !memcmp(start, start + 1, bytes - 1);
-}
-
-/* NULL when all are as they were. */
-static const char *take_canaries(const struct canaries *c)
-{
-    bool below = !c->below || intact(c->below, VM_PAGE_BYTES);
-    bool above = !c->above || intact(c->above, VM_PAGE_BYTES);
-    if (c->below)
-        munmap(c->below, VM_PAGE_BYTES);
-    if (c->above)
-        munmap(c->above, VM_PAGE_BYTES);
-    if (!intact(c->context + sizeof(struct vm_context), VM_PAGE_BYTES - sizeof(struct vm_context)))
-        return "the page of the context";
-    return below ? above ? NULL : "memory above the window" : "memory below the window";
-}
-
 const char *t_run_reusing(const struct vm_image *image, const struct t_input *input,
                           struct t_outcome *out)
 {
     struct vm_run *run;
-    struct canaries canaries;
+    struct t_canaries canaries;
+    const char *harm;
     adopt(image);
     run = vm_run_start(t_thread(), image, NULL, NULL);
     assert(run);
-    canaries = put_canaries(run);
+    canaries = t_canaries_put(&run->arena);
     t_run_started(run, input, out); /* and back to the pool, which is never emptied meanwhile */
     run->image = NULL;
-    return take_canaries(&canaries);
+    harm = t_canaries_harm(&canaries);
+    t_canaries_drop(&canaries);
+    return harm;
 }

@@ -8,16 +8,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "tests/support/canary.h"
 #include "vm/run.h"
 
-enum { CANARY = 0xa7, STACK_PAGES_MAX = VM_STACK_BYTES / VM_PAGE_BYTES };
+enum { STACK_PAGES_MAX = VM_STACK_BYTES / VM_PAGE_BYTES };
 
 struct twin {
     struct vm_run *run;
-    uint8_t *below; /* the page before the reservation, or NULL when it was taken */
-    uint8_t *above; /* the page behind it, likewise */
+    struct t_canaries canaries;
 };
 
 struct twins {
@@ -30,25 +29,11 @@ static struct twins *last;                    /* that ran */
 
 /* ---- set-up */
 
-static uint8_t *canary_page(uint8_t *address)
-{
-    uint8_t *page = mmap(address, VM_PAGE_BYTES, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (page == MAP_FAILED)
-        return NULL;
-    memset(page, CANARY, VM_PAGE_BYTES);
-    return page;
-}
-
 static struct twin make_twin(const struct vm_image *image)
 {
     struct twin t = {.run = vm_run_start(t_thread(), image, NULL, NULL)};
     assert(t.run);
-    const struct vm_arena *arena = &t.run->arena;
-    t.below = canary_page(arena->reservation - VM_PAGE_BYTES);
-    t.above = canary_page(arena->reservation + arena->reservation_bytes);
-    memset(arena->reservation + sizeof(struct vm_context), CANARY,
-           VM_PAGE_BYTES - sizeof(struct vm_context));
+    t.canaries = t_canaries_put(&t.run->arena);
     return t;
 }
 
@@ -153,22 +138,10 @@ const char *t_twins_difference(const struct t_outcome outcomes[T_TWINS], char *d
     return NULL;
 }
 
-static bool intact(const uint8_t *start, size_t bytes)
-{
-    return start[0] == CANARY && !memcmp(start, start + 1, bytes - 1);
-}
-
 const char *t_twins_harm(void)
 {
-    for (unsigned i = 0; i < T_TWINS; i++) {
-        const struct twin *t = &last->twin[i];
-        if (!intact(t->run->arena.reservation + sizeof(struct vm_context),
-                    VM_PAGE_BYTES - sizeof(struct vm_context)))
-            return "the page of the context was written to";
-        if (t->below && !intact(t->below, VM_PAGE_BYTES))
-            return "memory below the window was written to";
-        if (t->above && !intact(t->above, VM_PAGE_BYTES))
-            return "memory above the window was written to";
-    }
-    return NULL;
+    const char *harm = NULL;
+    for (unsigned i = 0; i < T_TWINS && !harm; i++)
+        harm = t_canaries_harm(&last->twin[i].canaries);
+    return harm;
 }

@@ -356,8 +356,6 @@ static struct site *make_site(void)
 {
     static char large[100001];
     struct tarball *t = calloc(1, sizeof *t);
-    char error[256];
-    struct site *site;
 
     memset(large, ' ', sizeof large - 1);
     tarball_file(t, "data.json", "{\"n\":7}");
@@ -365,11 +363,7 @@ static struct site *make_site(void)
     tarball_file(t, "empty.json", "");
     tarball_file(t, "large.json", large);
     tarball_file(t, ".zeroserve/hidden.json", "{}");
-    tarball_end(t);
-    site = site_from_fd(tarball_fd(t), "test", error, sizeof error);
-    cr_assert_not_null(site, "%s", error);
-    free(t);
-    return site;
+    return tarball_site(t);
 }
 
 static void make_tls(struct exchange *ex)

@@ -21,8 +21,6 @@ static struct site *make_site(void)
 {
     static char big[100001];
     struct tarball *t = calloc(1, sizeof *t);
-    char error[256];
-    struct site *site;
 
     memset(big, ' ', sizeof big - 2);
     big[0] = '[';
@@ -32,11 +30,7 @@ static struct site *make_site(void)
     tarball_file(t, "empty.json", "");
     tarball_file(t, "big.json", big);
     tarball_file(t, ".zeroserve/secret.json", "{}");
-    tarball_end(t);
-    site = site_from_fd(tarball_fd(t), "test", error, sizeof error);
-    cr_assert_not_null(site, "%s", error);
-    free(t);
-    return site;
+    return tarball_site(t);
 }
 
 Test(helpers_site, static_json)

@@ -9,21 +9,6 @@
 #define DIV32_REG(d, s) INSN(0x3c, d, s, 0, 0)
 #define MUL32_REG(d, s) INSN(0x2c, d, s, 0, 0)
 #define SUB32_REG(d, s) INSN(0x1c, d, s, 0, 0)
-#define MOV32_REG(d, s) INSN(0xbc, d, s, 0, 0)
-
-static uint32_t native_bytes(const struct vm_insn *insns, uint32_t count)
-{
-    struct vm_program *program = program_of(insns, count);
-    struct vm_image *image = vm_image_create(&jit_x86_64, program, NULL);
-    cr_assert_not_null(image);
-    size_t bytes;
-    const uint32_t *offsets;
-    jit_code(image, &bytes, &offsets);
-    uint32_t result = offsets[count] - offsets[0];
-    vm_image_free(image);
-    vm_program_free(program);
-    return result;
-}
 
 Test(jit_remainder, is_what_the_division_leaves)
 {
@@ -40,7 +25,7 @@ Test(jit_remainder, is_what_the_division_leaves)
         cr_expect_eq(run_all(moved, COUNT(moved), pairs[i]).result, want, "%u", i);
         cr_expect_eq(run_all(in_place, COUNT(in_place), pairs[i]).result, want, "%u", i);
     }
-    cr_expect_eq(native_bytes(moved, COUNT(moved)), native_bytes(mod, COUNT(mod)));
+    cr_expect_eq(native_range(moved, COUNT(moved), 0, COUNT(moved)), native_range(mod, COUNT(mod), 0, COUNT(mod)));
 }
 
 /* Of four registers, so that they are often the same, and not always the right one. */

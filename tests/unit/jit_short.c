@@ -53,16 +53,7 @@ Test(jit_short, divides_by_constants)
 /* Native bytes of instruction `insn`. */
 static uint32_t native_bytes(const struct vm_insn *insns, uint32_t count, uint32_t insn)
 {
-    struct vm_program *program = program_of(insns, count);
-    struct vm_image *image = vm_image_create(&jit_x86_64, program, NULL);
-    cr_assert_not_null(image);
-    size_t bytes;
-    const uint32_t *offsets;
-    jit_code(image, &bytes, &offsets);
-    uint32_t result = offsets[insn + 1] - offsets[insn];
-    vm_image_free(image);
-    vm_program_free(program);
-    return result;
+    return native_range(insns, count, insn, insn + 1);
 }
 
 Test(jit_short, calls_do_only_what_is_wanted)
@@ -78,8 +69,6 @@ Test(jit_short, calls_do_only_what_is_wanted)
 
 /* ---- instructions lowered together ----------------------------------------------------------- */
 
-#define LSH(d, i)  INSN(0x67, d, 0, 0, i)
-#define RSH(d, i)  INSN(0x77, d, 0, 0, i)
 #define ARSH(d, i) INSN(0xc7, d, 0, 0, i)
 
 Test(jit_short, shift_pairs_widen)
@@ -216,7 +205,6 @@ Test(jit_short, held_addresses_follow_their_register)
 #define LDX8(d, s, o)    INSN(0x71, d, s, o, 0)
 #define LDX32(d, s, o)   INSN(0x61, d, s, o, 0)
 #define STX8(d, o, s)    INSN(0x73, d, s, o, 0)
-#define MOV32_REG(d, s)  INSN(0xbc, d, s, 0, 0)
 #define JGE_IMM(d, i, o) INSN(0x35, d, 0, o, i)
 
 /* r6..r9 are settled in all orders, whoever names whom. */

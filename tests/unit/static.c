@@ -17,16 +17,6 @@ static struct site *site;
 static struct exchange ex;
 static struct static_facts *facts;
 
-static struct site *site_of(struct tarball *tar)
-{
-    char error[256] = "";
-    tarball_end(tar);
-    struct site *made = site_from_fd(tarball_fd(tar), "test", error, sizeof error);
-    cr_assert_not_null(made, "%s", error);
-    free(tar);
-    return made;
-}
-
 static void setup(void)
 {
     struct tarball *tar = calloc(1, sizeof *tar);
@@ -48,7 +38,7 @@ static void setup(void)
     tarball_file(tar, "zipped.js.zst", "ZSTD");
     tarball_file(tar, ".zeroserve/index.html", "secret");
     tarball_file(tar, ".zeroserve/notes", "secret");
-    site = site_of(tar);
+    site = tarball_site(tar);
     options = (struct static_options){.index = "index.html"};
     exchange_init(&ex);
     facts = static_facts_create();
@@ -210,7 +200,7 @@ Test(static, redirects_stay_here)
     struct tarball *tar = calloc(1, sizeof *tar);
     tarball_file(tar, "a%\\\r\n\xc3\xa9?/index.html", "odd");
     site_free(site);
-    site = site_of(tar);
+    site = tarball_site(tar);
     expect_redirect("/a%25%5c%0d%0a%c3%a9%3f", "/a%25%5C%0D%0A%C3%A9%3F/");
 }
 

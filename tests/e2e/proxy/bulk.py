@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, CLIENTS, WORK, Server, ask, case, check, eventually
+from harness import BUILD, CLIENTS, WORK, Server, ask, case, check, eventually, still
 from peers import CLOSE, H1, H2, SECONDS, Upstream, answering
 
 MANY = 64 << 20
@@ -136,14 +136,6 @@ def back_pressure():
             peer.send(piece)
             sent[0] += 65536
         peer.send(b"0\r\n\r\n")
-
-    def still(value):
-        """Waits until it changes no more."""
-        last = -1
-        while value() != last:
-            last = value()
-            time.sleep(0.3)
-        return last
 
     with Upstream(serve) as upstream:
         for client in CLIENTS:

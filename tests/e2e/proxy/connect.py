@@ -10,7 +10,7 @@ import time
 from h2.settings import SettingCodes
 
 from bulk import ALLOWED, sanitized
-from harness import WORK, Server, ask, case, check, eventually
+from harness import WORK, Server, ask, case, check, eventually, still
 from peers import H1, H2, SECONDS, Upstream, answering
 
 seen = []
@@ -213,13 +213,6 @@ def extended_connect_refused():
 @case
 def extended_connect_pressure():
     """Who does not read is waited for."""
-
-    def still(value):
-        last = -1
-        while value() != last:
-            last = value()
-            time.sleep(0.2)
-        return last
 
     with Upstream(websocket) as upstream:
         sent[0] = 0

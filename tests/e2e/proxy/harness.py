@@ -80,6 +80,15 @@ def eventually(test, seconds=SECONDS):
     return True
 
 
+def still(value):
+    """What value() is once it changes no more."""
+    last = None
+    while value() != last:
+        last = value()
+        time.sleep(0.3)
+    return last
+
+
 class Server:
     """One that is started; `main` is what cases use that need no other."""
 
