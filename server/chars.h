@@ -49,4 +49,16 @@ static inline int char_hex(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+enum { CHAR_DECIMAL_MAX = 20 }; /* digits of a uint64_t */
+
+/* Writes the number in decimal digits, the last of them just before `end`. Returns the first. */
+static inline char *char_decimal(char *end, uint64_t value)
+{
+    do {
+        *--end = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return end;
+}
+
 #endif

@@ -3,6 +3,7 @@
  * copied. Fields were checked when they were added (field_add), so no value can end its line. */
 #include <assert.h>
 
+#include "server/chars.h"
 #include "server/date.h"
 #include "server/h1.h"
 
@@ -10,8 +11,6 @@
  * "HTTP/1.1 200 ", CRLF, "date: ...", "content-length: " with 20 digits, "connection: keep-alive",
  * the empty line. */
 enum { FIXED_BYTES = 13 + 2 + 6 + 2 + 16 + 20 + 2 + 22 + 2 + 2 };
-
-enum { DIGITS_MAX = 20 }; /* of a uint64_t */
 
 size_t h1_head_bytes(const struct exchange *ex)
 {
@@ -33,13 +32,10 @@ static char *put(char *out, struct span text)
 
 static char *put_number(char *out, uint64_t value)
 {
-    char digits[DIGITS_MAX];
-    size_t at = DIGITS_MAX;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return put(out, (struct span){digits + at, DIGITS_MAX - at});
+    char digits[CHAR_DECIMAL_MAX];
+    char *end = digits + sizeof digits;
+    char *first = char_decimal(end, value);
+    return put(out, (struct span){first, (size_t)(end - first)});
 }
 
 static char *put_status_line(char *out, unsigned status)

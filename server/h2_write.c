@@ -7,10 +7,7 @@
 #include "server/date.h"
 #include "server/h2_int.h"
 
-enum {
-    STATUS_DIGITS = 3,
-    LENGTH_DIGITS = 20, /* of a uint64_t */
-};
+enum { STATUS_DIGITS = 3 };
 
 /* A header list for nghttp2, with the texts that are nowhere else. */
 struct list {
@@ -18,7 +15,7 @@ struct list {
     size_t count;
     bool is_dated;
     char status[STATUS_DIGITS];
-    char length[LENGTH_DIGITS];
+    char length[CHAR_DECIMAL_MAX];
 };
 
 /* Not the whole: most of it is an array, filled up to its count. */
@@ -56,12 +53,9 @@ static void put_status(struct list *list, unsigned status)
 
 static void put_length(struct list *list, uint64_t length)
 {
-    size_t at = LENGTH_DIGITS;
-    do {
-        list->length[--at] = (char)('0' + length % 10);
-        length /= 10;
-    } while (length > 0);
-    put_own(list, SPAN("content-length"), (struct span){list->length + at, LENGTH_DIGITS - at});
+    char *end = list->length + sizeof list->length;
+    char *first = char_decimal(end, length);
+    put_own(list, SPAN("content-length"), (struct span){first, (size_t)(end - first)});
 }
 
 /* RFC 9113 8.2.2: what HTTP/1 says about its connection has no place here. */

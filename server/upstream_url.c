@@ -239,14 +239,10 @@ size_t upstream_url_key(const struct upstream_url *url, char key[LIM_UPSTREAM_KE
         key[at++] = ascii_lower(url->host.base[i]);
     }
     assert(at + 6 <= LIM_UPSTREAM_KEY_BYTES);
-    char digits[5];
-    size_t first = sizeof(digits);
-    unsigned port = url->port;
-    do {
-        digits[--first] = (char)('0' + port % 10);
-        port /= 10;
-    } while (port > 0);
+    char digits[CHAR_DECIMAL_MAX];
+    char *end = digits + sizeof digits;
+    char *first = char_decimal(end, url->port);
     key[at++] = ':';
-    memcpy(key + at, digits + first, sizeof(digits) - first);
-    return at + sizeof(digits) - first;
+    memcpy(key + at, first, (size_t)(end - first));
+    return at + (size_t)(end - first);
 }
