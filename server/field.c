@@ -78,14 +78,6 @@ static bool append(struct exchange *ex, struct field_list *list, struct span nam
                        (struct span){text + name.len, value.len});
 }
 
-static char *put(char *out, struct span text)
-{
-    if (text.len > 0) {
-        memcpy(out, text.base, text.len);
-    }
-    return out + text.len;
-}
-
 bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
                     unsigned count)
 {
@@ -106,8 +98,8 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
     for (unsigned i = 0; i < count; i++) {
         struct field *copy = &list->items[i];
         *copy = (struct field){{at, fields[i].name.len}, {NULL, fields[i].value.len}};
-        copy->value.base = put(at, fields[i].name);
-        at = put((char *)copy->value.base, fields[i].value);
+        copy->value.base = span_put(at, fields[i].name);
+        at = span_put((char *)copy->value.base, fields[i].value);
     }
     list->count = count;
     return true;

@@ -22,31 +22,23 @@ size_t h1_head_bytes(const struct exchange *ex)
     return bytes;
 }
 
-static char *put(char *out, struct span text)
-{
-    if (text.len > 0) {
-        memcpy(out, text.base, text.len);
-    }
-    return out + text.len;
-}
-
 static char *put_number(char *out, uint64_t value)
 {
     char digits[CHAR_DECIMAL_MAX];
     char *end = digits + sizeof digits;
     char *first = char_decimal(end, value);
-    return put(out, (struct span){first, (size_t)(end - first)});
+    return span_put(out, (struct span){first, (size_t)(end - first)});
 }
 
 static char *put_status_line(char *out, unsigned status)
 {
     char code[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
                     (char)('0' + status % 10)};
-    out = put(out, SPAN("HTTP/1.1 "));
-    out = put(out, (struct span){code, sizeof code});
-    out = put(out, SPAN(" "));
-    out = put(out, span_of(status_reason(status)));
-    return put(out, SPAN("\r\n"));
+    out = span_put(out, SPAN("HTTP/1.1 "));
+    out = span_put(out, (struct span){code, sizeof code});
+    out = span_put(out, SPAN(" "));
+    out = span_put(out, span_of(status_reason(status)));
+    return span_put(out, SPAN("\r\n"));
 }
 
 /* Puts the fields; *dated tells whether a Date is among them. */
@@ -54,10 +46,10 @@ static char *put_fields(char *out, const struct field_list *list, bool *dated)
 {
     for (unsigned i = 0; i < list->count; i++) {
         const struct field *field = &list->items[i];
-        out = put(out, field->name);
-        out = put(out, SPAN(": "));
-        out = put(out, field->value);
-        out = put(out, SPAN("\r\n"));
+        out = span_put(out, field->name);
+        out = span_put(out, SPAN(": "));
+        out = span_put(out, field->value);
+        out = span_put(out, SPAN("\r\n"));
         *dated |= span_equal_nocase(field->name, SPAN("date"));
     }
     return out;
@@ -75,25 +67,25 @@ size_t h1_write_head(const struct exchange *ex, bool keep_alive, struct span dat
     char *at = put_status_line(out, ex->status);
     at = put_fields(at, &ex->response_fields, &dated);
     if (!dated) {
-        at = put(at, SPAN("date: "));
-        at = put(at, date);
-        at = put(at, SPAN("\r\n"));
+        at = span_put(at, SPAN("date: "));
+        at = span_put(at, date);
+        at = span_put(at, SPAN("\r\n"));
     }
     if (!body_has_length(&ex->body)) {
         if (ex->proto_minor > 0) {
-            at = put(at, SPAN("transfer-encoding: chunked\r\n"));
+            at = span_put(at, SPAN("transfer-encoding: chunked\r\n"));
         }
     } else if (ex->status != 204 && ex->status != 304) {
-        at = put(at, SPAN("content-length: "));
+        at = span_put(at, SPAN("content-length: "));
         at = put_number(at, body_length(&ex->body));
-        at = put(at, SPAN("\r\n"));
+        at = span_put(at, SPAN("\r\n"));
     }
     if (!keep_alive) {
-        at = put(at, SPAN("connection: close\r\n"));
+        at = span_put(at, SPAN("connection: close\r\n"));
     } else if (ex->proto_major == 1 && ex->proto_minor == 0) {
-        at = put(at, SPAN("connection: keep-alive\r\n"));
+        at = span_put(at, SPAN("connection: keep-alive\r\n"));
     }
-    at = put(at, SPAN("\r\n"));
+    at = span_put(at, SPAN("\r\n"));
     assert((size_t)(at - out) <= capacity);
     return (size_t)(at - out);
 }

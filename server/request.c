@@ -45,10 +45,7 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
 static struct span put(char **at, struct span text)
 {
     struct span copy = {*at, text.len};
-    if (text.len > 0) {
-        memcpy(*at, text.base, text.len);
-        *at += text.len;
-    }
+    *at = span_put(*at, text);
     return copy;
 }
 

@@ -25,6 +25,15 @@ static inline bool span_equal(struct span a, struct span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.base, b.base, a.len) == 0);
 }
 
+/* Copies it to `out`. Returns the place behind. */
+static inline char *span_put(char *out, struct span text)
+{
+    if (text.len > 0) {
+        memcpy(out, text.base, text.len);
+    }
+    return out + text.len;
+}
+
 static inline char ascii_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;

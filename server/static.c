@@ -168,14 +168,6 @@ static void answer_not_found(struct exchange *ex, const struct site *site)
         (struct body){.kind = BODY_FILE, .file_offset = page->offset, .file_bytes = page->bytes};
 }
 
-static char *put(char *out, struct span text)
-{
-    if (text.len > 0) {
-        memcpy(out, text.base, text.len);
-    }
-    return out + text.len;
-}
-
 /* Escapes the path again instead of repeating it as sent: "//host" or "/\host" at its start would
  * be an address elsewhere. */
 static char *put_escaped(char *out, struct span path)
@@ -204,9 +196,9 @@ static void answer_redirect(struct exchange *ex)
         response_error(ex, 500);
         return;
     }
-    char *end = put(put_escaped(location, path), SPAN("/"));
+    char *end = span_put(put_escaped(location, path), SPAN("/"));
     if (query.len > 0) {
-        end = put(put(end, SPAN("?")), query);
+        end = span_put(span_put(end, SPAN("?")), query);
     }
     response_error(ex, 308);
     if (!field_add(ex, &ex->response_fields, SPAN("location"),
