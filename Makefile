@@ -30,7 +30,7 @@ SOVERSION := 0
 VERSION = $(shell sed -n 's/^.define [A-Z_]*VERSION "\(.*\)"/\1/p' server/version.h)
 
 VM_LIBS := -lelf -pthread
-SERVER_LIBS := -luring -lssl -lcrypto -lnghttp2 -lseccomp -lcap -ljansson -lz -lzstd -lbrotlienc $(VM_LIBS)
+SERVER_LIBS := -luring -lssl -lcrypto -lIPSec_MB -lnghttp2 -lseccomp -lcap -ljansson -lz -lzstd -lbrotlienc $(VM_LIBS)
 
 VM_SRC := $(wildcard vm/*.c jit-x86_64/*.c loader/*.c)
 VM_ASM := $(wildcard vm/*.S jit-x86_64/*.S)

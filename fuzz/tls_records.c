@@ -195,7 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (suites.items[0].cipher == NULL) {
         tls_suites_fetch(&suites);
     }
-    const struct tls_suite *suite = &suites.items[take(&script) % TLS_SUITES];
+    const struct tls_suite *suite = &suites.items[take(&script) % TLS_AEADS];
     uint8_t seed = take(&script);
     set_secret(&script.keys, suite, 1);
     check(tls_keys_derive(&script.keys, suite));

@@ -1,36 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Traffic keys and the protection of single records. A context of the library is keyed once; of
- * each record it is told only the nonce, as keying costs as much as protecting a small record.
- */
+/* Traffic keys: how they are derived, and the nonce of each record. */
 #include "server/tls_keys.h"
 
 #include <assert.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/params.h>
+#include <string.h>
 
 void tls_suites_fetch(struct tls_suites *suites)
 {
-    static const struct {
-        const char *cipher;
-        struct tls_suite suite;
-    } known[TLS_SUITES] = {
-        {"AES-128-GCM", {.id = 0x1301, .secret_bytes = 32, .key_bytes = 16, .digest = "SHA256"}},
-        {"AES-256-GCM", {.id = 0x1302, .secret_bytes = 48, .key_bytes = 32, .digest = "SHA384"}},
-        {"ChaCha20-Poly1305",
-         {.id = 0x1303, .secret_bytes = 32, .key_bytes = 32, .digest = "SHA256"}},
+    static const struct tls_suite known[TLS_AEADS] = {
+        [TLS_AES_128_GCM] = {.id = 0x1301, .secret_bytes = 32, .key_bytes = 16, .digest = "SHA256"},
+        [TLS_AES_256_GCM] = {.id = 0x1302, .secret_bytes = 48, .key_bytes = 32, .digest = "SHA384"},
+        [TLS_CHACHA20_POLY1305] = {.id = 0x1303,
+                                   .secret_bytes = 32,
+                                   .key_bytes = 32,
+                                   .digest = "SHA256"},
     };
-    for (unsigned i = 0; i < TLS_SUITES; i++) {
+    struct tls_aead_kind *kinds[TLS_AEADS];
+    tls_aead_fetch(kinds, true);
+    for (unsigned i = 0; i < TLS_AEADS; i++) {
         struct tls_suite *suite = &suites->items[i];
-        *suite = known[i].suite;
-        suite->cipher = EVP_CIPHER_fetch(NULL, known[i].cipher, NULL);
+        *suite = known[i];
+        suite->kind = kinds[i];
         suite->kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", NULL);
     }
 }
 
 void tls_suites_release(struct tls_suites *suites)
 {
-    for (unsigned i = 0; i < TLS_SUITES; i++) {
-        EVP_CIPHER_free(suites->items[i].cipher);
+    for (unsigned i = 0; i < TLS_AEADS; i++) {
+        tls_aead_release(suites->items[i].kind);
         EVP_KDF_free(suites->items[i].kdf);
     }
     *suites = (struct tls_suites){0};
@@ -38,9 +39,9 @@ void tls_suites_release(struct tls_suites *suites)
 
 const struct tls_suite *tls_suites_find(const struct tls_suites *suites, unsigned id)
 {
-    for (unsigned i = 0; i < TLS_SUITES; i++) {
+    for (unsigned i = 0; i < TLS_AEADS; i++) {
         const struct tls_suite *suite = &suites->items[i];
-        if (suite->id == id && suite->cipher != NULL && suite->kdf != NULL) {
+        if (suite->id == id && suite->kind != NULL && suite->kdf != NULL) {
             return suite;
         }
     }
@@ -109,7 +110,7 @@ bool tls_keys_update(struct tls_keys *keys)
 
 void tls_keys_rest(struct tls_keys *keys)
 {
-    EVP_CIPHER_CTX_free(keys->aead);
+    tls_aead_free(keys->aead);
     keys->aead = NULL;
 }
 
@@ -132,50 +133,26 @@ static void make_nonce(struct tls_keys *keys, unsigned char *nonce)
     assert(keys->sequence != 0);
 }
 
-/* Makes `aead` ready for the next record. */
-static bool begin(struct tls_keys *keys, bool seal)
+static bool has_aead(struct tls_keys *keys, bool seal)
 {
-    unsigned char nonce[TLS_IV_BYTES];
-    make_nonce(keys, nonce);
-    if (keys->aead != NULL) {
-        return EVP_CipherInit_ex2(keys->aead, NULL, NULL, nonce, seal, NULL) == 1;
+    if (keys->aead == NULL) {
+        keys->aead = tls_aead_create(keys->suite->kind, keys->key, seal);
     }
-    keys->aead = EVP_CIPHER_CTX_new();
-    return keys->aead != NULL &&
-           EVP_CipherInit_ex2(keys->aead, keys->suite->cipher, keys->key, nonce, seal, NULL) == 1;
+    return keys->aead != NULL;
 }
 
 bool tls_keys_seal(struct tls_keys *keys, const unsigned char *header, struct span text,
                    unsigned char type, unsigned char *out)
 {
-    int bytes = 0;
-    if (!begin(keys, true)) {
-        return false;
-    }
-    EVP_CIPHER_CTX *aead = keys->aead;
-    unsigned char *tag = out + text.len + 1;
-    return EVP_EncryptUpdate(aead, NULL, &bytes, header, TLS_HEADER_BYTES) == 1 &&
-           (text.len == 0 || EVP_EncryptUpdate(aead, out, &bytes, (const unsigned char *)text.base,
-                                               (int)text.len) == 1) &&
-           EVP_EncryptUpdate(aead, out + text.len, &bytes, &type, 1) == 1 &&
-           EVP_EncryptFinal_ex(aead, tag, &bytes) == 1 &&
-           EVP_CIPHER_CTX_ctrl(aead, EVP_CTRL_AEAD_GET_TAG, TLS_TAG_BYTES, tag) == 1;
+    unsigned char nonce[TLS_IV_BYTES];
+    make_nonce(keys, nonce);
+    return has_aead(keys, true) && tls_aead_seal(keys->aead, nonce, header, text, type, out);
 }
 
 bool tls_keys_open(struct tls_keys *keys, const unsigned char *header, struct span sealed,
                    unsigned char *out)
 {
-    int bytes = 0;
-    assert(sealed.len >= TLS_TAG_BYTES);
-    size_t text = sealed.len - TLS_TAG_BYTES;
-    if (!begin(keys, false)) {
-        return false;
-    }
-    EVP_CIPHER_CTX *aead = keys->aead;
-    return EVP_CIPHER_CTX_ctrl(aead, EVP_CTRL_AEAD_SET_TAG, TLS_TAG_BYTES,
-                               (char *)sealed.base + text) == 1 &&
-           EVP_DecryptUpdate(aead, NULL, &bytes, header, TLS_HEADER_BYTES) == 1 &&
-           EVP_DecryptUpdate(aead, out, &bytes, (const unsigned char *)sealed.base, (int)text) ==
-               1 &&
-           EVP_DecryptFinal_ex(aead, out + text, &bytes) == 1;
+    unsigned char nonce[TLS_IV_BYTES];
+    make_nonce(keys, nonce);
+    return has_aead(keys, false) && tls_aead_open(keys->aead, nonce, header, sealed, out);
 }

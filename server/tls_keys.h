@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys of TLS 1.3 after the handshake: how they follow from a traffic secret (RFC 8446 7.1 to 7.3)
- * and how one record is protected with them (5.2, 5.3). All cryptography is the library's; nothing
- * here knows what records contain or in which order they come. */
+ * and which nonce each record has (5.3). Nothing here knows what records contain or in which order
+ * they come. */
 #ifndef SERVER_TLS_KEYS_H
 #define SERVER_TLS_KEYS_H
 
-#include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "server/span.h"
+#include "server/tls_aead.h"
 
 enum {
-    TLS_SUITES = 3,
-    TLS_HEADER_BYTES = 5, /* of a record; authenticated with it */
-    TLS_TAG_BYTES = 16,
-    TLS_IV_BYTES = 12,
     TLS_KEY_BYTES_MAX = 32,
     TLS_SECRET_BYTES_MAX = 48,
 };
@@ -26,17 +22,17 @@ struct tls_suite {
     unsigned secret_bytes;
     unsigned key_bytes;
     const char *digest;
-    EVP_CIPHER *cipher;
+    struct tls_aead_kind *kind;
     EVP_KDF *kdf; /* of all suites */
 };
 
-/* What the library would look up by name again and again. Shared by all threads; all zero is
+/* What the libraries would look up by name again and again. Shared by all threads; all zero is
  * empty. */
 struct tls_suites {
-    struct tls_suite items[TLS_SUITES];
+    struct tls_suite items[TLS_AEADS];
 };
 
-/* What the library lacks is not found later. */
+/* What the libraries lack is not found later. */
 void tls_suites_fetch(struct tls_suites *suites);
 void tls_suites_release(struct tls_suites *suites);
 /* NULL: another, as those of TLS 1.2. */
@@ -45,8 +41,8 @@ const struct tls_suite *tls_suites_find(const struct tls_suites *suites, unsigne
 /* Records one way. Without `aead` 150 octets that hold no memory. All zero: nothing is known. */
 struct tls_keys {
     const struct tls_suite *suite;
-    EVP_CIPHER_CTX *aead; /* NULL: made of key with the next record */
-    uint64_t sequence;    /* of the next record under this key */
+    struct tls_aead *aead; /* NULL: made of key with the next record */
+    uint64_t sequence;     /* of the next record under this key */
     unsigned secret_bytes;
     unsigned char secret[TLS_SECRET_BYTES_MAX];
     unsigned char key[TLS_KEY_BYTES_MAX];

@@ -136,10 +136,10 @@ static void expect_alert(int alert, const char *why)
 Test(tls_records, both_ways_under_every_suite_in_pieces_of_any_size)
 {
     static const size_t pieces[] = {1, 4, 5, 6, 21, 22, 23, 100, PLAIN_MAX};
-    for (unsigned i = 0; i < TLS_SUITES * sizeof pieces / sizeof pieces[0]; i++) {
-        size_t piece = pieces[i / TLS_SUITES];
+    for (unsigned i = 0; i < TLS_AEADS * sizeof pieces / sizeof pieces[0]; i++) {
+        size_t piece = pieces[i / TLS_AEADS];
         close_ends();
-        open_ends(i % TLS_SUITES);
+        open_ends(i % TLS_AEADS);
         cr_assert(tls_records_send(&client.records, SPAN("question ")));
         cr_assert(tls_records_send(&client.records, SPAN("by question")));
         cr_expect(carry(&client, &server, piece));
@@ -217,7 +217,7 @@ Test(tls_records, known_answer)
 
 Test(tls_records, our_keys_change_before_they_are_used_up)
 {
-    for (unsigned suite = 0; suite < TLS_SUITES; suite++) {
+    for (unsigned suite = 0; suite < TLS_AEADS; suite++) {
         close_ends();
         open_ends(suite);
         server.records.write.sequence = LIM_TLS_KEY_RECORDS - 1;
@@ -281,7 +281,7 @@ Test(tls_records, no_damage_goes_unseen)
     for (size_t bit = 0; bit < 8 * bytes; bit++) {
         char record[64];
         close_ends();
-        open_ends(bit % TLS_SUITES);
+        open_ends(bit % TLS_AEADS);
         cr_assert(tls_records_send(&client.records, SPAN("0123456789")));
         memcpy(record, client.output.base, bytes);
         record[bit / 8] ^= (char)(1 << bit % 8);
@@ -424,7 +424,7 @@ Test(tls_records, contents_that_are_not_allowed)
 {
     for (unsigned i = 0; i < sizeof bad_contents / sizeof bad_contents[0]; i++) {
         close_ends();
-        open_ends(i % TLS_SUITES);
+        open_ends(i % TLS_AEADS);
         cr_expect_not(
             take_forged(bad_contents[i].type, bad_contents[i].text, bad_contents[i].bytes));
         expect_alert(bad_contents[i].alert, bad_contents[i].why);
