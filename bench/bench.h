@@ -104,7 +104,9 @@ bool bench_ubpf_open(const char *library);
 /* NULL when uBPF refuses the program. */
 struct ubpf_program *bench_ubpf_load(const struct vm_program *program);
 void bench_ubpf_free(struct ubpf_program *program);
-uint64_t bench_ubpf_run(struct ubpf_program *program, bool jit, uint64_t n, double *ns);
+/* False where its interpreter gives up. */
+bool bench_ubpf_run(struct ubpf_program *program, bool jit, uint64_t n, uint64_t *result,
+                    double *ns);
 
 /* ---- report.c ---- */
 

@@ -29,6 +29,7 @@ struct subject {
     struct vm_image *images[BENCH_COLUMN_COUNT]; /* of the columns that are engines */
     native_fn *native[BENCH_COLUMN_COUNT];
     struct ubpf_program *ubpf;
+    bool dropped[BENCH_COLUMN_COUNT]; /* columns that failed this program */
     uint64_t expected;
 };
 
@@ -120,58 +121,59 @@ static uint64_t run_native(native_fn *fn, double *ns)
     return result;
 }
 
-static uint64_t run_column(struct subject *s, struct vm_thread *thread, enum bench_column column,
-                           double *ns)
+/* False where uBPF gives up; all others end the benchmark. */
+static bool run_column(struct subject *s, struct vm_thread *thread, enum bench_column column,
+                       uint64_t *result, double *ns)
 {
-    if (s->native[column] != NULL) {
-        return run_native(s->native[column], ns);
+    if (column >= BENCH_UBPF_JIT) {
+        return bench_ubpf_run(s->ubpf, column == BENCH_UBPF_JIT, ARGUMENT, result, ns);
     }
     if (column == BENCH_UNCAGED) {
         fill_low(s->program);
     }
-    if (s->images[column] != NULL) {
-        return bench_run(thread, s->images[column], ARGUMENT, ns);
-    }
-    return bench_ubpf_run(s->ubpf, column == BENCH_UBPF_JIT, ARGUMENT, ns);
+    *result = s->native[column] != NULL ? run_native(s->native[column], ns)
+                                        : bench_run(thread, s->images[column], ARGUMENT, ns);
+    return true;
 }
 
 static bool has_column(const struct subject *s, enum bench_column column)
 {
-    return column < BENCH_UBPF_JIT || s->ubpf != NULL;
+    return column < BENCH_UBPF_JIT || (s->ubpf != NULL && !s->dropped[column]);
 }
 
-/* Another VM's mistakes are its own: it loses this row. */
-static void drop_ubpf(struct subject *s)
+/* Another VM's mistakes are its own: it loses this number. */
+static void drop_column(struct subject *s, enum bench_column column, const char *what)
 {
-    fprintf(stderr, "bench: %s: uBPF returns something else\n", s->row->name);
-    bench_ubpf_free(s->ubpf);
-    s->ubpf = NULL;
-    s->row->ns[BENCH_UBPF_JIT] = 0;
-    s->row->ns[BENCH_UBPF_INTERP] = 0;
+    fprintf(stderr, "bench: %s: uBPF's %s %s\n", s->row->name,
+            column == BENCH_UBPF_JIT ? "compiler" : "interpreter", what);
+    s->dropped[column] = true;
+    s->row->ns[column] = 0;
 }
 
-static void compare(struct subject *s, enum bench_column column, uint64_t result)
+static bool is_right(struct subject *s, enum bench_column column, uint64_t result)
 {
     if (result == s->expected) {
-        return;
+        return true;
     }
     if (column < BENCH_UBPF_JIT) {
         bench_die("%s: column %d returns %#llx, natively it is %#llx", s->row->name, (int)column,
                   (unsigned long long)result, (unsigned long long)s->expected);
     }
-    drop_ubpf(s);
+    drop_column(s, column, "returns something else");
+    return false;
 }
 
 static void take_turn(struct subject *s, struct vm_thread *thread, enum bench_column column)
 {
     for (int i = 0; i < SAMPLES && has_column(s, column); i++) {
+        uint64_t result;
         double ns;
-        uint64_t result = run_column(s, thread, column, &ns);
 
-        if (i != 0) {
+        if (!run_column(s, thread, column, &result, &ns)) {
+            drop_column(s, column, "gives up");
+        } else if (is_right(s, column, result) && i != 0) {
             bench_keep_min(&s->row->ns[column], ns);
         }
-        compare(s, column, result);
     }
 }
 
