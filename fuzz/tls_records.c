@@ -60,7 +60,8 @@ static size_t write_record(struct script *script, uint8_t type, struct span text
     size_t at = script->stream.end;
     uint8_t *header = (uint8_t *)script->stream.base + at;
     memcpy(header, (uint8_t[]){DATA, 3, 3, sealed >> 8, sealed & 255}, TLS_HEADER_BYTES);
-    check(tls_keys_seal(&script->keys, header, text, type, header + TLS_HEADER_BYTES));
+    check(tls_keys_seal(&script->keys, header, (struct tls_text){text}, type,
+                        header + TLS_HEADER_BYTES));
     script->stream.end += TLS_HEADER_BYTES + sealed;
     return at;
 }
@@ -174,7 +175,7 @@ static void check_answer(struct end *end, const struct tls_suite *suite)
     set_secret(&peer.records.read, suite, 2);
     set_secret(&peer.records.write, suite, 1);
     check(tls_records_begin(&peer.records, suite));
-    check(tls_records_send(&end->records, SPAN("answer")) && tls_records_close(&end->records));
+    check(tls_records_send(&end->records, (struct tls_text){SPAN("answer")}) && tls_records_close(&end->records));
     check(tls_records_receive(&peer.records, 0, buffer_span(&end->output), &peer.plain, 1 << 16));
     check(span_equal(buffer_span(&peer.plain), SPAN("answer")) && peer.records.ended);
     tls_records_end(&peer.records);
@@ -192,7 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct script script = {.input = data, .left = size, .good = true};
     struct end whole, pieces;
-    if (suites.items[0].cipher == NULL) {
+    if (suites.items[0].kind == NULL) {
         tls_suites_fetch(&suites);
     }
     const struct tls_suite *suite = &suites.items[take(&script) % TLS_AEADS];

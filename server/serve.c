@@ -86,12 +86,11 @@ static void send_records(struct worker *worker, struct conn *conn)
     start_send(worker, conn, &conn->wire);
 }
 
-/* Makes records of `out`. */
-bool serve_seal(struct worker *worker, struct conn *conn)
+bool serve_seal(struct worker *worker, struct conn *conn, struct span more)
 {
     size_t bytes = buffer_bytes(&conn->out);
     tls_at(conn->tls, worker->conns.now_ms);
-    if (!tls_send(conn->tls, buffer_span(&conn->out))) {
+    if (!tls_send_both(conn->tls, buffer_span(&conn->out), more)) {
         return false;
     }
     buffer_consume(&conn->out, bytes);
@@ -102,7 +101,7 @@ void serve_flush(struct worker *worker, struct conn *conn)
 {
     assert(!conn->sending && !conn->reading);
     if (conn->tls != NULL) {
-        if (serve_seal(worker, conn)) {
+        if (serve_seal(worker, conn, (struct span){NULL, 0})) {
             send_records(worker, conn);
         } else {
             serve_close(worker, conn);

@@ -69,7 +69,7 @@ static bool lay_direct(struct conn *conn, struct span bytes)
 static bool append_span(struct worker *worker, struct conn *conn, struct span bytes)
 {
     if (conn->tls != NULL && bytes.len >= LIM_DIRECT_BYTES) {
-        return serve_seal(worker, conn) && tls_send(conn->tls, bytes);
+        return serve_seal(worker, conn, bytes);
     }
     return lay_direct(conn, bytes) ||
            buffer_append(&conn->out, bytes, worker->options->chunk_bytes + ANSWER_BYTES_MAX);
@@ -422,7 +422,8 @@ static bool step_answered(struct worker *worker, struct conn *conn)
         unsent(conn) < worker->options->chunk_bytes && next_request(worker, conn)) {
         return true;
     }
-    if (body == H1_BAD && conn->tls != NULL && serve_seal(worker, conn)) {
+    if (body == H1_BAD && conn->tls != NULL &&
+        serve_seal(worker, conn, (struct span){NULL, 0})) {
         tls_close(conn->tls);
     }
     if (buffer_bytes(&conn->out) + conn->direct.len > 0 || serve_has_records(conn)) {

@@ -414,8 +414,7 @@ static bool put_data(struct conn *conn, struct span head, struct buffer *out, st
 {
     assert(out == &conn->out);
     if (conn->tls != NULL && body.len >= LIM_DIRECT_BYTES) {
-        return buffer_append(out, head, SIZE_MAX / 2) && serve_seal(conn->worker, conn) &&
-               tls_send(conn->tls, body);
+        return buffer_append(out, head, SIZE_MAX / 2) && serve_seal(conn->worker, conn, body);
     }
     return buffer_reserve(out, head.len + body.len, SIZE_MAX / 2) &&
            buffer_append(out, head, SIZE_MAX / 2) && buffer_append(out, body, SIZE_MAX / 2);

@@ -16,8 +16,9 @@ struct ring_tag serve_tag(const struct conn *conn, enum ring_op op);
 bool serve_has_records(const struct conn *conn);
 /* A handshake that rested was judged: goes on with it. */
 void serve_judged(struct worker *worker, struct conn *conn);
-/* Makes records of `out`; nothing without TLS. False: out of memory. */
-bool serve_seal(struct worker *worker, struct conn *conn);
+/* Makes records of `out` and, from where it lies, of what follows. Only with TLS. False: out of
+ * memory. */
+bool serve_seal(struct worker *worker, struct conn *conn, struct span more);
 /* Sends `out`, or the records. Nothing may be in flight. */
 void serve_flush(struct worker *worker, struct conn *conn);
 /* Between requests: keeps its memory for a while, as another often follows soon. */

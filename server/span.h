@@ -20,6 +20,17 @@ static inline struct span span_of(const char *text)
     return (struct span){text, strlen(text)};
 }
 
+/* Takes at most `max` octets from the beginning. */
+static inline struct span span_take(struct span *from, size_t max)
+{
+    struct span taken = {from->base, from->len < max ? from->len : max};
+    if (taken.len > 0) {
+        from->base += taken.len;
+        from->len -= taken.len;
+    }
+    return taken;
+}
+
 static inline bool span_equal(struct span a, struct span b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.base, b.base, a.len) == 0);

@@ -345,42 +345,47 @@ static bool write_by_library(struct tls_conn *tls, struct span plain)
 {
     size_t written = 0;
     clear_errors();
-    return SSL_write_ex(tls->ssl, plain.base, plain.len, &written) == 1 && written == plain.len;
+    return plain.len == 0 ||
+           (SSL_write_ex(tls->ssl, plain.base, plain.len, &written) == 1 && written == plain.len);
 }
 
-static bool write_records(struct tls_conn *tls, struct span plain)
+static bool write_records(struct tls_conn *tls, struct tls_text plain)
 {
-    for (size_t at = 0; at < plain.len;) {
-        size_t bytes = next_write(tls, plain.len - at);
-        struct span piece = {plain.base + at, bytes};
-        bool fine = tls->ssl != NULL ? write_by_library(tls, piece)
-                                     : tls_records_send(&tls->records, piece);
-        if (!fine) {
-            return false;
-        }
-        at += bytes;
+    bool fine = true;
+    while (fine && tls_text_bytes(plain) > 0) {
+        struct tls_text piece = tls_text_take(&plain, next_write(tls, tls_text_bytes(plain)));
+        fine = tls->ssl == NULL
+                   ? tls_records_send(&tls->records, piece)
+                   : write_by_library(tls, piece.first) && write_by_library(tls, piece.second);
     }
-    return true;
+    return fine;
 }
 
-bool tls_send(struct tls_conn *tls, struct span plain)
+bool tls_send_both(struct tls_conn *tls, struct span first, struct span second)
 {
+    struct tls_text plain = {first, second};
+    size_t bytes = tls_text_bytes(plain);
     assert(tls->established);
-    if (plain.len == 0) {
+    if (bytes == 0) {
         return !tls->failed;
     }
     if (tls->now_ms - tls->sent_ms >= LIM_TLS_COLD_MS) {
         tls->warm_bytes = 0;
     }
     tls->sent_ms = tls->now_ms;
-    size_t small = plain.len < LIM_TLS_WARM_UP_BYTES ? plain.len : LIM_TLS_WARM_UP_BYTES;
-    size_t records = small / LIM_TLS_SMALL_BYTES + plain.len / TLS_RECORD_BYTES + 3;
-    if (tls->failed || !buffer_reserve(&tls->output, plain.len + records * RECORD_OVERHEAD_BYTES,
+    size_t small = bytes < LIM_TLS_WARM_UP_BYTES ? bytes : LIM_TLS_WARM_UP_BYTES;
+    size_t records = small / LIM_TLS_SMALL_BYTES + bytes / TLS_RECORD_BYTES + 4;
+    if (tls->failed || !buffer_reserve(&tls->output, bytes + records * RECORD_OVERHEAD_BYTES,
                                        LIM_TLS_OUTPUT_BYTES)) {
         return false;
     }
     tls->failed = !write_records(tls, plain);
     return !tls->failed;
+}
+
+bool tls_send(struct tls_conn *tls, struct span plain)
+{
+    return tls_send_both(tls, plain, (struct span){NULL, 0});
 }
 
 void tls_idle(struct tls_conn *tls)

@@ -82,6 +82,8 @@ bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, 
  * records are small, so that the peer can use the first packet before the second arrives; then
  * large. False: out of memory. */
 bool tls_send(struct tls_conn *tls, struct span plain);
+/* The same of `first` and then `second`. */
+bool tls_send_both(struct tls_conn *tls, struct span first, struct span second);
 /* Nothing is under way: gives back what memory can be done without, also that of tls_output if it
  * is empty. Any other function may follow. */
 void tls_idle(struct tls_conn *tls);

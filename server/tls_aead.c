@@ -140,18 +140,25 @@ void tls_aead_free(struct tls_aead *aead)
 
 /* ---- records ---- */
 
+static bool evp_add(EVP_CIPHER_CTX *context, struct span text, unsigned char *out)
+{
+    int bytes = 0;
+    return text.len == 0 || EVP_EncryptUpdate(context, out, &bytes,
+                                              (const unsigned char *)text.base, (int)text.len) == 1;
+}
+
 static bool evp_seal(EVP_CIPHER_CTX *context, const unsigned char *nonce,
-                     const unsigned char *header, struct span text, unsigned char type,
+                     const unsigned char *header, struct tls_text text, unsigned char type,
                      unsigned char *out)
 {
     int bytes = 0;
-    unsigned char *tag = out + text.len + 1;
+    unsigned char *second = out + text.first.len;
+    unsigned char *end = second + text.second.len;
+    unsigned char *tag = end + 1;
     return EVP_CipherInit_ex2(context, NULL, NULL, nonce, true, NULL) == 1 &&
            EVP_EncryptUpdate(context, NULL, &bytes, header, TLS_HEADER_BYTES) == 1 &&
-           (text.len == 0 ||
-            EVP_EncryptUpdate(context, out, &bytes, (const unsigned char *)text.base,
-                              (int)text.len) == 1) &&
-           EVP_EncryptUpdate(context, out + text.len, &bytes, &type, 1) == 1 &&
+           evp_add(context, text.first, out) && evp_add(context, text.second, second) &&
+           EVP_EncryptUpdate(context, end, &bytes, &type, 1) == 1 &&
            EVP_EncryptFinal_ex(context, tag, &bytes) == 1 &&
            EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TLS_TAG_BYTES, tag) == 1;
 }
@@ -170,19 +177,26 @@ static bool evp_open(EVP_CIPHER_CTX *context, const unsigned char *nonce,
            EVP_DecryptFinal_ex(context, out + text, &bytes) == 1;
 }
 
-bool tls_aead_seal(struct tls_aead *aead, const unsigned char *nonce, const unsigned char *header,
-                   struct span text, unsigned char type, unsigned char *out)
+/* Returns where the next octet goes. */
+static unsigned char *gcm_add(struct tls_aead *aead, struct span text, unsigned char *out)
 {
-    const struct aes_gcm *gcm = aead->gcm;
+    if (text.len > 0) {
+        aead->gcm->seal(&aead->key, &aead->state, out, (const unsigned char *)text.base, text.len);
+    }
+    return out + text.len;
+}
+
+bool tls_aead_seal(struct tls_aead *aead, const unsigned char *nonce, const unsigned char *header,
+                   struct tls_text text, unsigned char type, unsigned char *out)
+{
     if (aead->context != NULL) {
         return evp_seal(aead->context, nonce, header, text, type, out);
     }
-    gcm->begin(&aead->key, &aead->state, nonce, header, TLS_HEADER_BYTES);
-    if (text.len > 0) {
-        gcm->seal(&aead->key, &aead->state, out, (const unsigned char *)text.base, text.len);
-    }
-    gcm->seal(&aead->key, &aead->state, out + text.len, &type, 1);
-    gcm->finish(&aead->key, &aead->state, out + text.len + 1, TLS_TAG_BYTES);
+    aead->gcm->begin(&aead->key, &aead->state, nonce, header, TLS_HEADER_BYTES);
+    out = gcm_add(aead, text.first, out);
+    out = gcm_add(aead, text.second, out);
+    out = gcm_add(aead, (struct span){(const char *)&type, 1}, out);
+    aead->gcm->finish(&aead->key, &aead->state, out, TLS_TAG_BYTES);
     return true;
 }
 

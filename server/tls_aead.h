@@ -34,10 +34,28 @@ struct tls_aead *tls_aead_create(const struct tls_aead_kind *kind, const unsigne
 /* Leaves no key in memory. NULL is fine. */
 void tls_aead_free(struct tls_aead *aead);
 
-/* Writes the text, the octet `type` and the tag to `out`: text.len + 1 + TLS_TAG_BYTES. A nonce
- * serves one record only. False: out of memory. */
+/* A text in two places, one after the other; either may be empty. */
+struct tls_text {
+    struct span first;
+    struct span second;
+};
+
+static inline size_t tls_text_bytes(struct tls_text text)
+{
+    return text.first.len + text.second.len;
+}
+
+/* Takes at most `max` octets from the beginning. */
+static inline struct tls_text tls_text_take(struct tls_text *from, size_t max)
+{
+    struct span first = span_take(&from->first, max);
+    return (struct tls_text){first, span_take(&from->second, max - first.len)};
+}
+
+/* Writes the text, the octet `type` and the tag to `out`: as many octets as the text, and
+ * 1 + TLS_TAG_BYTES. A nonce serves one record only. False: out of memory. */
 bool tls_aead_seal(struct tls_aead *aead, const unsigned char *nonce, const unsigned char *header,
-                   struct span text, unsigned char type, unsigned char *out);
+                   struct tls_text text, unsigned char type, unsigned char *out);
 /* `sealed`, at least a tag, becomes sealed.len - TLS_TAG_BYTES octets at `out`, to be read only if
  * the result is true: nobody has touched them, nor the header. */
 bool tls_aead_open(struct tls_aead *aead, const unsigned char *nonce, const unsigned char *header,

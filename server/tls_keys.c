@@ -141,7 +141,7 @@ static bool has_aead(struct tls_keys *keys, bool seal)
     return keys->aead != NULL;
 }
 
-bool tls_keys_seal(struct tls_keys *keys, const unsigned char *header, struct span text,
+bool tls_keys_seal(struct tls_keys *keys, const unsigned char *header, struct tls_text text,
                    unsigned char type, unsigned char *out)
 {
     unsigned char nonce[TLS_IV_BYTES];

@@ -59,9 +59,9 @@ void tls_keys_rest(struct tls_keys *keys);
 /* Leaves no secret in memory. */
 void tls_keys_forget(struct tls_keys *keys);
 
-/* Writes the text, the octet `type` and the tag to `out`: text.len + 1 + TLS_TAG_BYTES, protected
- * together with the header, which tells that length. False: out of memory. */
-bool tls_keys_seal(struct tls_keys *keys, const unsigned char *header, struct span text,
+/* Writes the text, the octet `type` and the tag to `out`, protected together with the header, which
+ * tells their length. False: out of memory. */
+bool tls_keys_seal(struct tls_keys *keys, const unsigned char *header, struct tls_text text,
                    unsigned char type, unsigned char *out);
 /* What lies behind the header, `sealed`, becomes sealed.len - TLS_TAG_BYTES octets at `out`, to be
  * read only if the result is true: nobody has touched them, nor their order. */

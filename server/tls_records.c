@@ -64,11 +64,12 @@ void tls_records_rest(struct tls_records *records)
 
 /* ---- sending ---- */
 
-static bool put_record(struct tls_records *records, unsigned char type, struct span text)
+static bool put_record(struct tls_records *records, unsigned char type, struct tls_text text)
 {
     struct buffer *output = records->output;
-    size_t sealed = text.len + 1 + TLS_TAG_BYTES;
-    assert(text.len <= TLS_RECORD_BYTES);
+    size_t bytes = tls_text_bytes(text);
+    size_t sealed = bytes + 1 + TLS_TAG_BYTES;
+    assert(bytes <= TLS_RECORD_BYTES);
     if (!buffer_reserve(output, TLS_HEADER_BYTES + sealed, LIM_TLS_OUTPUT_BYTES)) {
         return false;
     }
@@ -90,21 +91,19 @@ static bool update_write(struct tls_records *records)
 {
     static const char message[] = {KEY_UPDATE, 0, 0, 1, UPDATE_NOT_REQUESTED};
     records->owes_update = false;
-    return put_record(records, SSL3_RT_HANDSHAKE, (struct span){message, sizeof message}) &&
+    return put_record(records, SSL3_RT_HANDSHAKE, (struct tls_text){{message, sizeof message}}) &&
            tls_keys_update(&records->write);
 }
 
-bool tls_records_send(struct tls_records *records, struct span plain)
+bool tls_records_send(struct tls_records *records, struct tls_text plain)
 {
-    for (size_t at = 0; at < plain.len;) {
-        size_t left = plain.len - at;
-        size_t bytes = left < records->text_max ? left : records->text_max;
+    while (tls_text_bytes(plain) > 0) {
+        struct tls_text text = tls_text_take(&plain, records->text_max);
         bool due = records->owes_update || records->write.sequence >= LIM_TLS_KEY_RECORDS;
         if (records->closed || (due && !update_write(records)) ||
-            !put_record(records, SSL3_RT_APPLICATION_DATA, (struct span){plain.base + at, bytes})) {
+            !put_record(records, SSL3_RT_APPLICATION_DATA, text)) {
             return false;
         }
-        at += bytes;
     }
     return true;
 }
@@ -113,7 +112,7 @@ static bool put_alert(struct tls_records *records, char level, char description)
 {
     const char alert[ALERT_BYTES] = {level, description};
     records->closed = true;
-    return put_record(records, SSL3_RT_ALERT, (struct span){alert, sizeof alert});
+    return put_record(records, SSL3_RT_ALERT, (struct tls_text){{alert, sizeof alert}});
 }
 
 bool tls_records_close(struct tls_records *records)

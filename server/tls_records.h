@@ -50,7 +50,7 @@ void tls_records_rest(struct tls_records *records);
 bool tls_records_receive(struct tls_records *records, uint64_t now_ms, struct span bytes,
                          struct buffer *plain, size_t plain_max);
 /* In as few records as it fits in. False: out of memory or room, or closed. */
-bool tls_records_send(struct tls_records *records, struct span plain);
+bool tls_records_send(struct tls_records *records, struct tls_text plain);
 /* Says that nothing follows. False: out of memory or room. */
 bool tls_records_close(struct tls_records *records);
 

@@ -43,7 +43,7 @@ static void seal(const struct tls_aead_kind *kind, size_t bytes, unsigned char *
 {
     struct tls_aead *aead = tls_aead_create(kind, key, true);
     cr_assert_neq(aead, NULL);
-    cr_assert(tls_aead_seal(aead, nonce, header, (struct span){text, bytes}, 22, out));
+    cr_assert(tls_aead_seal(aead, nonce, header, (struct tls_text){{text, bytes}}, 22, out));
     tls_aead_free(aead);
 }
 
@@ -84,8 +84,8 @@ Test(tls_aead, many_records_of_one_key)
         for (unsigned i = 0; i < 300; i++) {
             unsigned char own[TLS_IV_BYTES] = {(unsigned char)i, (unsigned char)(i >> 8)};
             struct span some = {text + i, i * 97 % 5000};
-            cr_assert(tls_aead_seal(first, own, header, some, 23, one));
-            cr_assert(tls_aead_seal(second, own, header, some, 23, other));
+            cr_assert(tls_aead_seal(first, own, header, (struct tls_text){some}, 23, one));
+            cr_assert(tls_aead_seal(second, own, header, (struct tls_text){some}, 23, other));
             cr_assert_arr_eq(one, other, some.len + 1 + TLS_TAG_BYTES);
         }
         tls_aead_free(first);
@@ -132,7 +132,8 @@ Test(tls_aead, stays_inside)
         memcpy(from, text, bytes);
         memset(out, 0xee, sealed + 64);
         struct tls_aead *aead = tls_aead_create(fast[TLS_AES_128_GCM], key, true);
-        cr_assert(tls_aead_seal(aead, nonce, header, (struct span){(char *)from, bytes}, 23, out));
+        cr_assert(
+            tls_aead_seal(aead, nonce, header, (struct tls_text){{(char *)from, bytes}}, 23, out));
         tls_aead_free(aead);
         for (unsigned i = 0; i < 64; i++) {
             cr_assert_eq(out[sealed + i], 0xee);

@@ -28,6 +28,11 @@ static void set_secret(struct tls_keys *keys, const struct tls_suite *suite, int
     memset(keys->secret, seed, suite->secret_bytes);
 }
 
+static bool send_text(struct end *end, struct span text)
+{
+    return tls_records_send(&end->records, (struct tls_text){text});
+}
+
 static void open_ends(unsigned suite_index)
 {
     const struct tls_suite *suite = &suites.items[suite_index];
@@ -110,7 +115,7 @@ static struct span forge(unsigned char type, struct span text, size_t zeros)
     memcpy(inner, text.base, text.len);
     inner[text.len] = (char)type;
     memcpy(record, (unsigned char[]){23, 3, 3, sealed >> 8, sealed & 255}, TLS_HEADER_BYTES);
-    cr_assert(tls_keys_seal(&forged, record, (struct span){inner, bytes},
+    cr_assert(tls_keys_seal(&forged, record, (struct tls_text){{inner, bytes}},
                             (unsigned char)inner[bytes], record + TLS_HEADER_BYTES));
     return (struct span){(char *)record, TLS_HEADER_BYTES + sealed};
 }
@@ -128,7 +133,7 @@ static void expect_alert(int alert, const char *why)
                      client.records.why);
     cr_expect_str_eq(server.records.why, why);
     cr_expect_eq(buffer_bytes(&server.plain), 0);
-    cr_expect_not(tls_records_send(&server.records, SPAN("more")));
+    cr_expect_not(send_text(&server, SPAN("more")));
 }
 
 /* ---- conversations ---- */
@@ -140,11 +145,11 @@ Test(tls_records, both_ways_under_every_suite_in_pieces_of_any_size)
         size_t piece = pieces[i / TLS_AEADS];
         close_ends();
         open_ends(i % TLS_AEADS);
-        cr_assert(tls_records_send(&client.records, SPAN("question ")));
-        cr_assert(tls_records_send(&client.records, SPAN("by question")));
+        cr_assert(send_text(&client, SPAN("question ")));
+        cr_assert(send_text(&client, SPAN("by question")));
         cr_expect(carry(&client, &server, piece));
         expect_plain(&server, SPAN("question by question"));
-        cr_assert(tls_records_send(&server.records, SPAN("answer")));
+        cr_assert(send_text(&server, SPAN("answer")));
         cr_expect(carry(&server, &client, piece));
         expect_plain(&client, SPAN("answer"));
         cr_assert(tls_records_close(&client.records));
@@ -161,16 +166,37 @@ Test(tls_records, long_texts_are_cut_into_records)
     for (int i = 0; i < BYTES; i++) {
         text[i] = (char)(i * 7 >> 2);
     }
-    cr_assert(tls_records_send(&server.records, (struct span){text, BYTES}));
+    cr_assert(send_text(&server, (struct span){text, BYTES}));
     cr_expect_eq(buffer_bytes(&server.output), BYTES + 4 * (5 + 1 + TLS_TAG_BYTES));
     cr_expect(carry(&server, &client, 1000));
     expect_plain(&client, (struct span){text, BYTES});
 }
 
+/* Wherever the second text begins, it is in the record of the first as far as there is room. */
+Test(tls_records, texts_in_two_places)
+{
+    enum { BYTES = 3 * TLS_RECORD_BYTES / 2, OVERHEAD = TLS_HEADER_BYTES + 1 + TLS_TAG_BYTES };
+    static char text[BYTES];
+    for (unsigned i = 0; i < BYTES; i++) {
+        text[i] = (char)(i * 31 >> 4);
+    }
+    for (unsigned suite = 0; suite < TLS_AEADS; suite++) {
+        close_ends();
+        open_ends(suite);
+        for (size_t at = 0; at <= BYTES; at += at < 20 ? 1 : 4093) {
+            struct tls_text both = {{text, at}, {text + at, BYTES - at}};
+            cr_assert(tls_records_send(&server.records, both));
+            cr_expect_eq(buffer_bytes(&server.output), BYTES + 2 * OVERHEAD);
+            cr_expect(carry(&server, &client, 1000));
+            expect_plain(&client, (struct span){text, BYTES});
+        }
+    }
+}
+
 Test(tls_records, rest_between_records)
 {
     for (int i = 0; i < 3; i++) {
-        cr_assert(tls_records_send(&client.records, SPAN("question")));
+        cr_assert(send_text(&client, SPAN("question")));
         struct span record = buffer_span(&client.output);
         cr_expect(receive(&server, (struct span){record.base, 10}, PLAIN_MAX));
         tls_records_rest(&server.records); /* does not lose what came of the record */
@@ -209,7 +235,7 @@ Test(tls_records, known_answer)
     cr_assert(tls_keys_derive(keys, &suites.items[0]));
     cr_expect_arr_eq(keys->key, key, sizeof key);
     cr_expect_arr_eq(keys->iv, iv, sizeof iv);
-    cr_assert(tls_records_send(&client.records, (struct span){text, sizeof text}));
+    cr_assert(send_text(&client, (struct span){text, sizeof text}));
     cr_expect(span_equal(buffer_span(&client.output), (struct span){(char *)want, sizeof want}));
 }
 
@@ -222,11 +248,11 @@ Test(tls_records, our_keys_change_before_they_are_used_up)
         open_ends(suite);
         server.records.write.sequence = LIM_TLS_KEY_RECORDS - 1;
         client.records.read.sequence = LIM_TLS_KEY_RECORDS - 1;
-        cr_assert(tls_records_send(&server.records, SPAN("one ")));
+        cr_assert(send_text(&server, SPAN("one ")));
         cr_expect_eq(server.records.write.sequence, LIM_TLS_KEY_RECORDS);
-        cr_assert(tls_records_send(&server.records, SPAN("two ")));
+        cr_assert(send_text(&server, SPAN("two ")));
         cr_expect_eq(server.records.write.sequence, 1);
-        cr_assert(tls_records_send(&server.records, SPAN("three")));
+        cr_assert(send_text(&server, SPAN("three")));
         cr_expect(carry(&server, &client, 7));
         expect_plain(&client, SPAN("one two three"));
         cr_expect_not(client.records.owes_update);
@@ -240,9 +266,9 @@ Test(tls_records, a_key_is_changed_when_asked_for_but_once)
         cr_assert(tls_keys_update(&forged));
     }
     cr_expect_eq(buffer_bytes(&server.output), 0, "not before there is something to say");
-    cr_assert(tls_records_send(&server.records, SPAN("one")));
+    cr_assert(send_text(&server, SPAN("one")));
     cr_expect_eq(buffer_bytes(&server.output), (5 + 5 + 17) + (5 + 3 + 17));
-    cr_assert(tls_records_send(&server.records, SPAN("two")));
+    cr_assert(send_text(&server, SPAN("two")));
     cr_expect_eq(server.records.write.sequence, 2);
     cr_expect(carry(&server, &client, 3));
     expect_plain(&client, SPAN("onetwo"));
@@ -275,14 +301,14 @@ Test(tls_records, key_updates_without_end)
 
 Test(tls_records, no_damage_goes_unseen)
 {
-    cr_assert(tls_records_send(&client.records, SPAN("0123456789")));
+    cr_assert(send_text(&client, SPAN("0123456789")));
     size_t bytes = buffer_bytes(&client.output);
     static const char filler[20000];
     for (size_t bit = 0; bit < 8 * bytes; bit++) {
         char record[64];
         close_ends();
         open_ends(bit % TLS_AEADS);
-        cr_assert(tls_records_send(&client.records, SPAN("0123456789")));
+        cr_assert(send_text(&client, SPAN("0123456789")));
         memcpy(record, client.output.base, bytes);
         record[bit / 8] ^= (char)(1 << bit % 8);
         bool fine = receive(&server, (struct span){record, bytes}, PLAIN_MAX) &&
@@ -296,7 +322,7 @@ Test(tls_records, no_damage_goes_unseen)
 Test(tls_records, records_keep_their_order)
 {
     char first[64];
-    cr_assert(tls_records_send(&client.records, SPAN("first")));
+    cr_assert(send_text(&client, SPAN("first")));
     size_t bytes = buffer_bytes(&client.output);
     memcpy(first, client.output.base, bytes);
     cr_expect(carry(&client, &server, PLAIN_MAX));
@@ -305,16 +331,16 @@ Test(tls_records, records_keep_their_order)
     expect_alert(SSL_AD_BAD_RECORD_MAC, "decryption failed or bad record mac");
     close_ends();
     open_ends(0);
-    cr_assert(tls_records_send(&client.records, SPAN("lost")));
+    cr_assert(send_text(&client, SPAN("lost")));
     buffer_consume(&client.output, buffer_bytes(&client.output));
-    cr_assert(tls_records_send(&client.records, SPAN("second")));
+    cr_assert(send_text(&client, SPAN("second")));
     cr_expect_not(carry(&client, &server, PLAIN_MAX));
     expect_alert(SSL_AD_BAD_RECORD_MAC, "decryption failed or bad record mac");
 }
 
 Test(tls_records, cut_off_is_nothing)
 {
-    cr_assert(tls_records_send(&client.records, SPAN("0123456789")));
+    cr_assert(send_text(&client, SPAN("0123456789")));
     struct span record = buffer_span(&client.output);
     cr_expect(receive(&server, (struct span){record.base, record.len - 1}, PLAIN_MAX));
     cr_expect_not(server.records.ended);
@@ -379,7 +405,7 @@ Test(tls_records, smaller_records_when_agreed_on)
 {
     static const char text[513];
     server.records.text_max = 512;
-    cr_assert(tls_records_send(&server.records, (struct span){text, 513}));
+    cr_assert(send_text(&server, (struct span){text, 513}));
     cr_expect_eq(buffer_bytes(&server.output), 513 + 2 * (5 + 1 + TLS_TAG_BYTES));
     cr_expect(carry(&server, &client, PLAIN_MAX));
     cr_expect(receive(&server, forge(23, (struct span){text, 512}, 1000), PLAIN_MAX));
@@ -459,7 +485,7 @@ Test(tls_records, alerts)
     cr_expect_not(server.records.ended);
     cr_expect(take_forged(21, "\1\0", 2));
     cr_expect(server.records.ended);
-    cr_expect(tls_records_send(&server.records, SPAN("the other half is open")));
+    cr_expect(send_text(&server, SPAN("the other half is open")));
     close_ends();
     open_ends(0);
     cr_expect_not(take_forged(21, "\2\x30", 2));
@@ -473,7 +499,7 @@ Test(tls_records, nothing_follows_the_end)
     cr_expect(tls_records_close(&server.records));
     size_t bytes = buffer_bytes(&server.output);
     cr_expect(tls_records_close(&server.records));
-    cr_expect_not(tls_records_send(&server.records, SPAN("more")));
+    cr_expect_not(send_text(&server, SPAN("more")));
     cr_expect_not(take_forged(21, "", 0));
     cr_expect_eq(buffer_bytes(&server.output), bytes);
     cr_expect(carry(&server, &client, PLAIN_MAX));
@@ -503,7 +529,7 @@ Test(tls_records, a_client_lets_tickets_go_by)
     cr_expect(server_says(22, (struct span){both, sizeof both}));
     cr_expect(server_says(22, (struct span){both, 9}));
     cr_expect(server_says(22, (struct span){both + 9, sizeof both - 9}));
-    cr_assert(tls_records_send(&server.records, SPAN("answer")));
+    cr_assert(send_text(&server, SPAN("answer")));
     cr_expect(carry(&server, &client, 5));
     expect_plain(&client, SPAN("answer"));
     cr_expect_not(server_says(22, SPAN("\x0d\0\0\1x")), "no CertificateRequest");
