@@ -101,3 +101,8 @@ uint64_t answer_left(const struct answer *answer)
     const struct h1_body *body = &answer->body.framed;
     return answer->state == BODY && body->framing == H1_BODY_LENGTH ? body->left : 0;
 }
+
+bool answer_is_complete(const struct answer *answer)
+{
+    return answer->state == COMPLETE;
+}

@@ -41,5 +41,7 @@ enum answer_event answer_next(struct answer *answer, struct span in, bool eof,
                               struct h1_response *head, size_t *consumed, struct span *content);
 /* After ANSWER_HEAD: octets of the body that are to come; 0 if that is not known. */
 uint64_t answer_left(const struct answer *answer);
+/* After ANSWER_CONTENT: that was the last of the body, ANSWER_DONE will follow. */
+bool answer_is_complete(const struct answer *answer);
 
 #endif

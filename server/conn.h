@@ -97,6 +97,8 @@ struct conn {
     struct h2 *h2;         /* NULL: HTTP/1 */
     struct worker *worker; /* HTTP/2: for its callbacks */
     struct stream *unread; /* HTTP/2: answered before their request was complete */
+    struct stream *passing; /* HTTP/2: whose relay waits until octets are framed; or NULL */
+    struct stream *ended;   /* HTTP/2: closed while that was so */
     union {
         struct sockaddr any;
         struct sockaddr_in v4;

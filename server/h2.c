@@ -382,6 +382,7 @@ static bool send_all(struct h2 *h2)
 
 bool h2_send(struct h2 *h2, struct buffer *out, size_t out_max)
 {
+    assert(!h2_is_busy(h2));
     h2->out = out;
     h2->out_bytes = buffer_bytes(out);
     h2->out_max = out_max;
@@ -393,6 +394,11 @@ bool h2_send(struct h2 *h2, struct buffer *out, size_t out_max)
         say_goodbye(h2, out);
     }
     return !h2->broken;
+}
+
+bool h2_is_busy(const struct h2 *h2)
+{
+    return h2->out != NULL || h2->receiving;
 }
 
 /* ---- the connection */
@@ -522,7 +528,10 @@ bool h2_receive(struct h2 *h2, struct span bytes, uint64_t now_ms)
         breaks(h2, H2_ENHANCE_YOUR_CALM);
         return false;
     }
+    assert(!h2_is_busy(h2));
+    h2->receiving = true;
     ssize_t taken = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.base, bytes.len);
+    h2->receiving = false;
     if (taken < 0) {
         breaks(h2, error_of(taken));
     } else if (nghttp2_session_get_outbound_queue_size(h2->session) > LIM_H2_QUEUED_FRAMES) {

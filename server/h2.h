@@ -104,6 +104,8 @@ bool h2_receive(struct h2 *h2, struct span bytes, uint64_t now_ms);
  * out_max, and one frame more at most. Never leaves part of a frame. False: send what `out` has,
  * then close. */
 bool h2_send(struct h2 *h2, struct buffer *out, size_t out_max);
+/* One of these two is at work: it may not be called again. */
+bool h2_is_busy(const struct h2 *h2);
 
 /* ---- answers: false when the stream is gone, or out of memory */
 

@@ -98,6 +98,7 @@ struct h2 {
     bool notified;             /* GOAWAY 2^31-1 is on its way */
     bool draining;             /* GOAWAY with the last stream is on its way */
     uint32_t streams_notified; /* guard.streams when `notified` was set */
+    bool receiving;            /* within h2_receive */
     struct h2_stream *framed; /* of the frame of DATA that was made last */
     /* during h2_send */
     struct buffer *out;

@@ -405,6 +405,19 @@ static bool take_interim(struct relay *relay, const struct h1_response *head)
     return serve_interim(relay->worker, relay->stream, head);
 }
 
+/* What the client has room for goes to it from where it lies, what is left waits in the chunk. Is
+ * it the last, the client learns that with it, unless its request is still coming. */
+static bool take_content(struct relay *relay, struct span content)
+{
+    struct stream *stream = relay->stream;
+    if (answer_is_complete(&relay->answer) && stream->exchange.request_body.complete) {
+        stream->source.live = false;
+    }
+    size_t taken = serve_pass(relay->worker, stream, content);
+    struct span left = {content.base + taken, content.len - taken};
+    return buffer_append(&stream->chunk, left, SIZE_MAX / 2);
+}
+
 /* Keeps what has just come of the trailers, until they are complete. */
 static bool take_trailers(struct relay *relay, bool complete)
 {
@@ -450,10 +463,7 @@ static bool read_event(struct relay *relay, bool *head_came)
         fine = take_head(relay, head);
         *head_came = fine;
         break;
-    case ANSWER_CONTENT:
-        fine = serve_pass(relay->worker, relay->stream, content) ||
-               buffer_append(&relay->stream->chunk, content, SIZE_MAX / 2);
-        break;
+    case ANSWER_CONTENT: fine = take_content(relay, content); break;
     case ANSWER_DONE:
     case ANSWER_BAD: break;
     }

@@ -371,9 +371,10 @@ void serve_taken(struct stream *stream)
     page_resume(stream);
 }
 
-bool serve_pass(struct worker *worker, struct stream *stream, struct span bytes)
+size_t serve_pass(struct worker *worker, struct stream *stream, struct span bytes)
 {
-    return stream->conn->h2 == NULL && serve_h1_pass(worker, stream->conn, bytes);
+    return stream->conn->h2 != NULL ? serve_h2_pass(worker, stream, bytes)
+                                    : serve_h1_pass(worker, stream->conn, bytes);
 }
 
 void serve_more(struct worker *worker, struct stream *stream)

@@ -468,19 +468,19 @@ static bool append_chunk(struct worker *worker, struct conn *conn)
     return fine && append_end(conn);
 }
 
-bool serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes)
+size_t serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes)
 {
     struct stream *stream = conn->stream;
     bool next = stream->source.streamed && !conn->chunked && buffer_bytes(&stream->chunk) == 0;
     bool room = conn->tls != NULL && unsent(conn) < 2 * LIM_LINK_BUFFER_BYTES;
     if (!next || !room || bytes.len < LIM_DIRECT_BYTES) {
-        return false;
+        return 0;
     }
     conn->broken = conn->broken || !append_span(worker, conn, bytes);
     worker->turn_bytes += bytes.len;
     stream->body_sent += bytes.len;
     worker_touch(worker, conn);
-    return true;
+    return bytes.len;
 }
 
 /* An upstream's answer goes out while it comes in, and while the request's body may still go in. */

@@ -3,8 +3,7 @@
  *
  * What arrives goes into h2_receive, whose callbacks note new requests; they are started once it
  * returned. When nothing is being sent, h2_send fills `out`, asking the streams for the bytes of
- * their answers. Bytes of a file are read into the stream's chunk, no more than the client's
- * windows admit, so that a stream it blocks holds little.
+ * their answers (serve_h2_body.c).
  */
 #include <assert.h>
 #include <errno.h>
@@ -137,17 +136,10 @@ static bool owes(const struct stream *stream)
     return waits_for_upstream ? buffer_bytes(&stream->chunk) > 0 : !stream_answer_ended(stream);
 }
 
-/* Of the body that is sent: scripts may have put another in its place. */
-static bool has_trailers(const struct stream *stream)
-{
-    return stream->exchange.response_trailers.count > 0 && stream->source.streamed &&
-           stream->page == NULL;
-}
-
 static void respond(struct worker *worker, struct stream *stream)
 {
     struct conn *conn = stream->conn;
-    bool with_body = !stream_answer_ended(stream) || has_trailers(stream);
+    bool with_body = !stream_answer_ended(stream) || serve_h2_has_trailers(stream);
     stream->held = false;
     stream->moved_ms = worker->conns.now_ms;
     if (!h2_respond(conn->h2, stream->id, &stream->exchange, worker_date(worker), with_body)) {
@@ -176,6 +168,9 @@ static void drop_rest(struct worker *worker, struct stream *stream)
 
 void serve_h2_more(struct worker *worker, struct stream *stream)
 {
+    if (stream->closed) {
+        return;
+    }
     if (stream->relay == NULL && !stream->exchange.request_body.complete && !stream->unread) {
         drop_rest(worker, stream);
     }
@@ -314,155 +309,6 @@ void serve_h2_want_body(struct worker *worker, struct stream *stream)
     worker_touch(worker, conn);
 }
 
-static bool is_last(const struct stream *stream, uint64_t bytes)
-{
-    const struct source *source = &stream->source;
-    if (source->streamed) {
-        return !source->live && bytes == buffer_bytes(&stream->chunk);
-    }
-    return bytes == source->bytes.len + source->file_left && source->segments_left == 0;
-}
-
-/* Clients can let a hundred streams begin and then none of them proceed. */
-bool serve_h2_hold(struct stream *stream, size_t bytes)
-{
-    struct conn *conn = stream->conn;
-    if (conn->held_bytes > 0 && conn->held_bytes + bytes > LIM_H2_HELD_BYTES) {
-        stream->parked = true;
-        conn->parked = true;
-        return false;
-    }
-    stream->held_bytes += bytes;
-    conn->held_bytes += bytes;
-    return true;
-}
-
-static void unpark(void *context)
-{
-    struct stream *stream = context;
-    if (stream->parked) {
-        stream->parked = false;
-        h2_resume(stream->conn->h2, stream->id);
-    }
-}
-
-static void release_held(struct stream *stream)
-{
-    stream->conn->held_bytes -= stream->held_bytes;
-    stream->held_bytes = 0;
-}
-
-/* True: streams may go on that had to wait. */
-static bool unpark_all(struct conn *conn)
-{
-    bool any = conn->parked && conn->held_bytes < LIM_H2_HELD_BYTES / 2;
-    if (any) {
-        conn->parked = false;
-        h2_each(conn->h2, unpark);
-    }
-    return any;
-}
-
-size_t serve_h2_window(const struct stream *stream)
-{
-    return h2_window(stream->conn->h2, stream->id);
-}
-
-/* Reads what the client's windows admit of the file. */
-static void start_read(struct worker *worker, struct stream *stream)
-{
-    struct conn *conn = stream->conn;
-    size_t window = h2_window(conn->h2, stream->id);
-    size_t most = worker->options->chunk_bytes;
-    size_t bytes = stream_read_bytes(stream, window < most && window > 0 ? window : most);
-    if (!serve_h2_hold(stream, bytes)) {
-        return;
-    }
-    if (!buffer_reserve(&stream->chunk, bytes, bytes)) {
-        conn->broken = true;
-        return;
-    }
-    stream->reading = true;
-    conn->inflight++;
-    ring_read(worker->ring, site_fd(stream->epoch->snapshot->site), stream->chunk.base, bytes,
-              stream->source.file_offset,
-              (struct ring_tag){.op = RING_STREAM_READ, .slot = stream->slot});
-}
-
-static size_t on_ready(void *context, size_t max, bool *end)
-{
-    struct stream *stream = context;
-    const struct source *source = &stream->source;
-    if (stream->page != NULL && buffer_bytes(&stream->chunk) == 0 && !page_pull(stream)) {
-        stream->conn->broken = true;
-    }
-    size_t ready = source->bytes.len > 0 ? source->bytes.len : buffer_bytes(&stream->chunk);
-    if (ready == 0 && source->file_left > 0 && !stream->reading) {
-        start_read(stream->conn->worker, stream);
-    }
-    ready = ready < max ? ready : max;
-    *end = is_last(stream, ready);
-    if (*end && has_trailers(stream) &&
-        !h2_trailers(stream->conn->h2, stream->id, &stream->exchange.response_trailers)) {
-        stream->conn->broken = true;
-    }
-    return ready;
-}
-
-/* Much of a body is sealed where it lies, which saves a copy. */
-static bool put_data(struct conn *conn, struct span head, struct buffer *out, struct span body)
-{
-    assert(out == &conn->out);
-    if (conn->tls != NULL && body.len >= LIM_DIRECT_BYTES) {
-        return buffer_append(out, head, SIZE_MAX / 2) && serve_seal(conn->worker, conn, body);
-    }
-    return buffer_reserve(out, head.len + body.len, SIZE_MAX / 2) &&
-           buffer_append(out, head, SIZE_MAX / 2) && buffer_append(out, body, SIZE_MAX / 2);
-}
-
-static bool on_take(void *context, struct span head, struct buffer *out, size_t bytes)
-{
-    struct stream *stream = context;
-    struct conn *conn = stream->conn;
-    bool in_memory = stream->source.bytes.len > 0;
-    struct span ready = in_memory ? stream->source.bytes : buffer_span(&stream->chunk);
-    if (!put_data(conn, head, out, (struct span){ready.base, bytes})) {
-        return false;
-    }
-    if (!in_memory) {
-        buffer_consume(&stream->chunk, bytes);
-        if (buffer_bytes(&stream->chunk) == 0) {
-            buffer_release(&stream->chunk);
-            release_held(stream);
-        }
-    }
-    if (!stream->source.streamed) {
-        source_advance(&stream->source, bytes);
-    }
-    stream->body_sent += bytes;
-    stream->moved_ms = conn->worker->conns.now_ms;
-    conn->framed_ms = stream->moved_ms;
-    if (stream->source.streamed) {
-        serve_taken(stream);
-    }
-    return true;
-}
-
-void serve_h2_read_done(struct stream *stream, int result)
-{
-    struct conn *conn = stream->conn;
-    if (result > 0) {
-        stream_was_read(stream, (struct span){stream->chunk.base, (size_t)result});
-        stream->chunk.end += (size_t)result;
-    } else if (result != -EINTR && result != -EAGAIN) {
-        log_line("request %llu: %s", (unsigned long long)stream->exchange.id,
-                 result == 0 ? "the site's tar is shorter than it was" : strerror(-result));
-        h2_reset(conn->h2, stream->id, H2_INTERNAL_ERROR);
-        return;
-    }
-    h2_resume(conn->h2, stream->id);
-}
-
 void serve_h2_abort(struct worker *worker, struct stream *stream)
 {
     h2_reset(stream->conn->h2, stream->id, H2_CANCEL);
@@ -493,7 +339,8 @@ static bool end_unread(struct conn *conn)
     return any;
 }
 
-/* The stream may still be read into; then the read ends the request. */
+/* The stream may still be read into; then the read ends the request. One whose relay is at work
+ * waits for the next step. */
 static void on_closed(void *context, uint32_t error)
 {
     (void)error;
@@ -501,8 +348,24 @@ static void on_closed(void *context, uint32_t error)
     struct conn *conn = stream->conn;
     unlink_from(&conn->stream, stream);
     unlink_from(&conn->unread, stream);
-    release_held(stream);
-    request_end(conn->worker, stream);
+    serve_h2_release_held(stream);
+    if (conn->passing == stream) {
+        stream->closed = true;
+        push(&conn->ended, stream);
+    } else {
+        request_end(conn->worker, stream);
+    }
+}
+
+/* Ends requests whose streams were closed while their relays were at work. */
+static void end_closed(struct conn *conn)
+{
+    while (conn->ended != NULL) {
+        struct stream *stream = conn->ended;
+        conn->ended = stream->sibling;
+        stream->sibling = NULL;
+        request_end(conn->worker, stream);
+    }
 }
 
 /* ---- the connection ---- */
@@ -511,8 +374,8 @@ static const struct h2_handler handler = {
     .request = on_request,
     .body = on_body,
     .body_end = on_body_end,
-    .ready = on_ready,
-    .take = on_take,
+    .ready = serve_h2_ready,
+    .take = serve_h2_take,
     .closed = on_closed,
 };
 
@@ -535,6 +398,7 @@ void serve_h2_end(struct conn *conn)
 {
     h2_free(conn->h2);
     conn->h2 = NULL;
+    end_closed(conn);
 }
 
 static void receive(struct worker *worker, struct conn *conn)
@@ -553,15 +417,20 @@ static void receive(struct worker *worker, struct conn *conn)
     start_requests(worker, conn);
 }
 
-/* Fills `out` as far as it may be. False: the session is broken. */
+bool serve_h2_frame(struct conn *conn)
+{
+    size_t sealed = conn->tls != NULL ? buffer_bytes(tls_output(conn->tls)) : 0;
+    size_t room = sealed < LIM_H2_OUT_BYTES ? LIM_H2_OUT_BYTES - sealed : 0;
+    return h2_send(conn->h2, &conn->out, room);
+}
+
+/* Has all framed that may be sent now. False: the session is broken. */
 static bool collect(struct conn *conn)
 {
     bool fine = true;
     do {
-        size_t sealed = conn->tls != NULL ? buffer_bytes(tls_output(conn->tls)) : 0;
-        size_t room = sealed < LIM_H2_OUT_BYTES ? LIM_H2_OUT_BYTES - sealed : 0;
-        fine = h2_send(conn->h2, &conn->out, room);
-    } while (fine && (end_unread(conn) || unpark_all(conn)));
+        fine = serve_h2_frame(conn);
+    } while (fine && (end_unread(conn) || serve_h2_unpark(conn)));
     return fine;
 }
 
@@ -646,6 +515,7 @@ void serve_h2_check(struct worker *worker, struct conn *conn)
 
 bool serve_h2_step(struct worker *worker, struct conn *conn)
 {
+    end_closed(conn);
     receive(worker, conn);
     if (conn->broken || conn->eof) {
         serve_close(worker, conn);

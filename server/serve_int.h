@@ -44,7 +44,7 @@ void serve_h1_tunnel(struct worker *worker, struct conn *conn);
 void serve_h1_head_expired(struct worker *worker, struct conn *conn);
 void serve_h1_answer(struct worker *worker, struct conn *conn);
 /* As serve_pass. */
-bool serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes);
+size_t serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes);
 void serve_h1_suspended(struct worker *worker, struct conn *conn);
 void serve_h1_want_body(struct worker *worker, struct conn *conn);
 
@@ -60,17 +60,10 @@ void serve_h2_check(struct worker *worker, struct conn *conn);
 void serve_h2_ends(struct worker *worker, struct conn *conn);
 /* As serve_h1_step. */
 bool serve_h2_step(struct worker *worker, struct conn *conn);
-/* The read of a file's bytes into the stream's chunk ended. May end the stream. */
-void serve_h2_read_done(struct stream *stream, int result);
 void serve_h2_answer(struct worker *worker, struct stream *stream);
 void serve_h2_abort(struct worker *worker, struct stream *stream);
 /* As serve_broken. */
 void serve_h2_broken(struct worker *worker, struct stream *stream);
-/* Octets that the client's windows let it be sent now. */
-size_t serve_h2_window(const struct stream *stream);
-/* Notes that the stream is about to hold so much for its chunk. False: the connection's streams hold
- * enough; this one is asked again for its octets when they hold less. */
-bool serve_h2_hold(struct stream *stream, size_t bytes);
 /* As serve_more. */
 void serve_h2_more(struct worker *worker, struct stream *stream);
 /* As serve_interim. */
@@ -79,6 +72,30 @@ bool serve_h2_interim(struct stream *stream, const struct h1_response *head);
 void serve_h2_tunnel(struct worker *worker, struct stream *stream);
 void serve_h2_tunnel_up(struct stream *stream);
 void serve_h2_want_body(struct worker *worker, struct stream *stream);
+
+/* Has nghttp2 fill `out` as far as it may be. Not while it is at work. False: it is broken. */
+bool serve_h2_frame(struct conn *conn);
+
+/* ---- HTTP/2: serve_h2_body.c ---- */
+
+/* Octets that the client's windows let it be sent now. */
+size_t serve_h2_window(const struct stream *stream);
+/* Notes that the stream is about to hold so much for its chunk. False: the connection's streams
+ * hold enough; this one is asked again for its octets when they hold less. */
+bool serve_h2_hold(struct stream *stream, size_t bytes);
+/* What it noted is held no more. */
+void serve_h2_release_held(struct stream *stream);
+/* Asks streams again that had to wait for that. False: none had, or there is no room yet. */
+bool serve_h2_unpark(struct conn *conn);
+/* Behind the body that is sent come trailers; scripts may have put another in its place. */
+bool serve_h2_has_trailers(const struct stream *stream);
+/* As h2_handler has them. */
+size_t serve_h2_ready(void *context, size_t max, bool *end);
+bool serve_h2_take(void *context, struct span head, struct buffer *out, size_t bytes);
+/* As serve_pass. The stream may be closed by that; it then stays until the connection's step. */
+size_t serve_h2_pass(struct worker *worker, struct stream *stream, struct span bytes);
+/* The read of a file's bytes into the stream's chunk ended. May end the stream. */
+void serve_h2_read_done(struct stream *stream, int result);
 
 /* ---- what request.c tells the protocol ---- */
 
@@ -92,9 +109,9 @@ void serve_want_body(struct worker *worker, struct stream *stream);
 bool serve_client_expects(const struct stream *stream);
 /* Octets of the chunk were taken: whoever fills it goes on. */
 void serve_taken(struct stream *stream);
-/* Takes octets of the answer's body at once, from wherever they lie. False: they have to wait in
- * the stream's chunk. */
-bool serve_pass(struct worker *worker, struct stream *stream, struct span bytes);
+/* Takes octets of the answer's body at once, from wherever they lie. Returns how many; the others
+ * have to wait in the stream's chunk. */
+size_t serve_pass(struct worker *worker, struct stream *stream, struct span bytes);
 /* Octets were added to the chunk of an answered stream, or its end is known. */
 void serve_more(struct worker *worker, struct stream *stream);
 /* The answer cannot be completed, and must not look as if it was. */

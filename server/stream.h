@@ -80,6 +80,7 @@ struct stream {
     bool closed;               /* all is over but the read */
     /* HTTP/2 */
     int32_t id;
+    struct span passing; /* of the answer's body: is being framed from where it was received */
     struct buffer up;   /* by_connect: what came from the client, for the upstream */
     bool up_ended;      /* and nothing will follow */
     unsigned refusal;   /* the status to answer without further ado; 0: none */

@@ -361,6 +361,12 @@ static bool write_records(struct tls_conn *tls, struct tls_text plain)
     return fine;
 }
 
+bool tls_reserve(struct tls_conn *tls, size_t bytes)
+{
+    size_t held = buffer_bytes(&tls->output);
+    return held >= bytes || buffer_reserve(&tls->output, bytes - held, LIM_TLS_OUTPUT_BYTES);
+}
+
 bool tls_send_both(struct tls_conn *tls, struct span first, struct span second)
 {
     struct tls_text plain = {first, second};

@@ -84,6 +84,8 @@ bool tls_receive(struct tls_conn *tls, struct span bytes, struct buffer *plain, 
 bool tls_send(struct tls_conn *tls, struct span plain);
 /* The same of `first` and then `second`. */
 bool tls_send_both(struct tls_conn *tls, struct span first, struct span second);
+/* About so much will be sent in pieces: makes room for all of it at once. False: out of memory. */
+bool tls_reserve(struct tls_conn *tls, size_t bytes);
 /* Nothing is under way: gives back what memory can be done without, also that of tls_output if it
  * is empty. Any other function may follow. */
 void tls_idle(struct tls_conn *tls);
