@@ -9,10 +9,12 @@
 
 #include <assert.h>
 #include <intel-ipsec-mb.h>
+#include <link.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { KEY_ALIGNMENT = 64 };
 
@@ -61,7 +63,27 @@ static void take_gcm(const IMB_MGR *library, struct tls_aead_kind *kinds[TLS_AEA
     }
 }
 
-/* The library's manager, 200 KB, is for jobs; the functions do without. */
+/* Called with each loaded object: gives back the pages of the code that `of` points into. */
+static int unmap_code(struct dl_phdr_info *object, size_t bytes, void *of)
+{
+    (void)bytes;
+    for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        uintptr_t begin = object->dlpi_addr + segment->p_vaddr;
+        bool code = segment->p_type == PT_LOAD && (segment->p_flags & PF_X) != 0 &&
+                    (segment->p_flags & PF_W) == 0;
+        if (code && (uintptr_t)of - begin < segment->p_memsz) {
+            uintptr_t page = begin & -(uintptr_t)sysconf(_SC_PAGESIZE);
+            madvise((void *)page, begin + segment->p_memsz - page, MADV_DONTNEED);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The library's manager, 200 KB, is for jobs; the functions do without. When it is made, it tests
+ * all the library can do, and leaves 3 MiB of code mapped of which records need a few pages: those
+ * come back when they are called. */
 static void load_gcm(struct tls_aead_kind *kinds[TLS_AEADS])
 {
     const uint64_t wanted = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ;
@@ -73,6 +95,7 @@ static void load_gcm(struct tls_aead_kind *kinds[TLS_AEADS])
     if (imb_get_errno(library) == 0 && (library->features & wanted) == wanted) {
         take_gcm(library, kinds);
     }
+    dl_iterate_phdr(unmap_code, (void *)(uintptr_t)library->gcm128_enc);
     free_mb_mgr(library);
 }
 
