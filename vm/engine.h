@@ -29,15 +29,18 @@
 #include "vm/vm.h"
 
 /* One decoded instruction. The index of an op is the index of its instruction; the second slot of
- * lddw is an op that is never reached. */
+ * lddw is an op that is never reached. The compiler goes over all of them some thirty times, which
+ * for large programs is a matter of their size. */
 struct vm_op {
     uint8_t ix; /* enum vm_ix */
-    uint8_t dst;
-    uint8_t src;
+    uint8_t dst : 4;
+    uint8_t src : 4;
     int16_t off;     /* displacement of memory accesses */
     uint32_t target; /* jumps, local calls: instruction; helper calls: helper index */
     int64_t imm;     /* sign-extended; lddw: all 64 bits, LDDW_FUNC: the function's address */
 };
+
+_Static_assert(sizeof(struct vm_op) == 16, "packed: see above");
 
 struct vm_program {
     char *name;
