@@ -28,6 +28,8 @@ struct analysis {
     bool *loops;    /* [insn_count] between a jump back and where it goes */
     uint8_t *heads; /* [insn_count] instructions of the short loop that starts here, or 0 */
     uint8_t *rotates; /* [insn_count] instructions of the rotation that ends here, see fuse.h */
+    uint8_t *composes; /* [insn_count] instructions of the composition that starts here; those
+                          inside have COMPOSE_INSIDE, all others 0: see compose.h */
     uint16_t *live;   /* [insn_count + 1] wanted just before each instruction */
     uint16_t *wide;   /* [insn_count + 1] whose upper half is wanted just before each instruction */
     uint16_t *cleared; /* [function_count] arguments whose upper half the function begins with

@@ -22,9 +22,10 @@ enum jit_optimisation {
     JIT_SETTING = 1 << 9,      /* a jump over 0 or 1 puts the condition into a register */
     JIT_REMAINDERS = 1 << 10,  /* what is subtracted to get a remainder is not computed */
     JIT_THREE_OPERANDS =
-        1 << 11,            /* a move becomes the source of the multiplication or mask behind */
-    JIT_ALIGNING = 1 << 12, /* short loops lie in one line of the cache */
-    JIT_OPTIMISATIONS = (1 << 13) - 1,
+        1 << 11,             /* a move becomes the source of the multiplication or mask behind */
+    JIT_ALIGNING = 1 << 12,  /* short loops lie in one line of the cache */
+    JIT_COMPOSING = 1 << 13, /* numbers put together of narrow loads are loaded at once */
+    JIT_OPTIMISATIONS = (1 << 14) - 1,
 };
 
 struct jit_options {

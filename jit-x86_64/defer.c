@@ -505,6 +505,35 @@ void defer_finish(struct lower *l, const struct vm_op *op)
     }
 }
 
+/* As prepare_load. Of several loads, only the last one may overwrite what the address is made of.
+ * Other registers that the instructions write are dead behind them, and stay what they were. */
+void defer_prepare_composed(struct lower *l, const struct compose *c)
+{
+    uint32_t last = l->insn + c->count - 1;
+    uint16_t base = (uint16_t)(1u << c->base);
+    uint16_t after = analysis_live_after(&l->analysis, l->program, last) & (uint16_t)~c->written;
+    for (unsigned i = 0; i < c->part_count && c->part_count > 1; i++) {
+        if ((l->defer.waiting & base) != 0 &&
+            defer_uses(&l->defer.of[c->base].sum, lower_reg(c->parts[i].dst))) {
+            settle(l, c->base, after | base);
+        }
+    }
+    uint16_t kept = l->defer.waiting & base & (uint16_t)~after;
+    l->defer.waiting &= (uint16_t)~kept;
+    for (unsigned i = 0; i < c->part_count; i++) {
+        settle_users(l, c->parts[i].dst, after | base);
+    }
+    l->defer.waiting |= kept;
+}
+
+void defer_finish_composed(struct lower *l, const struct compose *c)
+{
+    l->defer.waiting &= (uint16_t)~c->written;
+    for (unsigned i = 0; i < c->part_count; i++) {
+        forget_written(l, c->parts[i].dst);
+    }
+}
+
 void defer_settle_for(struct lower *l, uint32_t label)
 {
     settle_all(l, l->analysis.live[label]);

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "jit-x86_64/compose.h"
 #include "jit-x86_64/mem.h"
 #include "jit-x86_64/x86.h"
 #include "vm/engine.h"
@@ -59,6 +60,9 @@ bool defer_takes(struct lower *l, const struct vm_op *op);
 void defer_prepare(struct lower *l, const struct vm_op *op);
 /* Forgets what the instruction has overwritten. */
 void defer_finish(struct lower *l, const struct vm_op *op);
+/* The same before and behind the code of a composition. */
+void defer_prepare_composed(struct lower *l, const struct compose *c);
+void defer_finish_composed(struct lower *l, const struct compose *c);
 /* Settles all that is wanted at the label, which comes next. */
 void defer_settle_for(struct lower *l, uint32_t label);
 /* The native register with the low `width` bits of Rn, settled or not: for operands that are only

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "jit-x86_64/compose.h"
+
 /* The op that always runs just before `insn`, or NULL. */
 static const struct vm_op *before(const struct fuse *f, uint32_t insn)
 {
@@ -137,6 +139,9 @@ bool fuse_is_absorbed(const struct fuse *f, uint32_t insn)
     const struct vm_op *op = &f->program->ops[insn];
     uint32_t count = f->program->insn_count;
     uint8_t src;
+    if (f->analysis->composes[insn] == COMPOSE_INSIDE) {
+        return true;
+    }
     if (op->ix == VM_IX_JA || op->ix == VM_IX_JA32) {
         return insn > 0 && f->analysis->inverts[insn - 1];
     }

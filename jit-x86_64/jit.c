@@ -18,6 +18,7 @@
 #include "jit-x86_64/calls.h"
 #include "jit-x86_64/code.h"
 #include "jit-x86_64/compile.h"
+#include "jit-x86_64/compose.h"
 #include "jit-x86_64/lower.h"
 #include "jit-x86_64/mem.h"
 #include "jit-x86_64/narrow.h"
@@ -41,6 +42,7 @@ struct vm_code {
     struct code code;
     uint32_t *offsets; /* [insn_count + 1], ascending */
     uint16_t *live;    /* [insn_count + 1] of analysis.h: what a fault may tell of the registers */
+    uint8_t *composes; /* [insn_count] of analysis.h: which loads a fault may be one of */
     struct defer_note *notes; /* and what is not in its register then */
     size_t note_count;
     uint32_t insn_count;
@@ -312,6 +314,7 @@ static void jit_release(struct vm_code *code)
     code_unmap(&code->code);
     vm_release(code->offsets);
     vm_release(code->live);
+    vm_release(code->composes);
     vm_release(code->notes);
     vm_release(code);
 }
@@ -356,6 +359,8 @@ static struct vm_code *try_compile(const struct vm_program *program,
         l.offsets = NULL;
         made->live = l.analysis.live;
         l.analysis.live = NULL;
+        made->composes = l.analysis.composes;
+        l.analysis.composes = NULL;
         made->program = program;
         made->notes = l.notes;
         made->note_count = l.note_count;
@@ -483,21 +488,64 @@ static uint32_t add_waiting(const struct vm_code *code, uint32_t insn, bool at_s
     return lost;
 }
 
+/* The instruction with the code of `insn`, where it was interrupted: another if that is of a
+ * composition. */
+static uint32_t start_of(const struct vm_code *code, const mcontext_t *at, uint32_t insn)
+{
+    uint32_t first = jit_insn_at(code, (uintptr_t)at->gregs[REG_RIP]);
+    bool is_inside = first != VM_NO_INSN && insn > first && insn - first < code->composes[first];
+    return is_inside ? first : insn;
+}
+
+/* Registers that instructions of a composition before `insn` write. */
+static uint32_t written_before(const struct vm_code *code, uint32_t first, uint32_t insn)
+{
+    uint32_t written = 0;
+    for (uint32_t i = first; i < insn; i++) {
+        written |= 1u << code->program->ops[i].dst;
+    }
+    return written;
+}
+
 static uint32_t jit_registers(const struct vm_code *code, const mcontext_t *at, uint32_t insn,
                               uint64_t regs[11])
 {
     static const uint8_t places[11] = {REG_RAX, REG_RDI, REG_RSI, REG_RDX, REG_RCX, REG_R8,
                                        REG_RBX, REG_R13, REG_R14, REG_R15, REG_RBP};
-    uint32_t known = jit_live(code, insn);
+    uint32_t first = start_of(code, at, insn);
+    if (code->composes[first] == COMPOSE_INSIDE) {
+        return 0; /* in the padding behind it all: too late for any of them */
+    }
+    uint32_t known =
+        jit_live(code, insn) & jit_live(code, first) & ~written_before(code, first, insn);
     for (unsigned i = 0; i < 11; i++) {
         regs[i] = (uint64_t)at->gregs[places[i]];
     }
     regs[10] = (uint32_t)regs[10]; /* a host address: see mem.h */
-    bool at_start = (uintptr_t)at->gregs[REG_RIP] == (uintptr_t)native_of(code, insn);
+    bool at_start = (uintptr_t)at->gregs[REG_RIP] == (uintptr_t)native_of(code, first);
     if (!at_start && keeps_r0_aside(&code->program->ops[insn])) {
         regs[0] = (uint64_t)at->gregs[REG_R9];
     }
-    return known & ~add_waiting(code, insn, at_start, regs);
+    return known & ~add_waiting(code, first, at_start, regs);
+}
+
+static bool jit_access(const struct vm_code *code, const mcontext_t *at, uint32_t insn, unsigned n,
+                       struct vm_access *access)
+{
+    const struct vm_op *ops = code->program->ops;
+    uint64_t regs[11];
+    (void)jit_registers(code, at, insn, regs);
+    for (uint32_t i = insn; i - insn < code->composes[insn]; i++) {
+        const struct vm_isa_row *row = &vm_isa[ops[i].ix];
+        if (row->group == VM_GROUP_LDX && n-- == 0) {
+            *access =
+                (struct vm_access){.insn = i,
+                                   .bytes = row->width / 8u,
+                                   .address = (int64_t)(uint32_t)regs[ops[i].src] + ops[i].off};
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool jit_uses_gs(const struct vm_code *code)
@@ -511,6 +559,7 @@ const struct vm_engine jit_x86_64 = {
     .enter = jit_enter,
     .preemptible = jit_preemptible,
     .insn_at = jit_insn_at,
+    .access = jit_access,
     .registers = jit_registers,
     .live = jit_live,
     .uses_gs = jit_uses_gs,

@@ -56,6 +56,10 @@ enum x86_reg lower_reg(unsigned guest)
 uint32_t lower_next(const struct lower *l, uint32_t insn)
 {
     bool is_lddw = vm_isa[l->program->ops[insn].ix].group == VM_GROUP_LDDW;
+    uint8_t composed = l->analysis.composes[insn];
+    if (composed != 0 && composed != COMPOSE_INSIDE) {
+        return insn + composed;
+    }
     return insn + (is_lddw || l->analysis.inverts[insn] || l->analysis.selects[insn] ? 2 : 1);
 }
 
@@ -386,10 +390,36 @@ static void clear_upper_halves(struct lower *l, uint16_t guests)
     }
 }
 
+/* What several instructions put together, see compose.h. */
+static void lower_composed(struct lower *l)
+{
+    struct compose c;
+    bool is_composed = compose_at(&l->analysis, l->program, l->insn, &c);
+    assert(is_composed && c.count == l->analysis.composes[l->insn]);
+    (void)is_composed;
+    for (unsigned i = 0; l->placing && i < c.part_count && c.part_count > 1; i++) {
+        add_note(l, (struct defer_note){.insn = l->insn, .guest = c.parts[i].dst, .is_lost = true});
+    }
+    defer_prepare_composed(l, &c);
+    note_settled(l);
+    for (unsigned i = 0; i < c.part_count; i++) {
+        const struct compose_part *part = &c.parts[i];
+        struct mem_place where = defer_place(l, c.base);
+        enum x86_reg dst = lower_reg(part->dst);
+        mem_load(&l->emit, &l->held, 8u * part->bytes, false, dst, where, part->off);
+        note_access(l, where);
+        if (part->is_swapped) {
+            lower_swap(&l->emit, 8u * part->bytes, dst);
+        }
+    }
+    defer_finish_composed(l, &c);
+    l->near &= (uint16_t)~c.written;
+}
+
 void lower_insn(struct lower *l)
 {
     const struct vm_op *op = &l->program->ops[l->insn];
-    uint32_t next = lower_next(l, l->insn);
+    uint32_t next = lower_next(l, l->insn), last = l->insn;
     if (l->analysis.joins[l->insn]) {
         l->held = MEM_NONE;
         l->near = 0;
@@ -406,7 +436,10 @@ void lower_insn(struct lower *l)
     if (l->placing) {
         note_waiting(l);
     }
-    if (!defer_takes(l, op)) {
+    if (l->analysis.composes[l->insn] != 0) {
+        lower_composed(l);
+        last = next - 1;
+    } else if (!defer_takes(l, op)) {
         defer_prepare(l, op);
         note_settled(l);
         lower_any(l, op);
@@ -418,6 +451,6 @@ void lower_insn(struct lower *l)
     }
     if (next < l->program->insn_count && l->analysis.joins[next]) {
         defer_settle_for(l, next);
-        clear_upper_halves(l, analysis_clears_behind(&l->analysis, l->program, l->insn));
+        clear_upper_halves(l, analysis_clears_behind(&l->analysis, l->program, last));
     }
 }

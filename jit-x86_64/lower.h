@@ -128,6 +128,9 @@ void lower_END(struct lower *l, const struct vm_op *op, enum lower_end end, enum
 void lower_CALL(struct lower *l, const struct vm_op *op, enum lower_call call,
                 enum vm_source source, unsigned width);
 
+/* Reverses the low `width` bits of reg, byte by byte; the others become 0. */
+void lower_swap(struct emit *e, unsigned width, enum x86_reg reg);
+
 /* Jumps out of line on `cond`, where `kind` is raised for this instruction. The address of the
  * fault is taken from r11: see lower_faults. */
 void lower_fault_if(struct lower *l, enum x86_cond cond, enum vm_fault_kind kind);

@@ -162,6 +162,14 @@ void lower_ALU(struct lower *l, const struct vm_op *op, enum lower_alu alu, enum
     }
 }
 
+void lower_swap(struct emit *e, unsigned width, enum x86_reg reg)
+{
+    emit_bswap(e, width == 64 ? 64 : 32, reg);
+    if (width == 16) {
+        emit_shift_imm(e, X86_SHR, 32, reg, 16);
+    }
+}
+
 void lower_END(struct lower *l, const struct vm_op *op, enum lower_end end, enum vm_source source,
                unsigned width)
 {
@@ -176,8 +184,5 @@ void lower_END(struct lower *l, const struct vm_op *op, enum lower_end end, enum
         }
         return;
     }
-    emit_bswap(e, width == 64 ? 64 : 32, dst);
-    if (width == 16) {
-        emit_shift_imm(e, X86_SHR, 32, dst, 16);
-    }
+    lower_swap(e, width, dst);
 }

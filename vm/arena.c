@@ -194,6 +194,27 @@ uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t
     return NULL;
 }
 
+static bool is_mapped(const struct vm_arena *arena, int64_t address)
+{
+    for (int i = 0; i < VM_REGION_COUNT; i++) {
+        const struct vm_region *r = &arena->regions[i];
+
+        if (r->start != r->end && address >= r->start && address < page_up(r->end)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool vm_arena_unmapped(const struct vm_arena *arena, int64_t address, uint32_t bytes,
+                       int64_t *unmapped)
+{
+    int64_t last = address + bytes - 1;
+
+    *unmapped = is_mapped(arena, address) ? last & ~(int64_t)(VM_PAGE_BYTES - 1) : address;
+    return !is_mapped(arena, *unmapped);
+}
+
 struct vm_context *vm_arena_context(const struct vm_arena *arena)
 {
     return (struct vm_context *)(void *)arena->reservation;

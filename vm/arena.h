@@ -35,6 +35,10 @@ void vm_arena_restore(struct vm_arena *arena);
 void vm_arena_rewind(struct vm_arena *arena);
 /* See vm_run_heap_alloc. */
 uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **host);
+/* Whether some of `bytes` from `address` on cannot be read, as the processor sees it: by the page.
+ * The first that cannot is *unmapped. Addresses count from the base. Async-signal-safe. */
+bool vm_arena_unmapped(const struct vm_arena *arena, int64_t address, uint32_t bytes,
+                       int64_t *unmapped);
 /* See vm_guest_range. */
 uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t length,
                         bool write);

@@ -93,6 +93,14 @@ struct vm_context {
 
 #define VM_CONTEXT_BELOW (2u * VM_GUARD_BYTES)
 
+/* A guest access: `bytes` from `address` on, which counts from the arena's base and may lie before
+ * it or behind the window. */
+struct vm_access {
+    uint32_t insn;
+    uint32_t bytes;
+    int64_t address;
+};
+
 /* A prepared program, of the engine's own making. */
 struct vm_code;
 
@@ -114,6 +122,12 @@ struct vm_engine {
     /* The instruction whose native code contains `pc`, or VM_NO_INSN (then context->insn tells).
      * Async-signal-safe. */
     uint32_t (*insn_at)(const struct vm_code *code, uintptr_t pc);
+    /* The `n`th of the loads that instruction `insn` begins and that code makes in one piece, which
+     * was interrupted there; false when there are no more, at once for code of a single access. The
+     * first that cannot be made is the one that faults. NULL when there never are several.
+     * Async-signal-safe. */
+    bool (*access)(const struct vm_code *code, const mcontext_t *at, uint32_t insn, unsigned n,
+                   struct vm_access *access);
     /* Registers where compiled code was interrupted in instruction `insn`, at a guest access or
      * before anything of it was done. Returns which of them are known. NULL for an engine that
      * keeps context->regs up to date. Async-signal-safe. */

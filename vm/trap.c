@@ -96,6 +96,29 @@ static bool is_atomic(const struct vm_run *run, uint32_t insn)
     return insn < program->insn_count && vm_isa[program->ops[insn].ix].group == VM_GROUP_ATOMIC;
 }
 
+/* Of loads that are made in one piece: the one that faults, and where. */
+static void find_access(const struct vm_run *run, const ucontext_t *at, uint32_t *insn,
+                        uint32_t *address)
+{
+    const struct vm_image *image = run->image;
+    struct vm_access access;
+    uint32_t start = *insn;
+
+    if (image->engine->access == NULL) {
+        return;
+    }
+    for (unsigned n = 0; image->engine->access(image->code, &at->uc_mcontext, start, n, &access);
+         n++) {
+        int64_t unmapped;
+
+        if (vm_arena_unmapped(&run->arena, access.address, access.bytes, &unmapped)) {
+            *insn = access.insn;
+            *address = (uint32_t)unmapped;
+            return;
+        }
+    }
+}
+
 /* Notes the guest's registers for a fault that may come of this. */
 static void keep_registers(const struct vm_run *run, uint32_t insn, const ucontext_t *at)
 {
@@ -129,6 +152,8 @@ static void on_fault(int signo, siginfo_t *info, void *context_)
     insn = run->image->engine->insn_at(run->image->code, pc);
     if (insn == VM_NO_INSN) {
         insn = vm_arena_context(&run->arena)->insn;
+    } else {
+        find_access(run, context, &insn, &address);
     }
     keep_registers(run, insn, context);
     write = context->uc_mcontext.gregs[REG_ERR] & PAGE_FAULT_WRITE || is_atomic(run, insn);

@@ -1,133 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program generator. A program is a list of functions, a function a list of items, an item one
  * to some thirty instructions that make sense together; `emit_item` chooses. */
-#include "tests/support/generate.h"
+#include "tests/support/generator.h"
 
 #include <string.h>
 
-#include "vm/limits.h"
-
-enum {
-    FUNCTIONS_MAX = 4,
-    FRAME_BYTES = 256,
-    HEAP_BYTES = 176, /* most accesses to the heap go there */
-    COUNTER = 9,
-    PATCHES_MAX = 64,
-};
-
-/* Most programs are small: a compiler of ours errs in what stands together, and many small ones are
- * more different than few large ones. Some are not, because distances and tables must grow. */
-struct size {
-    unsigned items; /* of the entry function, at most */
-    unsigned callee_items;
-    unsigned insns; /* about; the program ends when they are reached */
-    bool repeats;   /* uses the input's bytes over and over until then */
-};
 static const struct size small = {8, 3, 400, false}, medium = {120, 16, 800, false},
                          large = {T_GENERATED_INSNS_MAX, 40, T_GENERATED_INSNS_MAX, true};
-
-struct patch {
-    uint32_t insn;
-    unsigned callee;
-};
-
-struct generator {
-    struct t_code *code;
-    const uint8_t *bytes;
-    size_t length;
-    size_t at;
-    const struct size *size;
-    uint8_t round;     /* of the input's bytes */
-    unsigned unknown;  /* bit n: the entry function begins with loading Rn */
-    unsigned reported; /* bit n: it ends with storing Rn */
-    unsigned function; /* being written */
-    unsigned function_count;
-    bool in_loop;   /* COUNTER is taken */
-    bool recurses;  /* once is enough: the number of calls doubles with each */
-    unsigned depth; /* nesting of skips and loops */
-    uint32_t start[FUNCTIONS_MAX];
-    struct patch patch[PATCHES_MAX]; /* calls whose distance is not known yet */
-    unsigned patch_count;
-};
-
-/* clang-format off */
-static const int64_t edges[] = {
-    0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 33, 63, 64, 127, 128, 255, 256, 1023, 4096, 0x7fff, 0x8000,
-    0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x123456789abcdef,
-    INT64_MAX, INT64_MIN, INT32_MIN, -1, -2, -3, -8, -128, -129, -32768, -65536,
-    0x00ff00ff00ff00ff, (int64_t)0xffffffff00000000, 10, 100, 1000, 641, 0x55555555,
-};
-/* clang-format on */
-enum { EDGES = sizeof edges / sizeof *edges };
-
-/* ---- choices */
-
-static uint8_t byte(struct generator *g)
-{
-    if (g->at == g->length && g->size->repeats && g->length) {
-        g->at = 0;
-        g->round++;
-    }
-    return g->at < g->length ? (uint8_t)(g->bytes[g->at++] + g->round * 89) : 0;
-}
-
-static unsigned choose(struct generator *g, unsigned limit)
-{
-    return byte(g) % limit;
-}
-
-static bool one_in(struct generator *g, unsigned n)
-{
-    return byte(g) % n == n - 1; /* no, when the input has ended */
-}
-
-static uint64_t value64(struct generator *g)
-{
-    if (!one_in(g, 4))
-        return (uint64_t)edges[choose(g, EDGES)];
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | byte(g);
-    return value;
-}
-
-static int32_t value32(struct generator *g)
-{
-    return (int32_t)(uint32_t)value64(g);
-}
-
-/* A register that may be written here. */
-static unsigned writable(struct generator *g)
-{
-    unsigned reg = choose(g, 10);
-    return g->in_loop && reg == COUNTER ? 0 : reg;
-}
-
-static unsigned readable(struct generator *g)
-{
-    return choose(g, 11);
-}
-
-static unsigned emit(struct generator *g, enum vm_ix ix, unsigned dst, unsigned src, int off,
-                     int64_t imm)
-{
-    return t_emit(g->code, ix, dst, src, off, imm);
-}
 
 static bool full(const struct generator *g)
 {
     return g->code->count >= g->size->insns || (g->at >= g->length && !g->size->repeats);
-}
-
-/* Some row of the group, each as often. */
-static enum vm_ix row_of(struct generator *g, enum vm_group group)
-{
-    static uint8_t rows[VM_GROUP_EXIT + 1][VM_IX_COUNT], counts[VM_GROUP_EXIT + 1];
-    if (!counts[group])
-        for (unsigned ix = 0; ix < VM_IX_COUNT; ix++)
-            if (vm_isa[ix].group == group)
-                rows[group][counts[group]++] = (uint8_t)ix;
-    return (enum vm_ix)rows[group][choose(g, counts[group])];
 }
 
 /* ---- memory */
@@ -612,7 +495,7 @@ static void emit_helper(struct generator *g)
 static void emit_item(struct generator *g)
 {
     bool nested = g->depth > 4;
-    switch (choose(g, 30)) {
+    switch (choose(g, 32)) {
     default: emit_alu(g); break;
     case 8:
     case 9: emit_idiom(g); break;
@@ -635,6 +518,8 @@ static void emit_item(struct generator *g)
     case 27: emit_indexed(g); break;
     case 28: emit_gather(g); break;
     case 29: emit_chosen_pointer(g); break;
+    case 30:
+    case 31: generator_composition(g); break;
     case 23:
         if (one_in(g, 16) && g->depth > 1)
             emit(g, VM_IX_EXIT, 0, 0, 0, 0);

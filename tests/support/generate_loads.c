@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shapes of loads that a compiler of ours makes in another way than one by one. */
+#include "tests/support/generator.h"
+
+/* A register of four that differ, but where a loop keeps its counter. */
+static unsigned nth(const struct generator *g, unsigned start, unsigned n)
+{
+    unsigned reg = (start + 3 * n) % 10;
+    return g->in_loop && reg == COUNTER ? 0 : reg;
+}
+
+/* Where some bytes are, seldom across the end of what is mapped. */
+static uint32_t place(struct generator *g)
+{
+    static const uint32_t edges[] = {
+        VM_HEAP_BASE,
+        VM_HEAP_BASE + VM_PAGE_BYTES,
+        VM_STACK_TOP,
+        VM_STACK_TOP - VM_PAGE_BYTES,
+        VM_IMAGE_BASE,
+        VM_IMAGE_BASE + VM_PAGE_BYTES,
+        VM_IMAGE_BASE + 2 * VM_PAGE_BYTES,
+        0,
+    };
+    unsigned off = byte(g);
+    if (one_in(g, 8))
+        return edges[choose(g, sizeof edges / sizeof *edges)] + off % 16 - 12;
+    return VM_HEAP_BASE + off % (HEAP_BYTES - 16);
+}
+
+/* The base, in a register or as a sum that a compiler of ours may put off. Returns it. */
+static unsigned emit_base(struct generator *g, unsigned reg, unsigned other, int *off)
+{
+    *off = (int)choose(g, 4);
+    switch (choose(g, 4)) {
+    case 0: *off = -16 - (int)choose(g, 128); return 10;
+    case 1: emit(g, VM_IX_MOV64_IMM, reg, 0, 0, place(g)); break;
+    case 2:
+        emit(g, VM_IX_MOV64_IMM, reg, 0, 0, place(g));
+        emit(g, VM_IX_LDX8, other, 10, -8 - 8 * (int)choose(g, 16), 0);
+        emit(g, VM_IX_AND64_IMM, other, 0, 0, 7);
+        emit(g, one_in(g, 3) ? VM_IX_ADD32_REG : VM_IX_ADD64_REG, reg, other, 0, 0);
+        break;
+    default:
+        emit(g, VM_IX_MOV64_IMM, other, 0, 0, place(g));
+        emit(g, one_in(g, 3) ? VM_IX_MOV32_REG : VM_IX_MOV64_REG, reg, other, 0, 0);
+        emit(g, VM_IX_ADD64_IMM, reg, 0, 0, choose(g, 8));
+    }
+    return reg;
+}
+
+struct number {
+    unsigned result, part; /* registers */
+    int off;
+    unsigned bytes, piece_bytes, pieces, turn;
+    bool is_big, is_half;
+};
+
+static struct number choose_number(struct generator *g, unsigned result, unsigned part, int off)
+{
+    struct number n = {.result = result, .part = part, .off = off};
+    n.bytes = 2u << choose(g, 3);
+    n.piece_bytes = one_in(g, 3) && n.bytes > 2 ? n.bytes / 2 : 1;
+    n.pieces = n.bytes / n.piece_bytes;
+    n.turn = choose(g, 8);
+    n.is_big = one_in(g, 2);
+    n.is_half = n.bytes <= 4 && one_in(g, 2);
+    return n;
+}
+
+/* The i-th of its pieces in the order in which they are loaded; the last may spoil `base`. */
+static void emit_piece(struct generator *g, const struct number *n, unsigned base, unsigned i,
+                       bool spoils)
+{
+    static const enum vm_ix loads[] = {[1] = VM_IX_LDX8, [2] = VM_IX_LDX16, [4] = VM_IX_LDX32};
+    unsigned piece = (i * 3 + n->turn) % n->pieces; /* their number is a power of two */
+    unsigned at = n->is_big ? n->pieces - 1 - piece : piece;
+    unsigned shift = 8 * n->piece_bytes * piece;
+    unsigned reg = i == 0 ? n->result : spoils && base != 10 ? base : n->part;
+    int off = n->off + (int)(at * n->piece_bytes) + (one_in(g, 64) ? 1 : 0);
+    emit(g, loads[n->piece_bytes], reg, base, off, 0);
+    if (shift != 0 || one_in(g, 16))
+        emit(g, n->is_half ? VM_IX_LSH32_IMM : VM_IX_LSH64_IMM, reg, 0, 0,
+             one_in(g, 64) ? choose(g, 32) : shift);
+    if (i != 0)
+        emit(g, n->is_half ? VM_IX_OR32_REG : VM_IX_OR64_REG, n->result, reg, 0, 0);
+}
+
+void generator_composition(struct generator *g)
+{
+    unsigned start = choose(g, 10), part = nth(g, start, 1);
+    struct number n[2];
+    int off;
+    unsigned base = emit_base(g, nth(g, start, 0), part, &off);
+    unsigned count = one_in(g, 2) ? 2 : 1, ends = byte(g);
+    n[0] = choose_number(g, nth(g, start, 2), part, off);
+    n[1] = choose_number(g, nth(g, start, 3), one_in(g, 4) ? nth(g, start, 4) : part,
+                         off + (int)n[0].bytes);
+    unsigned most = count == 2 && n[1].pieces > n[0].pieces ? n[1].pieces : n[0].pieces;
+    for (unsigned i = 0; i < most; i++)
+        for (unsigned k = 0; k < count; k++)
+            if (i < n[k].pieces) {
+                bool is_last = i + 1 == most && k + 1 == count;
+                emit_piece(g, &n[k], base, i, is_last && ends & 1);
+                if (one_in(g, 128))
+                    emit(g, VM_IX_ADD64_IMM, choose(g, 9), 0, 0, 1);
+            }
+    if (ends & 6) /* nobody wants the parts any more */
+        emit(g, VM_IX_MOV64_IMM, part, 0, 0, value32(g));
+    if (ends & 8 && base != 10)
+        emit(g, VM_IX_MOV64_IMM, base, 0, 0, value32(g));
+    if (ends & 16)
+        emit(g, VM_IX_BE32 + choose(g, 2), n[0].result, 0, 0, 0);
+}
