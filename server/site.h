@@ -10,7 +10,7 @@
 #include "server/encoding.h"
 #include "server/span.h"
 
-#define SITE_ETAG_BYTES 35 /* 32 hexadecimal digits, with quotes and NUL */
+#define SITE_ETAG_BYTES 14 /* 11 characters, with quotes and NUL */
 #define SITE_DATE_BYTES 30 /* IMF-fixdate with NUL */
 
 /* Kept small: a site may have millions. What is seldom needed is computed by the calls below. */
