@@ -27,9 +27,18 @@ const uint8_t char_class[256] = {
 
 #define EACH(byte) ((byte) * 0x0101010101010101u)
 
+/* What is added below has no high bits, so that no sum carries into the next byte. */
+
 static uint64_t eight(const char *text)
 {
     uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return word;
+}
+
+static uint32_t four(const char *text)
+{
+    uint32_t word;
     memcpy(&word, text, sizeof word);
     return word;
 }
@@ -57,6 +66,30 @@ bool chars_all_value(struct span text)
     return chars_all((struct span){text.base + i, text.len - i}, CHAR_VALUE);
 }
 
+/* Flags bytes that no request target has: all but visible ASCII, and '#'. */
+static uint64_t beside_target(uint64_t word)
+{
+    uint64_t low = word & EACH(0x7f);
+    uint64_t from_21 = low + EACH(0x80 - 0x21);
+    uint64_t is_7f = low + EACH(0x01);
+    uint64_t not_hash = (low ^ EACH('#')) + EACH(0x7f);
+    return (~from_21 | is_7f | ~not_hash | word) & EACH(0x80);
+}
+
+bool chars_all_target(struct span text)
+{
+    size_t i = 0;
+    if (text.len < 8) {
+        return chars_all(text, CHAR_TARGET);
+    }
+    for (; i + 8 <= text.len; i += 8) {
+        if (beside_target(eight(text.base + i)) != 0) {
+            return false;
+        }
+    }
+    return beside_target(eight(text.base + text.len - 8)) == 0;
+}
+
 /* Flags 'A' to 'Z'. */
 static uint64_t uppers(uint64_t word)
 {
@@ -78,12 +111,49 @@ bool chars_any_upper(struct span text)
     if (text.len >= 8) {
         return uppers(eight(text.base + text.len - 8)) != 0;
     }
+    if (text.len >= 4) {
+        return uppers((uint64_t)four(text.base) << 32 | four(text.base + text.len - 4)) != 0;
+    }
     for (; i < text.len; i++) {
         if (text.base[i] >= 'A' && text.base[i] <= 'Z') {
             return true;
         }
     }
     return false;
+}
+
+/* Flags bytes that are `byte`, which is ASCII. */
+static uint64_t equal_to(uint64_t word, uint8_t byte)
+{
+    uint64_t other = word ^ EACH(byte);
+    return ~(((other & EACH(0x7f)) + EACH(0x7f)) | other) & EACH(0x80);
+}
+
+/* Flags escapes, NUL, and each '/' with another or a '.' behind it; `next` is one byte further. */
+static uint64_t not_plain(uint64_t word, uint64_t next)
+{
+    _Static_assert(('.' | 1) == '/', "one bit apart");
+    return equal_to(word, '%') | equal_to(word, '\0') |
+           (equal_to(word, '/') & equal_to(next | EACH(1), '/'));
+}
+
+bool chars_plain_path(struct span text)
+{
+    const size_t step = 8;
+    size_t i = 0;
+    for (; i + step < text.len; i += step) {
+        if (not_plain(eight(text.base + i), eight(text.base + i + 1)) != 0) {
+            return false;
+        }
+    }
+    for (; i < text.len; i++) {
+        char c = text.base[i];
+        char next = i + 1 < text.len ? text.base[i + 1] : 'a';
+        if (c == '%' || c == '\0' || (c == '/' && (next == '/' || next == '.'))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 size_t chars_ascii_prefix(struct span text)

@@ -34,6 +34,10 @@ static inline bool chars_all(struct span text, unsigned classes)
 
 /* Whether all of it may be in a field value (CHAR_VALUE). */
 bool chars_all_value(struct span text);
+/* The same for a request target (CHAR_TARGET). */
+bool chars_all_target(struct span text);
+/* Whether a path has neither escapes, NUL, nor a segment that is empty or begins with a dot. */
+bool chars_plain_path(struct span text);
 /* Whether any of it is an upper case letter of ASCII. */
 bool chars_any_upper(struct span text);
 /* How many bytes at the start are ASCII, in steps of 8: the rest is to be looked at one by one. */

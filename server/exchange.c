@@ -36,7 +36,7 @@ bool exchange_set_target(struct exchange *ex, struct span target)
 
 bool exchange_refer_target(struct exchange *ex, struct span target)
 {
-    if (target.len == 0 || !chars_all(target, CHAR_TARGET)) {
+    if (target.len == 0 || !chars_all_target(target)) {
         return false;
     }
     char *path = pool_alloc(&ex->pool, target.len + 1);
@@ -154,7 +154,10 @@ static bool is_framing(struct span name)
 static void drop_framing(struct field_list *list)
 {
     unsigned kept = 0;
-    for (unsigned i = 0; i < list->count; i++) {
+    while (kept < list->count && !is_framing(list->items[kept].name)) {
+        kept++; /* as a rule all are */
+    }
+    for (unsigned i = kept; i < list->count; i++) {
         if (!is_framing(list->items[i].name)) {
             list->items[kept++] = list->items[i];
         }

@@ -54,7 +54,7 @@ static bool parse_method(struct h1_parser *parser, struct span method, struct h1
 
 static bool parse_target(struct h1_parser *parser, struct span target, struct h1_head *head)
 {
-    if (target.len == 0 || !chars_all(target, CHAR_TARGET)) {
+    if (target.len == 0 || !chars_all_target(target)) {
         return h1_refuse(parser, 400, "bad character in request target");
     }
     if (span_equal(head->method, SPAN("CONNECT"))) {

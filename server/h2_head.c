@@ -217,7 +217,7 @@ void h2_block_finish(struct h2_block *block)
         !span_equal_nocase(head->scheme, SPAN("https"))) {
         refuse(block, 400);
     }
-    if (!chars_all(head->target, CHAR_TARGET)) {
+    if (!chars_all_target(head->target)) {
         refuse(block, 400);
     }
 }

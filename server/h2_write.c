@@ -79,16 +79,15 @@ static void put_fields(struct list *list, const struct field_list *fields, bool 
     assert(fields->count <= LIM_RESPONSE_FIELDS);
     for (unsigned i = 0; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
-        uint8_t flags = NGHTTP2_NV_FLAG_NONE;
-        if (borrowed && chars_any_upper(field->name)) {
-            flags = NGHTTP2_NV_FLAG_NO_COPY_VALUE;
-        } else if (borrowed) {
-            flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+        if (is_connection_specific(field->name)) {
+            continue;
         }
-        if (!is_connection_specific(field->name)) {
-            put(list, field->name, field->value, flags);
-            list->is_dated |= span_equal_nocase(field->name, SPAN("date"));
+        uint8_t flags = borrowed ? NGHTTP2_NV_FLAG_NO_COPY_VALUE : NGHTTP2_NV_FLAG_NONE;
+        if (borrowed && !chars_any_upper(field->name)) {
+            flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME;
         }
+        put(list, field->name, field->value, flags);
+        list->is_dated |= span_equal_nocase(field->name, SPAN("date"));
     }
 }
 

@@ -112,6 +112,22 @@ Test(path, is_normalized)
     }
 }
 
+/* What is special is found at every distance from the start. */
+Test(path, is_normalized_behind_a_prefix)
+{
+    char raw[64], path[64], out[64];
+    size_t len;
+    for (size_t i = 0; i < sizeof path_rows / sizeof path_rows[0]; i++) {
+        const struct path_row *row = &path_rows[i];
+        for (int bytes = 1; bytes < 20 && row->raw[0] == '/' && row->path != NULL; bytes++) {
+            snprintf(raw, sizeof raw, "/%.*s%s", bytes, "abcdefghijklmnopqrst", row->raw);
+            snprintf(path, sizeof path, "/%.*s%s", bytes, "abcdefghijklmnopqrst", row->path);
+            cr_assert(path_normalize(span_of(raw), out, &len), "%s", raw);
+            cr_assert(span_equal((struct span){out, len}, span_of(path)), "%s", raw);
+        }
+    }
+}
+
 Test(path, normalizing_its_result_changes_nothing)
 {
     const struct span raw = SPAN("/a//./b/%2e%2e/c%20d/");
@@ -263,6 +279,8 @@ Test(field, all_bytes_are_told_apart)
                 struct span span = {text, len};
                 cr_assert_eq(chars_all_value(span), char_is((char)byte, CHAR_VALUE));
                 cr_assert_eq(chars_any_upper(span), byte >= 'A' && byte <= 'Z');
+                cr_assert_eq(chars_all_target(span), char_is((char)byte, CHAR_TARGET));
+                cr_assert_eq(chars_plain_path(span), byte != '%' && byte != 0);
             }
         }
     }
