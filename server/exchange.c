@@ -18,7 +18,9 @@ void exchange_reset(struct exchange *ex)
     pool_reset(&ex->pool);
     buffer_release(&ex->request_body.bytes);
     buffer_release(&ex->request_body.trailer_section);
-    *ex = (struct exchange){.pool = ex->pool, .request_body.complete = true};
+    size_t kept = offsetof(struct exchange, id);
+    bytes_clear((char *)ex + kept, sizeof *ex - kept);
+    ex->request_body.complete = true;
 }
 
 void exchange_free(struct exchange *ex)

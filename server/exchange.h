@@ -85,6 +85,8 @@ struct site;          /* server/site.h */
 
 struct exchange {
     struct pool pool;
+
+    /* exchange_reset clears all from here on */
     uint64_t id; /* unique in the process; in every log line about it */
 
     /* request */

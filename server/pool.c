@@ -10,15 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct pool_block {
-    struct pool_block *older;
-    size_t capacity;
-    size_t used;
-    _Alignas(16) char bytes[];
-};
-
 enum {
-    ALIGNMENT = 16,
     BLOCK_BYTES_MIN = 1792 - sizeof(struct pool_block), /* each stream of HTTP/2 has one at least */
     BLOCK_BYTES_MAX = 64 << 10, /* no doubling beyond; larger requests get a block of their size */
 };
@@ -55,14 +47,15 @@ static struct pool_block *add_block(struct pool *pool, size_t bytes)
     return block;
 }
 
-void *pool_alloc(struct pool *pool, size_t bytes)
+void *pool_alloc_rare(struct pool *pool, size_t bytes)
 {
     assert(pool->used_bytes <= pool->bytes_max);
     size_t left = pool->bytes_max - pool->used_bytes;
-    if (bytes > SIZE_MAX - ALIGNMENT) {
+    if (bytes > SIZE_MAX - POOL_ALIGNMENT) {
         return NULL;
     }
-    size_t rounded = bytes == 0 ? ALIGNMENT : (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    size_t rounded =
+        bytes == 0 ? POOL_ALIGNMENT : (bytes + POOL_ALIGNMENT - 1) & ~(size_t)(POOL_ALIGNMENT - 1);
     if (rounded > left) {
         return NULL;
     }

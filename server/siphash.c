@@ -1,53 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/siphash.h"
 
+#include <endian.h>
+
 static uint64_t rotate(uint64_t x, unsigned bits)
 {
     return x << bits | x >> (64 - bits);
 }
 
-static void sip_round(uint64_t v[4])
+struct state {
+    uint64_t a, b, c, d; /* v0 to v3 of the paper */
+};
+
+static inline struct state sip_round(struct state v)
 {
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] = rotate(v[2], 32);
+    v.a += v.b;
+    v.c += v.d;
+    v.b = rotate(v.b, 13) ^ v.a;
+    v.d = rotate(v.d, 16) ^ v.c;
+    v.a = rotate(v.a, 32);
+    v.c += v.b;
+    v.a += v.d;
+    v.b = rotate(v.b, 17) ^ v.c;
+    v.d = rotate(v.d, 21) ^ v.a;
+    v.c = rotate(v.c, 32);
+    return v;
 }
 
-static uint64_t word(const char *bytes, size_t count)
+static inline struct state absorb(struct state v, uint64_t word)
 {
-    uint64_t value = 0;
-    for (size_t i = 0; i < count; i++) {
-        value |= (uint64_t)(uint8_t)bytes[i] << (8 * i);
+    v.d ^= word;
+    v = sip_round(v);
+    v.a ^= word;
+    return v;
+}
+
+static inline uint64_t eight(const char *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    return le64toh(word);
+}
+
+/* Fewer than eight, of which the first is the lowest. */
+static uint64_t few(const char *bytes, size_t count)
+{
+    uint64_t word = 0;
+    while (count > 0) {
+        word = word << 8 | (uint8_t)bytes[--count];
     }
-    return value;
+    return word;
 }
 
 uint64_t siphash(const uint64_t secret[2], struct span text)
 {
     uint64_t k0 = secret[0], k1 = secret[1];
-    uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
-                     k1 ^ 0x7465646279746573};
+    struct state v = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
+                      k1 ^ 0x7465646279746573};
     size_t at = 0;
     for (; text.len - at >= 8; at += 8) {
-        uint64_t m = word(text.base + at, 8);
-        v[3] ^= m;
-        sip_round(v);
-        v[0] ^= m;
+        v = absorb(v, eight(text.base + at));
     }
-    uint64_t last = (uint64_t)text.len << 56 | word(text.base + at, text.len - at);
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    sip_round(v);
-    sip_round(v);
-    sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    v = absorb(v, (uint64_t)text.len << 56 | few(text.base + at, text.len - at));
+    v.c ^= 0xff;
+    v = sip_round(sip_round(sip_round(v)));
+    return v.a ^ v.b ^ v.c ^ v.d;
 }

@@ -185,7 +185,7 @@ void stream_close(struct stream_table *table, struct stream *stream)
     stream_wait(table, stream, STREAM_ACTIVE);
     exchange_reset(&stream->exchange);
     uint32_t slot = stream->slot;
-    memset(stream, 0, offsetof(struct stream, exchange));
+    bytes_clear(stream, offsetof(struct stream, exchange));
     stream->slot = slot;
     stream->next = table->free;
     table->free = stream;
