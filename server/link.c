@@ -14,8 +14,8 @@
 #include "server/tls.h"
 #include "server/worker.h"
 
-/* What can arrive after the order to stop, and what TLS needs to say how much it has. */
-#define IN_BYTES_MAX (LIM_LINK_BYTES + LIM_LINK_BUFFERS * LIM_LINK_BUFFER_BYTES + (32u << 10))
+/* What may wait to be read, what one receive adds, and what TLS needs to say how much it has. */
+#define IN_BYTES_MAX (LIM_LINK_BYTES + LIM_LINK_BUFFER_BYTES + (32u << 10))
 
 enum { TCP_STATE_CLOSE = 7 }; /* of struct tcp_info, as in netinet/tcp.h, which lacks the rest */
 
@@ -150,19 +150,20 @@ void link_flush(struct worker *worker, struct link *link)
     }
 }
 
-void link_update_receive(struct worker *worker, struct link *link)
+void link_receive(struct worker *worker, struct link *link, size_t bytes)
 {
-    bool wanted = link->connected && !link->eof && !link->broken && link->state != LINK_CLOSING &&
-                  link_input(link).len < LIM_LINK_BYTES;
-    if (wanted && !link->receiving) {
-        link->receiving = true;
-        link->inflight++;
-        ring_recv(worker->ring, link->fd, tag_of(link, RING_LINK_RECV));
-    } else if (!wanted && link->receiving && !link->cancelling) {
-        link->cancelling = true;
-        link->inflight++;
-        ring_cancel(worker->ring, tag_of(link, RING_LINK_RECV), tag_of(link, RING_LINK_CANCEL));
+    bool wanted = bytes > 0 && link->connected && !link->eof && !link->broken &&
+                  link->state != LINK_CLOSING && !link->receiving;
+    if (!wanted) {
+        return;
     }
+    size_t most =
+        link->tls != NULL || bytes > LIM_LINK_BUFFER_BYTES ? LIM_LINK_BUFFER_BYTES : bytes;
+    enum ring_op op = most > LIM_RECV_BUFFER_BYTES ? RING_LINK_RECV_MANY : RING_LINK_RECV;
+    link->receiving = true;
+    link->asked = (uint32_t)most;
+    link->inflight++;
+    ring_recv_once(worker->ring, link->fd, most, tag_of(link, op));
 }
 
 void link_consume(struct link *link, size_t bytes)
@@ -267,7 +268,7 @@ void link_keep(struct worker *worker, struct link *link, bool reusable)
         tls_idle(link->tls);
     }
     link->state = LINK_IDLE;
-    link_update_receive(worker, link);
+    link_receive(worker, link, LIM_LINK_FIRST_BYTES);
     struct upstream_idle *displaced =
         upstream_idle_put(worker->upstreams, link->upstream, &link->idle, worker->conns.now_ms);
     if (displaced != NULL) {
@@ -348,10 +349,9 @@ static void receive_records(struct worker *worker, struct link *link, struct spa
 
 static void received(struct worker *worker, struct link *link, const struct ring_event *event)
 {
-    if (!event->more) {
-        link->receiving = false;
-        link->inflight--;
-    }
+    link->receiving = false;
+    link->inflight--;
+    link->more_waits = event->more_waits || event->result == (int)link->asked;
     if (event->result == 0) {
         if (link->tls != NULL && !link->eof) {
             fail(link, "closed without the end of TLS");
@@ -416,12 +416,10 @@ void link_event(struct worker *worker, const struct ring_event *event)
         link->inflight--;
         connected(link, event->result);
         break;
-    case RING_LINK_RECV: received(worker, link, event); break;
+    case RING_LINK_RECV:
+    case RING_LINK_RECV_MANY: received(worker, link, event); break;
     case RING_LINK_SEND: sent(link, event->result); break;
-    default:
-        link->cancelling = false;
-        link->inflight--;
-        break;
+    default: link->inflight--; break;
     }
     if (link->state == LINK_CLOSING) {
         link->fresh = SPAN("");
@@ -432,7 +430,7 @@ void link_event(struct worker *worker, const struct ring_event *event)
         if (link->eof || link->broken || link->deaf || link_input(link).len > 0) {
             drop_idle(worker, link);
         } else {
-            link_update_receive(worker, link);
+            link_receive(worker, link, LIM_LINK_FIRST_BYTES);
         }
     } else {
         relay_event(worker, link->relay);

@@ -45,7 +45,8 @@ struct link {
     int fd;
     uint32_t inflight;
     bool receiving;
-    bool cancelling;
+    bool more_waits; /* when last received: the kernel had more, or may have had */
+    uint32_t asked;  /* for so many octets, when last received */
     bool sending;
     bool connected; /* TLS may begin */
     bool eof;       /* the upstream sends no more */
@@ -101,8 +102,8 @@ enum link_fate link_fate(const struct link *link);
 void link_close(struct worker *worker, struct link *link);
 /* Sends `out` unless something is being sent. */
 void link_flush(struct worker *worker, struct link *link);
-/* Receives while there is room for more, and only then. */
-void link_update_receive(struct worker *worker, struct link *link);
+/* Receives once, unless it does so already, at most so many octets; by TLS it may be more. */
+void link_receive(struct worker *worker, struct link *link, size_t bytes);
 /* What came and was not consumed, until more comes or the event in hand is over. */
 static inline struct span link_input(const struct link *link)
 {

@@ -593,12 +593,32 @@ static void exchange_octets(struct relay *relay)
     }
 }
 
+/* How much to receive now: what the client has room for, and little while that is not known. */
+static size_t wanted(struct relay *relay)
+{
+    const struct link *link = relay->link;
+    struct stream *stream = relay->stream;
+    uint64_t left = answer_left(&relay->answer); /* 0: that is not known */
+    size_t most = left > 0 && left < LIM_LINK_BUFFER_BYTES ? (size_t)left : LIM_LINK_BUFFER_BYTES;
+    size_t waiting = link->more_waits ? most : 0;
+    if (is_paused(stream) || link_input(link).len >= LIM_LINK_BYTES) {
+        return 0;
+    }
+    if (relay->tunnel) {
+        return proxy_has_room(stream) ? LIM_LINK_BUFFER_BYTES : 0;
+    }
+    if (relay->answered) {
+        return link_input(link).len == 0 ? serve_room(relay->worker, stream, waiting) : 0;
+    }
+    return waiting > 0 ? waiting : LIM_LINK_FIRST_BYTES;
+}
+
 static void relay_step(struct worker *worker, struct relay *relay)
 {
     struct link *link = relay->link;
     struct stream *stream = relay->stream;
     if (is_paused(stream) || relay->doubt != NULL) {
-        link_update_receive(worker, link);
+        link_receive(worker, link, wanted(relay));
         return;
     }
     if (link->broken && link->state == LINK_CONNECTING) { /* later, what came before counts */
@@ -607,7 +627,7 @@ static void relay_step(struct worker *worker, struct relay *relay)
     }
     if (link->state == LINK_CONNECTING) {
         link_flush(worker, link); /* the handshake */
-        link_update_receive(worker, link);
+        link_receive(worker, link, wanted(relay));
         return;
     }
     if (relay->tunnel) {
@@ -616,7 +636,7 @@ static void relay_step(struct worker *worker, struct relay *relay)
         exchange_octets(relay);
     }
     if (stream->relay == relay && relay->link == link) {
-        link_update_receive(worker, link);
+        link_receive(worker, link, wanted(relay));
     }
 }
 
@@ -645,7 +665,7 @@ void relay_expired(struct worker *worker, struct relay *relay)
     }
     /* A client that takes or sends nothing has deadlines of its own. */
     bool ours = !connecting && !relay->tunnel &&
-                (!proxy_has_room(stream) || is_paused(stream) || stream->wait == STREAM_AWAITING) &&
+                (!link->receiving || is_paused(stream) || stream->wait == STREAM_AWAITING) &&
                 !link->sending;
     if (ours) {
         link_within(link, worker->conns.now_ms, io_ms(worker));

@@ -57,7 +57,7 @@ struct ring {
 
 static unsigned group_of(enum ring_op op)
 {
-    return op == RING_LINK_RECV ? GROUP_LINKS : GROUP_CLIENTS;
+    return op == RING_LINK_RECV_MANY ? GROUP_LINKS : GROUP_CLIENTS;
 }
 
 static uint64_t pack_tag(struct ring_tag tag)
@@ -230,6 +230,17 @@ void ring_recv(struct ring *ring, int fd, struct ring_tag tag)
     submit(ring, tag, &sqe);
 }
 
+void ring_recv_once(struct ring *ring, int fd, size_t bytes, struct ring_tag tag)
+{
+    struct io_uring_sqe sqe = {0};
+    unsigned group = group_of(tag.op);
+    assert(bytes > 0 && bytes <= group_rows[group].bytes);
+    io_uring_prep_recv(&sqe, fd, NULL, bytes, 0);
+    sqe.flags |= IOSQE_BUFFER_SELECT;
+    sqe.buf_group = (unsigned short)group;
+    submit(ring, tag, &sqe);
+}
+
 void ring_send(struct ring *ring, int fd, struct span data, struct ring_tag tag)
 {
     struct io_uring_sqe sqe = {0};
@@ -330,6 +341,7 @@ bool ring_next(struct ring *ring, struct ring_event *event)
             .tag = unpack_tag(cqe->user_data),
             .result = cqe->res,
             .more = (cqe->flags & IORING_CQE_F_MORE) != 0,
+            .more_waits = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0,
         };
         if (cqe->flags & IORING_CQE_F_BUFFER) {
             unsigned group = group_of(event->tag.op);

@@ -26,7 +26,8 @@ enum ring_op {
     RING_STREAM_READ,
     RING_CANCEL,
     RING_LINK_CONNECT,
-    RING_LINK_RECV,
+    RING_LINK_RECV,      /* LIM_RECV_BUFFER_BYTES at most */
+    RING_LINK_RECV_MANY, /* LIM_LINK_BUFFER_BYTES */
     RING_LINK_SEND,
     RING_LINK_CANCEL,
     RING_RESOLVED,
@@ -46,6 +47,7 @@ struct ring_event {
     struct ring_tag tag;
     int result;       /* as of the system call, or -errno */
     bool more;        /* accept and receive: the operation goes on, another event will come */
+    bool more_waits;  /* receive: the socket has more than was asked for */
     struct span data; /* receive: the bytes, until the next ring_next */
 };
 
@@ -63,6 +65,8 @@ void ring_accept(struct ring *ring, int listener, struct ring_tag tag);
 /* Receives until an event comes without `more`: result 0 is the peer's end, -ENOBUFS asks for
  * another ring_recv once events are consumed. */
 void ring_recv(struct ring *ring, int fd, struct ring_tag tag);
+/* Receives once, at most so many bytes: a small buffer is taken for few of them (`tag`.op). */
+void ring_recv_once(struct ring *ring, int fd, size_t bytes, struct ring_tag tag);
 /* Sends all of it; fewer bytes only when the connection breaks. One at a time per socket. */
 void ring_send(struct ring *ring, int fd, struct span data, struct ring_tag tag);
 /* The same of `data` and then `more`. */

@@ -371,6 +371,12 @@ void serve_taken(struct stream *stream)
     page_resume(stream);
 }
 
+size_t serve_room(struct worker *worker, struct stream *stream, size_t waiting)
+{
+    return stream->conn->h2 != NULL ? serve_h2_room(worker, stream, waiting)
+                                    : serve_h1_room(stream->conn);
+}
+
 size_t serve_pass(struct worker *worker, struct stream *stream, struct span bytes)
 {
     return stream->conn->h2 != NULL ? serve_h2_pass(worker, stream, bytes)

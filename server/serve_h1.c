@@ -468,12 +468,25 @@ static bool append_chunk(struct worker *worker, struct conn *conn)
     return fine && append_end(conn);
 }
 
+/* So much is on its way that a body is not passed on. */
+static bool is_full(const struct conn *conn)
+{
+    return conn->tls == NULL || unsent(conn) >= 2 * LIM_LINK_BUFFER_BYTES;
+}
+
+size_t serve_h1_room(struct conn *conn)
+{
+    struct stream *stream = conn->stream;
+    size_t held = buffer_bytes(&stream->chunk);
+    stream->roomless = conn->tls != NULL && held == 0 && is_full(conn);
+    return stream->roomless || held >= LIM_LINK_BYTES ? 0 : LIM_LINK_BUFFER_BYTES;
+}
+
 size_t serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes)
 {
     struct stream *stream = conn->stream;
     bool next = stream->source.streamed && !conn->chunked && buffer_bytes(&stream->chunk) == 0;
-    bool room = conn->tls != NULL && unsent(conn) < 2 * LIM_LINK_BUFFER_BYTES;
-    if (!next || !room || bytes.len < LIM_DIRECT_BYTES) {
+    if (!next || is_full(conn) || bytes.len < LIM_DIRECT_BYTES) {
         return 0;
     }
     conn->broken = conn->broken || !append_span(worker, conn, bytes);
@@ -501,6 +514,9 @@ static bool step_streamed(struct worker *worker, struct conn *conn)
     }
     if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
         serve_flush(worker, conn);
+    }
+    if (conn->stream != NULL && conn->stream->roomless) {
+        proxy_resume(conn->stream);
     }
     return false;
 }

@@ -19,27 +19,6 @@
 #include "server/tls.h"
 #include "server/trailers.h"
 
-/* ---- lists of streams of one connection, linked by `sibling` ---- */
-
-static void push(struct stream **list, struct stream *stream)
-{
-    while (*list != NULL) {
-        list = &(*list)->sibling;
-    }
-    stream->sibling = NULL;
-    *list = stream;
-}
-
-static void unlink_from(struct stream **list, struct stream *stream)
-{
-    while (*list != NULL && *list != stream) {
-        list = &(*list)->sibling;
-    }
-    if (*list != NULL) {
-        *list = stream->sibling;
-    }
-}
-
 /* ---- requests ---- */
 
 /* An extended CONNECT has no body; what follows it is for the tunnel. False: out of memory. */
@@ -91,7 +70,7 @@ static void *on_request(void *owner, int32_t id, const struct h2_head *head)
     if (!fill(stream, head)) {
         stream->refusal = 503;
     }
-    push(&conn->stream, stream);
+    stream_chain(&conn->stream, stream);
     return stream;
 }
 
@@ -158,7 +137,7 @@ static bool is_short(const struct request_body *body)
 /* Nobody wants what else comes of the request. */
 static void drop_rest(struct worker *worker, struct stream *stream)
 {
-    push(&stream->conn->unread, stream);
+    stream_chain(&stream->conn->unread, stream);
     stream->unread = true;
     stream->exchange.request_body.gather_max = 0;
     give_back(stream);
@@ -346,12 +325,13 @@ static void on_closed(void *context, uint32_t error)
     (void)error;
     struct stream *stream = context;
     struct conn *conn = stream->conn;
-    unlink_from(&conn->stream, stream);
-    unlink_from(&conn->unread, stream);
+    stream_unchain(&conn->stream, stream);
+    stream_unchain(&conn->unread, stream);
+    stream_unchain(&conn->roomless, stream);
     serve_h2_release_held(stream);
     if (conn->passing == stream) {
         stream->closed = true;
-        push(&conn->ended, stream);
+        stream_chain(&conn->ended, stream);
     } else {
         request_end(conn->worker, stream);
     }
@@ -533,6 +513,7 @@ bool serve_h2_step(struct worker *worker, struct conn *conn)
         serve_linger(worker, conn);
         return true;
     }
+    serve_h2_refill(worker, conn);
     update_state(worker, conn);
     return false;
 }

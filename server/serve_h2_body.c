@@ -13,6 +13,7 @@
 #include "server/h2.h"
 #include "server/log.h"
 #include "server/page.h"
+#include "server/proxy.h"
 #include "server/serve_int.h"
 #include "server/tls.h"
 
@@ -201,6 +202,67 @@ size_t serve_h2_pass(struct worker *worker, struct stream *stream, struct span b
     worker->turn_bytes += taken;
     worker_touch(worker, conn);
     return taken;
+}
+
+/* Framed, or about to be, and not being sent. */
+static size_t pending(const struct worker *worker, const struct conn *conn)
+{
+    size_t awaited = conn->awaited_turn == worker->turns ? conn->awaited_bytes : 0;
+    const struct buffer *made = conn->tls != NULL ? tls_output(conn->tls) : &conn->out;
+    return awaited + buffer_bytes(made);
+}
+
+/* A frame of full size fits. */
+static bool has_room(const struct worker *worker, const struct conn *conn)
+{
+    return pending(worker, conn) + LIM_H2_FRAME_BYTES <= LIM_H2_OUT_BYTES;
+}
+
+/* That much comes next turn, as it waits in the kernel. */
+static void await(const struct worker *worker, struct conn *conn, size_t bytes)
+{
+    if (conn->awaited_turn != worker->turns) {
+        conn->awaited_turn = worker->turns;
+        conn->awaited_bytes = 0;
+    }
+    conn->awaited_bytes += (uint32_t)bytes;
+}
+
+size_t serve_h2_room(struct worker *worker, struct stream *stream, size_t waiting)
+{
+    struct conn *conn = stream->conn;
+    size_t window = serve_h2_window(stream);
+    if (buffer_bytes(&stream->chunk) > 0 || stream->closed) {
+        return 0;
+    }
+    if (window < LIM_RECV_BUFFER_BYTES) {
+        return LIM_LINK_FIRST_BYTES; /* so that there is something to send when it opens */
+    }
+    if (waiting == 0) {
+        return LIM_RECV_BUFFER_BYTES;
+    }
+    if (!has_room(worker, conn)) {
+        if (!stream->roomless) {
+            stream->roomless = true;
+            stream_chain(&conn->roomless, stream);
+        }
+        return 0;
+    }
+    size_t room = LIM_H2_OUT_BYTES - pending(worker, conn);
+    size_t bytes = window < waiting ? window : waiting;
+    bytes = bytes < room ? bytes : room;
+    await(worker, conn, bytes);
+    return bytes;
+}
+
+void serve_h2_refill(struct worker *worker, struct conn *conn)
+{
+    while (conn->roomless != NULL && has_room(worker, conn)) {
+        struct stream *stream = conn->roomless;
+        conn->roomless = stream->sibling;
+        stream->roomless = false;
+        proxy_resume(stream);
+    }
 }
 
 void serve_h2_read_done(struct stream *stream, int result)

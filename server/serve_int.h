@@ -43,7 +43,8 @@ void serve_h1_tunnel(struct worker *worker, struct conn *conn);
 /* The head of the request took too long. */
 void serve_h1_head_expired(struct worker *worker, struct conn *conn);
 void serve_h1_answer(struct worker *worker, struct conn *conn);
-/* As serve_pass. */
+/* As serve_room, and serve_pass. */
+size_t serve_h1_room(struct conn *conn);
 size_t serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes);
 void serve_h1_suspended(struct worker *worker, struct conn *conn);
 void serve_h1_want_body(struct worker *worker, struct conn *conn);
@@ -94,6 +95,10 @@ size_t serve_h2_ready(void *context, size_t max, bool *end);
 bool serve_h2_take(void *context, struct span head, struct buffer *out, size_t bytes);
 /* As serve_pass. The stream may be closed by that; it then stays until the connection's step. */
 size_t serve_h2_pass(struct worker *worker, struct stream *stream, struct span bytes);
+/* As serve_room. */
+size_t serve_h2_room(struct worker *worker, struct stream *stream, size_t waiting);
+/* Output was sent: relays that waited for that receive again. */
+void serve_h2_refill(struct worker *worker, struct conn *conn);
 /* The read of a file's bytes into the stream's chunk ended. May end the stream. */
 void serve_h2_read_done(struct stream *stream, int result);
 
@@ -109,6 +114,9 @@ void serve_want_body(struct worker *worker, struct stream *stream);
 bool serve_client_expects(const struct stream *stream);
 /* Octets of the chunk were taken: whoever fills it goes on. */
 void serve_taken(struct stream *stream);
+/* How many octets of the answer's body to receive now, of which that many wait in the kernel (0:
+ * none that we know of). With 0 the relay is asked to go on later, by proxy_resume. */
+size_t serve_room(struct worker *worker, struct stream *stream, size_t waiting);
 /* Takes octets of the answer's body at once, from wherever they lie. Returns how many; the others
  * have to wait in the stream's chunk. */
 size_t serve_pass(struct worker *worker, struct stream *stream, struct span bytes);

@@ -134,6 +134,25 @@ void stream_wait(struct stream_table *table, struct stream *stream, enum stream_
     }
 }
 
+void stream_chain(struct stream **list, struct stream *stream)
+{
+    while (*list != NULL) {
+        list = &(*list)->sibling;
+    }
+    stream->sibling = NULL;
+    *list = stream;
+}
+
+void stream_unchain(struct stream **list, struct stream *stream)
+{
+    while (*list != NULL && *list != stream) {
+        list = &(*list)->sibling;
+    }
+    if (*list != NULL) {
+        *list = stream->sibling;
+    }
+}
+
 /* ---- slots ---- */
 
 static bool grow(struct stream_table *table)

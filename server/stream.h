@@ -92,6 +92,7 @@ struct stream {
     bool held;          /* the answer is not sent before the rest of the request came */
     size_t held_bytes;  /* of the connection's: asked of the file for the chunk */
     bool parked;        /* they were too many to read more */
+    bool roomless;      /* the relay receives no more until output was sent */
     uint64_t moved_ms;  /* when bytes of the body were last handed on, at first its answer */
     uint64_t body_sent; /* bytes of the answer's body handed to the connection */
 
@@ -112,6 +113,10 @@ static inline bool stream_answer_ended(const struct stream *stream)
     const struct source *source = &stream->source;
     return source_ended(source) && !(source->streamed && buffer_bytes(&stream->chunk) > 0);
 }
+
+/* Lists linked by `sibling`: at the end of one, or out of it if it is there. */
+void stream_chain(struct stream **list, struct stream *stream);
+void stream_unchain(struct stream **list, struct stream *stream);
 
 struct stream_list {
     struct stream *first;

@@ -194,6 +194,7 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
     case RING_STREAM_READ: dispatch_stream(worker, event); break;
     case RING_LINK_CONNECT:
     case RING_LINK_RECV:
+    case RING_LINK_RECV_MANY:
     case RING_LINK_SEND:
     case RING_LINK_CANCEL: link_event(worker, event); break;
     case RING_RESOLVED:
@@ -314,6 +315,7 @@ static bool turn(struct worker *worker)
     if (!ring_turn(worker->ring, wait_ms(worker))) {
         return false;
     }
+    worker->turns++;
     worker->conns.now_ms = clock_ms();
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     accept_turn(worker);

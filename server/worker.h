@@ -67,6 +67,7 @@ struct worker {
     struct access_log *access; /* NULL: requests are not logged */
     struct h1_head head;       /* scratch: of the request being started */
     uint64_t requests;
+    uint32_t turns;    /* of the loop; may begin again at 0 */
     size_t turn_bytes; /* made to be sent: by completions of this turn, then by its connections */
     unsigned warm;      /* connections that keep their memory between requests */
     uint64_t cool_ms;   /* when to look for connections to cool; 0: none is warm */
