@@ -133,7 +133,8 @@
 #define LIM_SCRIPT_RUNS         256u  /* of a worker at a time: each has an arena */
 /* One in so many is kept for requests that are complete: bodies that do not come cannot take it. */
 #define LIM_SCRIPT_RUNS_KEPT    4u
-#define LIM_NEWCOMER_TICKS      3u     /* for scripts that start, then one for those that go on */
+#define LIM_SLICES_PER_TICK     8u  /* so often others are looked after while scripts are busy */
+#define LIM_NEWCOMER_SLICES     3u  /* for scripts that start, then one for those that go on */
 #define LIM_CALL_DEPTH          8u     /* zs_call inside zs_call */
 #define LIM_CALL_NS             5000u  /* of the budget, for each call: entering a script takes time */
 #define LIM_RESPONSE_HOOKS      32u

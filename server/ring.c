@@ -185,8 +185,7 @@ void ring_free(struct ring *ring)
 
 /* ---- operations ---- */
 
-/* Submits all that is prepared. */
-static void submit_now(struct ring *ring)
+void ring_submit(struct ring *ring)
 {
     while (io_uring_sq_ready(&ring->uring) > 0) {
         int result = io_uring_submit(&ring->uring);
@@ -199,7 +198,7 @@ static void submit(struct ring *ring, struct ring_tag tag, const struct io_uring
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     if (sqe == NULL) {
-        submit_now(ring);
+        ring_submit(ring);
         sqe = io_uring_get_sqe(&ring->uring);
     }
     *sqe = *filled;
@@ -253,7 +252,7 @@ void ring_send_both(struct ring *ring, int fd, struct span data, struct span mor
 {
     struct io_uring_sqe sqe = {0};
     if (ring->message_count == MESSAGES || io_uring_sq_space_left(&ring->uring) == 0) {
-        submit_now(ring);
+        ring_submit(ring);
     }
     struct message *message = &ring->messages[ring->message_count++];
     *message = (struct message){

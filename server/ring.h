@@ -80,6 +80,8 @@ void ring_cancel_fd(struct ring *ring, int fd, struct ring_tag tag);
 /* No event. */
 void ring_close(struct ring *ring, int fd);
 
+/* Submits what was prepared, for something that takes long comes first. */
+void ring_submit(struct ring *ring);
 /* Submits what was prepared and waits for an event, at most timeout_ms (0: do not wait, -1: for
  * ever). May return early without any. False: the ring is broken; one line went to the log. */
 bool ring_turn(struct ring *ring, int64_t timeout_ms);

@@ -12,37 +12,68 @@ static struct stream *first_of(const struct worker *worker, enum stream_wait wai
     return worker->streams.waiting[wait].first;
 }
 
+uint32_t schedule_slice_us(const struct options *options)
+{
+    return options->tick_ms * 1000 / LIM_SLICES_PER_TICK;
+}
+
 bool schedule_may_start(const struct worker *worker)
 {
-    return !worker->schedule.spent && first_of(worker, STREAM_NEW) == NULL;
+    const struct schedule *schedule = &worker->schedule;
+    return !schedule->spent && schedule->newcomer_slices < LIM_NEWCOMER_SLICES &&
+           first_of(worker, STREAM_NEW) == NULL;
 }
 
 void schedule_spent(struct worker *worker)
 {
     worker->schedule.spent = true;
-    worker->schedule.newcomer_ticks++;
+    worker->schedule.newcomer_slices++;
 }
 
-/* Gives each of the list a go, the oldest wait first, until the tick is spent, by one that is
- * switched out or by several that are not. True: all had theirs. */
+/* Gives the stream a go. Several that are short spend the slice, too. */
+static void resume(struct worker *worker, struct stream *stream)
+{
+    worker_touch(worker, stream->conn);
+    request_resume(worker, stream);
+    worker->schedule.spent = worker->schedule.spent || clock_us() >= worker->schedule.end_us;
+}
+
+/* Gives each of the list a go, the oldest wait first, until the slice is spent. True: all had
+ * theirs. */
 static bool resume_all(struct worker *worker, enum stream_wait wait)
 {
     struct stream_list *list = &worker->streams.waiting[wait];
     const struct stream *last = list->last;
-    uint64_t end_ms = worker->conns.now_ms + worker->options->tick_ms;
     bool more = last != NULL;
-    bool was_spent = worker->schedule.spent;
     while (more && list->first != NULL && !worker->schedule.spent) {
-        struct stream *stream = list->first;
-        more = stream != last;
-        worker_touch(worker, stream->conn);
-        request_resume(worker, stream);
-        worker->schedule.spent = worker->schedule.spent || clock_ms() >= end_ms;
-    }
-    if (!was_spent && worker->schedule.spent && wait != STREAM_NEW) {
-        worker->schedule.newcomer_ticks = 0;
+        more = list->first != last;
+        resume(worker, list->first);
     }
     return !more || list->first == NULL;
+}
+
+static void resume_pending(struct worker *worker)
+{
+    bool was_spent = worker->schedule.spent;
+    (void)resume_all(worker, STREAM_PENDING);
+    if (first_of(worker, STREAM_PENDING) == NULL || (!was_spent && worker->schedule.spent)) {
+        worker->schedule.newcomer_slices = 0;
+    }
+}
+
+/* The newest and the oldest are first by turns: a short one is not behind all busy ones that came
+ * before it, and none waits for ever. */
+static void start_newcomers(struct worker *worker)
+{
+    struct schedule *schedule = &worker->schedule;
+    struct stream_list *list = &worker->streams.waiting[STREAM_NEW];
+    bool was_spent = schedule->spent;
+    while (list->first != NULL && !schedule->spent) {
+        resume(worker, schedule->oldest_first ? list->first : list->last);
+    }
+    if (!was_spent && schedule->spent) {
+        schedule->oldest_first = !schedule->oldest_first;
+    }
 }
 
 /* All try, also those for whom there can be none: a caller of another script may have been waiting
@@ -82,18 +113,30 @@ static void make_room(struct worker *worker)
     worker->schedule.room_ms = left > 0 ? now + LIM_BODY_CROWDED_LOOK_MS : now;
 }
 
-void schedule_turn(struct worker *worker)
+static void give_slice(struct worker *worker)
 {
-    worker->schedule.spent = false;
+    struct schedule *schedule = &worker->schedule;
+    schedule->end_us = clock_us() + schedule_slice_us(worker->options);
     resume_starved(worker);
-    if (worker->schedule.newcomer_ticks >= LIM_NEWCOMER_TICKS) {
-        (void)resume_all(worker, STREAM_PENDING);
-        (void)resume_all(worker, STREAM_NEW);
+    if (schedule->newcomer_slices >= LIM_NEWCOMER_SLICES) {
+        resume_pending(worker);
+        start_newcomers(worker);
     } else {
-        (void)resume_all(worker, STREAM_NEW);
-        (void)resume_all(worker, STREAM_PENDING);
+        start_newcomers(worker);
+        resume_pending(worker);
     }
     make_room(worker);
+}
+
+bool schedule_turn(struct worker *worker)
+{
+    bool somebody = schedule_wait_ms(worker) == 0;
+    if (somebody && !worker->schedule.spent) {
+        ring_submit(worker->ring);
+        give_slice(worker);
+    }
+    worker->schedule.spent = false;
+    return somebody;
 }
 
 int64_t schedule_wait_ms(const struct worker *worker)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which scripts of a worker have the processor.
  *
- * A turn of the loop gives scripts one tick. As long as none is switched out, each request's
- * scripts start as soon as its head is complete. Once one was, the tick is spent: further newcomers
- * wait for a later turn, and so do those that were switched out before. Between turns all
- * connections are served, so busy scripts, however many, delay others by no more than a tick or
- * two. Newcomers, of which most are short, have LIM_NEWCOMER_TICKS turns, then those that were
- * switched out have one.
+ * A turn of the loop gives scripts one slice, an eighth of a tick, before it looks at the ring
+ * again. As long as none is switched out, each request's scripts start as soon as its head is
+ * complete. Once one was, the slice is spent: further newcomers wait for a later turn, and so do
+ * those that were switched out before. Between turns all connections are served, so busy scripts,
+ * however many, delay others by no more than a slice or two. Newcomers, of which most are short,
+ * have LIM_NEWCOMER_SLICES turns, then those that were switched out have one.
  *
  * A request that finds all arenas in use waits for one to be given back. Scripts that wait for the
  * body of a slow client keep theirs; then those go that have waited for some time.
@@ -17,22 +17,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct stream; /* server/stream.h */
-struct worker; /* server/worker.h */
+struct options; /* server/options.h */
+struct stream;  /* server/stream.h */
+struct worker;  /* server/worker.h */
 
 struct schedule {
-    bool spent;              /* the tick of this turn */
-    unsigned newcomer_ticks; /* that newcomers spent since somebody else did */
-    uint64_t given_back;     /* arenas that were, when all that are starved had tried to get one */
-    uint64_t room_ms;        /* when to look for room for them again; 0: none is */
+    bool spent;               /* the slice of this turn */
+    bool oldest_first;        /* of newcomers; else the newest */
+    unsigned newcomer_slices; /* that newcomers spent since somebody else did */
+    uint64_t end_us;          /* of the slice of this turn */
+    uint64_t given_back;      /* arenas that were, when all that are starved had tried to get one */
+    uint64_t room_ms;         /* when to look for room for them again; 0: none is */
 };
+
+/* How long a script runs before it is switched out. */
+uint32_t schedule_slice_us(const struct options *options);
 
 /* Whether the scripts of a new request may start at once. Else stream_wait with STREAM_NEW. */
 bool schedule_may_start(const struct worker *worker);
 /* A script was switched out. */
 void schedule_spent(struct worker *worker);
-/* Begins a turn: gives those their go that wait for it. */
-void schedule_turn(struct worker *worker);
+/* Ends a turn: what was prepared to be sent is, and those get their go that wait for it. False:
+ * nobody did. */
+bool schedule_turn(struct worker *worker);
 /* Milliseconds until there is something to do; -1: nothing. */
 int64_t schedule_wait_ms(const struct worker *worker);
 

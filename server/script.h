@@ -37,6 +37,7 @@ struct script_options {
     bool perf_map;  /* compiled code gets names for perf(1): see jit_perf_map */
     bool gdb;       /* and for gdb(1): see jit_gdb_register */
     uint32_t tick_ms;
+    uint32_t slice_us; /* of those that are busy */
     uint32_t budget_ms;
     const char *const *env; /* names of variables that scripts may read, as they are at the load */
     unsigned env_count;

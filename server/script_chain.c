@@ -40,6 +40,7 @@ struct script_host *script_host_create(const struct script_options *options, cha
 {
     struct vm_thread_config config = {
         .tick_ms = options->tick_ms,
+        .fine_tick_us = options->slice_us,
         .budget_ms = options->budget_ms,
         .run_count_max = options->run_count_max,
     };

@@ -324,8 +324,10 @@ static bool turn(struct worker *worker)
         dispatch(worker, &event);
     }
     expire(worker);
-    schedule_turn(worker);
     step_touched(worker);
+    if (schedule_turn(worker)) {
+        step_touched(worker);
+    }
     if (worker->access != NULL) {
         access_flush(worker->access);
     }
@@ -354,6 +356,7 @@ static bool init(struct worker *worker)
     struct script_options script_options = {
         .interpret = options->interpret,
         .tick_ms = options->tick_ms,
+        .slice_us = schedule_slice_us(options),
         .budget_ms = options->budget_ms,
         .run_count_max = LIM_SCRIPT_RUNS,
     };

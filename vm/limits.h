@@ -57,6 +57,7 @@
 #define VM_FIBER_BYTES        (64u << 10) /* native stack of a run; helpers run on it */
 #define VM_SIGNAL_STACK_BYTES (64u << 10) /* AT_MINSIGSTKSZ is about 12 KiB with AVX-512 state */
 #define VM_TICK_MS_DEFAULT    2u          /* a run is switched out after one to two ticks */
+#define VM_FINE_TICKS_MS      1000u       /* that ticks are fine after a run was switched out */
 #define VM_BUDGET_MS_DEFAULT  100u        /* processor time of one run */
 #define VM_RUN_COUNT_DEFAULT  64u         /* live runs a thread before vm_run_start says no */
 

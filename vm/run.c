@@ -11,6 +11,8 @@
 #include "vm/segment.h"
 
 #define NS_PER_MS 1000000ull
+#define NS_PER_US 1000ull
+#define US_PER_MS 1000ull
 
 /* ---- images ---- */
 
@@ -67,7 +69,8 @@ struct vm_thread *vm_thread_create(const struct vm_thread_config *config, struct
         (void)vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
         return NULL;
     }
-    t->tick_ms = config->tick_ms != 0 ? config->tick_ms : VM_TICK_MS_DEFAULT;
+    t->tick_us = US_PER_MS * (config->tick_ms != 0 ? config->tick_ms : VM_TICK_MS_DEFAULT);
+    t->fine_tick_us = config->fine_tick_us != 0 ? config->fine_tick_us : t->tick_us;
     t->budget_ms = config->budget_ms != 0 ? config->budget_ms : VM_BUDGET_MS_DEFAULT;
     t->run_count_max = config->run_count_max != 0 ? config->run_count_max : VM_RUN_COUNT_DEFAULT;
     t->heap_bytes_max =
@@ -335,7 +338,7 @@ static uint64_t thread_time_ns(void)
 static void charge(struct vm_run *run)
 {
     uint64_t used = run->slice_start_ns != 0 ? thread_time_ns() - run->slice_start_ns
-                                             : run->thread->tick_ms * NS_PER_MS;
+                                             : run->thread->period_us * NS_PER_US;
 
     run->resumed = true;
     if (used < run->budget_left_ns) {
@@ -366,16 +369,16 @@ enum vm_state vm_run_resume(struct vm_run *run)
 
     assert(t == vm_thread_self() && t->running == NULL);
     assert(run->state == VM_STATE_PREEMPTED || run->state == VM_STATE_WAITING);
-    /* After one that was switched out the next tick ends the slice, however soon it comes. */
-    if (run->resumed || t->resume_count + 1 == t->resume_count_seen) {
+    if (run->resumed) {
         run->slice_start_ns = thread_time_ns();
     }
     t->resume_count++;
     t->running = run;
-    vm_trap_arm(t);
+    vm_trap_arm(t, run->resumed); /* one that is long has one tick, no more */
     enter(run);
     t->running = NULL;
     if (run->state == VM_STATE_PREEMPTED) {
+        vm_trap_refine(t);
         charge(run);
     }
     return run->state;

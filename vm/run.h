@@ -30,13 +30,15 @@ struct vm_thread {
     struct vm_run *volatile running;
     volatile uint32_t resume_count;      /* tells one slice from the next */
     volatile uint32_t resume_count_seen; /* at the last tick; the handler sets it */
-    uint32_t idle_ticks;                 /* the handler's own */
-    volatile sig_atomic_t armed;         /* the timer runs */
+    volatile sig_atomic_t armed;         /* the timer runs, and the next run needs no other tick */
+    uint64_t period_us;                  /* of the timer */
+    uint64_t fine_until_ns;              /* of the monotonic clock; 0: never */
     timer_t timer;
     bool has_timer;
     uint8_t *signal_stack;
     stack_t signal_stack_before;
-    uint32_t tick_ms;
+    uint64_t tick_us;
+    uint64_t fine_tick_us;
     uint32_t budget_ms;
     uint32_t run_count_max;
     uint32_t heap_bytes_max;
@@ -52,8 +54,10 @@ struct vm_thread *vm_thread_self(void);
 /* Installs the process-wide handlers if need be, gives this thread its signal stack and timer. */
 enum vm_error vm_trap_attach(struct vm_thread *thread, struct vm_diag *diag) VM_MUST_USE;
 void vm_trap_detach(struct vm_thread *thread);
-/* Starts ticks unless they run already. */
-void vm_trap_arm(struct vm_thread *thread);
+/* A run is resumed: starts ticks, unless they run already and need not begin anew. */
+void vm_trap_arm(struct vm_thread *thread, bool anew);
+/* A run was switched out: ticks are fine from now on, for some time. */
+void vm_trap_refine(struct vm_thread *thread);
 
 /* ---- run.c ---- */
 

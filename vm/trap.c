@@ -22,6 +22,9 @@
 #include "vm/run.h"
 
 #define PAGE_FAULT_WRITE 0x2 /* bit of the x86 page-fault error code */
+#define US_PER_S         1000000ull
+#define US_PER_MS        1000ull
+#define NS_PER_US        1000ull
 
 static _Thread_local struct vm_thread *self __attribute__((tls_model("initial-exec")));
 static struct sigaction previous_segv;
@@ -173,25 +176,43 @@ static void redirect_to_preemption(ucontext_t *context)
     reg[REG_RIP] = (greg_t)vm_preempt_landing;
 }
 
-static void set_timer(struct vm_thread *t, uint32_t period_ms)
+/* 0: no more ticks. */
+static void set_timer(struct vm_thread *t, uint64_t period_us)
 {
-    struct timespec period = {.tv_sec = period_ms / 1000,
-                              .tv_nsec = (long)(period_ms % 1000) * 1000000};
+    struct timespec period = {.tv_sec = (time_t)(period_us / US_PER_S),
+                              .tv_nsec = (long)(period_us % US_PER_S * NS_PER_US)};
     struct itimerspec spec = {.it_interval = period, .it_value = period};
 
     timer_settime(t->timer, 0, &spec, NULL);
 }
 
-void vm_trap_arm(struct vm_thread *t)
+static uint64_t monotonic_ns(void)
 {
-    if (!t->armed) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * US_PER_S * NS_PER_US + (uint64_t)now.tv_nsec;
+}
+
+void vm_trap_arm(struct vm_thread *t, bool anew)
+{
+    if (!t->armed || anew) {
+        bool fine = t->fine_until_ns != 0 && monotonic_ns() < t->fine_until_ns;
+
         t->armed = 1;
-        set_timer(t, t->tick_ms);
+        t->period_us = fine ? t->fine_tick_us : t->tick_us;
+        t->resume_count_seen = t->resume_count; /* it will have had a whole tick at the first one */
+        set_timer(t, t->period_us);
     }
 }
 
-/* A run is switched out when the tick before saw it already, so short runs hardly ever are; or when
- * the tick before switched another one out, for then it has had a whole one, too. */
+void vm_trap_refine(struct vm_thread *t)
+{
+    t->fine_until_ns = monotonic_ns() + VM_FINE_TICKS_MS * US_PER_MS * NS_PER_US;
+}
+
+/* A run is switched out when it was there for a whole tick: the one before saw it already, or they
+ * began with it. So short runs hardly ever are. */
 static void on_tick(int signo, siginfo_t *info, void *context_)
 {
     struct vm_thread *t = self;
@@ -206,14 +227,12 @@ static void on_tick(int signo, siginfo_t *info, void *context_)
     same = t->resume_count == t->resume_count_seen;
     t->resume_count_seen = t->resume_count;
     if (t->running == NULL) {
-        t->idle_ticks = same ? t->idle_ticks + 1 : 0;
-        if (t->idle_ticks >= 2) {
-            set_timer(t, 0);
+        if (same) {
+            set_timer(t, 0); /* until the next run */
             t->armed = 0;
-            t->idle_ticks = 0;
         }
     } else if (same) {
-        t->resume_count_seen = t->resume_count + 1;
+        t->armed = 0; /* the next run has a tick of its own */
         ucontext_t *context = context_;
         uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
         struct vm_context *guest = vm_arena_context(&t->running->arena);

@@ -265,6 +265,7 @@ VM_API const struct vm_program *vm_image_program(const struct vm_image *image);
 
 struct vm_thread_config { /* a zero takes the default of limits.h */
     uint32_t tick_ms;
+    uint32_t fine_tick_us; /* for a second after a run was switched out; by default as tick_ms */
     uint32_t budget_ms;
     uint32_t run_count_max;
     uint32_t heap_bytes_max;

@@ -96,6 +96,37 @@ static void others_proceed(const struct vm_engine *engine)
 }
 BOTH_ENGINES(others_proceed)
 
+/* ---- fine ticks */
+
+static struct vm_fault run_out(struct vm_run *run, unsigned *slices)
+{
+    for (*slices = 1; vm_run_resume(run) == VM_STATE_PREEMPTED; ++*slices)
+        continue;
+    return *vm_run_fault(run);
+}
+
+/* After the first slice they are short; the budget is the same. */
+static void busy_runs_have_fine_ticks(const struct vm_engine *engine)
+{
+    enum { BUDGET_MS = 20 };
+    t_thread_with(&(struct vm_thread_config){
+        .tick_ms = 10, .fine_tick_us = 100, .budget_ms = BUDGET_MS});
+    struct subject s = subject_make(engine, "loop:\n ja loop\n");
+    for (int i = 0; i < 3; i++) {
+        struct vm_run *run = vm_run_start(t_thread(), s.image, NULL, NULL);
+        uint64_t cpu = now_ms(CLOCK_THREAD_CPUTIME_ID);
+        unsigned slices;
+        cr_expect_eq(run_out(run, &slices).kind, VM_FAULT_BUDGET);
+        cpu = now_ms(CLOCK_THREAD_CPUTIME_ID) - cpu;
+        cr_expect_gt(slices, BUDGET_MS, "%u slices", slices);
+        cr_expect_leq(cpu, 5 * BUDGET_MS, "%llu ms", (unsigned long long)cpu);
+        vm_run_free(run);
+    }
+    subject_drop(s);
+    t_thread_end();
+}
+BOTH_ENGINES(busy_runs_have_fine_ticks)
+
 /* ---- same results */
 
 /* Keeps state in all registers, on two frames and in memory; divides, multiplies, shifts, calls. r1
