@@ -18,7 +18,7 @@ ubpf_library() {
         mkdir -p "$out/ubpf"
         config=$1/vm/ubpf_config.h
         [ -e "$config" ] || { config=$out/ubpf/ubpf_config.h; echo '#define UBPF_HAS_ELF_H 1' >"$config"; }
-        # Its interpreter fetches instructions by an exported function, which gcc would not inline otherwise: uBPF's own build is static.
+        # Its interpreter fetches each instruction by an exported function, which gcc inlines only where it may not be interposed.
         gcc -O2 -fPIC -fno-semantic-interposition -w -D_GNU_SOURCE -I"$1/vm" -I"$1/vm/inc" -I"$out/ubpf" \
             -shared -o "$out/libubpf.so" $(find "$1/vm" -maxdepth 1 -name '*.c' ! -name test.c) -lm
         echo "$out/libubpf.so" ;;
