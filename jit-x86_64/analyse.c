@@ -11,6 +11,7 @@
 
 #include "jit-x86_64/compile.h"
 #include "jit-x86_64/compose.h"
+#include "jit-x86_64/fold.h"
 #include "jit-x86_64/fuse.h"
 #include "vm/alloc.h"
 
@@ -469,7 +470,7 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->swaps = vm_allocate_zero(program->insn_count, sizeof(*a->swaps));
     a->loops = vm_allocate_zero(program->insn_count, sizeof(*a->loops));
     a->rotates = vm_allocate_zero(program->insn_count, sizeof(*a->rotates));
-    a->composes = vm_allocate_zero(program->insn_count, sizeof(*a->composes));
+    a->spans = vm_allocate_zero(program->insn_count, sizeof(*a->spans));
     a->heads = vm_allocate_zero(program->insn_count, sizeof(*a->heads));
     a->live = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->live));
     a->clears = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->clears));
@@ -480,7 +481,7 @@ bool analysis_init(struct analysis *a, const struct vm_program *program, unsigne
     a->changes = vm_allocate_zero(program->function_count, sizeof(*a->changes));
     a->height = vm_allocate_zero(program->function_count, sizeof(*a->height));
     if (a->joins == NULL || a->inverts == NULL || a->selects == NULL || a->swaps == NULL ||
-        a->loops == NULL || a->rotates == NULL || a->composes == NULL || a->heads == NULL ||
+        a->loops == NULL || a->rotates == NULL || a->spans == NULL || a->heads == NULL ||
         a->live == NULL || a->half == NULL || a->wide == NULL || a->clears == NULL ||
         a->cleared == NULL || a->at_exit == NULL || a->changes == NULL || a->height == NULL) {
         return false;
@@ -508,6 +509,9 @@ void analysis_refine(struct analysis *a, const struct vm_program *program, unsig
     if ((without & JIT_COMPOSING) == 0) {
         compose_find(a, program);
     }
+    if ((without & JIT_FOLDING) == 0) {
+        fold_find(a, program);
+    }
 }
 
 void analysis_fini(struct analysis *a)
@@ -518,7 +522,7 @@ void analysis_fini(struct analysis *a)
     vm_release(a->swaps);
     vm_release(a->loops);
     vm_release(a->rotates);
-    vm_release(a->composes);
+    vm_release(a->spans);
     vm_release(a->heads);
     vm_release(a->live);
     vm_release(a->half);

@@ -14,6 +14,7 @@
 
 #include "vm/engine.h"
 
+#define ANALYSIS_INSIDE     0xffu
 #define ANALYSIS_SWEEPS_MAX 24 /* over a program; then the safe answer has to do */
 
 struct analysis {
@@ -28,8 +29,8 @@ struct analysis {
     bool *loops;    /* [insn_count] between a jump back and where it goes */
     uint8_t *heads; /* [insn_count] instructions of the short loop that starts here, or 0 */
     uint8_t *rotates; /* [insn_count] instructions of the rotation that ends here, see fuse.h */
-    uint8_t *composes; /* [insn_count] instructions of the composition that starts here; those
-                          inside have COMPOSE_INSIDE, all others 0: see compose.h */
+    uint8_t *spans; /* [insn_count] instructions whose code this load has: see compose.h and fold.h;
+                       the others of them have ANALYSIS_INSIDE, all else 0 */
     uint16_t *live;   /* [insn_count + 1] wanted just before each instruction */
     uint16_t *wide;   /* [insn_count + 1] whose upper half is wanted just before each instruction */
     uint16_t *cleared; /* [function_count] arguments whose upper half the function begins with

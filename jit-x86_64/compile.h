@@ -25,7 +25,8 @@ enum jit_optimisation {
         1 << 11,             /* a move becomes the source of the multiplication or mask behind */
     JIT_ALIGNING = 1 << 12,  /* short loops lie in one line of the cache */
     JIT_COMPOSING = 1 << 13, /* numbers put together of narrow loads are loaded at once */
-    JIT_OPTIMISATIONS = (1 << 14) - 1,
+    JIT_FOLDING = 1 << 14,   /* loads become operands in memory */
+    JIT_OPTIMISATIONS = (1 << 15) - 1,
 };
 
 struct jit_options {

@@ -181,8 +181,8 @@ void compose_find(struct analysis *a, const struct vm_program *p)
     for (uint32_t i = 0; i < p->insn_count; i++) {
         struct compose c;
         if (load_bytes(&p->ops[i]) != 0 && compose_at(a, p, i, &c)) {
-            memset(a->composes + i, COMPOSE_INSIDE, c.count);
-            a->composes[i] = c.count;
+            memset(a->spans + i, ANALYSIS_INSIDE, c.count);
+            a->spans[i] = c.count;
             i += c.count - 1u;
         }
     }

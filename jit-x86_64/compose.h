@@ -7,7 +7,7 @@
  * loaded at once. The first of them gets the code, the others none.
  *
  * The one load faults if and only if one of those it stands for does. Which of them that is, and at
- * which address, depends on their order, so a fault asks compose_load for them, one by one.
+ * which address, depends on their order, so a fault has to look at them one by one.
  */
 #ifndef JIT_X86_64_COMPOSE_H
 #define JIT_X86_64_COMPOSE_H
@@ -16,7 +16,6 @@
 
 #define COMPOSE_PARTS_MAX 4
 #define COMPOSE_INSNS_MAX 64
-#define COMPOSE_INSIDE    0xffu /* in a->composes: not the first of its composition */
 
 /* A load that remains. */
 struct compose_part {
@@ -37,7 +36,7 @@ struct compose {
 /* The composition that starts at `insn`; false when there is none that saves a load. */
 bool compose_at(const struct analysis *a, const struct vm_program *program, uint32_t insn,
                 struct compose *out);
-/* Fills a->composes. */
+/* Notes them in a->spans. */
 void compose_find(struct analysis *a, const struct vm_program *program);
 
 #endif

@@ -36,6 +36,8 @@ struct decode_form {
     {name, opcode, 1, 0, 0, REGISTERS, REG, W32_64, NO_IMM, 0, result, kind}
 #define LOCKED(name, opcode, result) \
     {name, opcode, 1, 0, 1, MEMORY, REG, W32_64, NO_IMM, ACCESS_UPDATE, result, KIND_PLAIN}
+#define ALU_LOAD(name, opcode) \
+    {name, opcode, 1, 0, 0, MEMORY, REG, W32_64, NO_IMM, ACCESS_LOAD, RESULT_REG, KIND_ALU}
 #define SHIFT_VEX(name, pp) \
     {name, MAP_0F38 | 0xf7, 1, pp, 0, REGISTERS, REG, W32_64, NO_IMM, 0, RESULT_REG, KIND_PLAIN}
 
@@ -94,6 +96,11 @@ static const struct decode_form forms[] = {
     {"store imm8", 0xc6, 1, 0, 0, MEMORY, N(0), W8, IMM8, ACCESS_STORE, RESULT_NONE, KIND_PLAIN},
     {"store imm",  0xc7, 1, 0, 0, MEMORY, N(0), W16_64, IMM_WIDTH, ACCESS_STORE, RESULT_NONE,
      KIND_PLAIN},
+    ALU_LOAD("add load", 0x03),
+    ALU_LOAD("or load",  0x0b),
+    ALU_LOAD("and load", 0x23),
+    ALU_LOAD("sub load", 0x2b),
+    ALU_LOAD("xor load", 0x33),
     {"alu mem imm8", 0x83, 1, 0, 0, MEMORY, N(X86_ADD) | N(X86_SUB), W32, IMM8, ACCESS_UPDATE,
      RESULT_NONE, KIND_ALU},
     {"cmp mem imm8", 0x83, 1, 0, 0, MEMORY, N(X86_CMP), W32, IMM8, ACCESS_LOAD, RESULT_NONE,

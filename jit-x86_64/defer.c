@@ -534,6 +534,24 @@ void defer_finish_composed(struct lower *l, const struct compose *c)
     }
 }
 
+/* As prepare_load, but that dst is read, too. */
+void defer_prepare_folded(struct lower *l, const struct fold *f)
+{
+    uint16_t base = (uint16_t)(1u << f->base);
+    uint16_t after = analysis_live_after(&l->analysis, l->program, l->insn + 1);
+    settle(l, f->dst, l->analysis.live[l->insn]);
+    uint16_t kept = l->defer.waiting & base & (uint16_t)~after;
+    l->defer.waiting &= (uint16_t)~kept;
+    settle_users(l, f->dst, after | base);
+    l->defer.waiting |= kept;
+}
+
+void defer_finish_folded(struct lower *l, const struct fold *f)
+{
+    l->defer.waiting &= (uint16_t) ~(1u << f->lost);
+    forget_written(l, f->dst);
+}
+
 void defer_settle_for(struct lower *l, uint32_t label)
 {
     settle_all(l, l->analysis.live[label]);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "jit-x86_64/compose.h"
+#include "jit-x86_64/fold.h"
 #include "jit-x86_64/mem.h"
 #include "jit-x86_64/x86.h"
 #include "vm/engine.h"
@@ -60,9 +61,11 @@ bool defer_takes(struct lower *l, const struct vm_op *op);
 void defer_prepare(struct lower *l, const struct vm_op *op);
 /* Forgets what the instruction has overwritten. */
 void defer_finish(struct lower *l, const struct vm_op *op);
-/* The same before and behind the code of a composition. */
+/* The same before and behind the code of a composition or fold. */
 void defer_prepare_composed(struct lower *l, const struct compose *c);
 void defer_finish_composed(struct lower *l, const struct compose *c);
+void defer_prepare_folded(struct lower *l, const struct fold *f);
+void defer_finish_folded(struct lower *l, const struct fold *f);
 /* Settles all that is wanted at the label, which comes next. */
 void defer_settle_for(struct lower *l, uint32_t label);
 /* The native register with the low `width` bits of Rn, settled or not: for operands that are only

@@ -370,6 +370,13 @@ void emit_store_imm(struct emit *e, unsigned width, struct x86_mem mem, int32_t 
     encode_mem(e, shape, 0, mem, imm);
 }
 
+void emit_alu_mem(struct emit *e, enum x86_alu alu, unsigned width, enum x86_reg dst,
+                  struct x86_mem mem)
+{
+    uint16_t opcode = (uint16_t)(8 * alu + 3);
+    encode_mem(e, (struct shape){.opcode = opcode, .width = (uint8_t)width}, dst, mem, 0);
+}
+
 void emit_alu_mem_imm(struct emit *e, enum x86_alu alu, unsigned width, struct x86_mem mem,
                       int32_t imm)
 {

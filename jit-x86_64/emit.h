@@ -70,6 +70,9 @@ void emit_shift_reg(struct emit *e, enum x86_shift shift, unsigned width, enum x
 void emit_load(struct emit *e, unsigned width, bool sign, enum x86_reg dst, struct x86_mem mem);
 void emit_store(struct emit *e, unsigned width, struct x86_mem mem, enum x86_reg src);
 void emit_store_imm(struct emit *e, unsigned width, struct x86_mem mem, int32_t imm);
+/* dst = dst `alu` mem */
+void emit_alu_mem(struct emit *e, enum x86_alu alu, unsigned width, enum x86_reg dst,
+                  struct x86_mem mem);
 void emit_alu_mem_imm(struct emit *e, enum x86_alu alu, unsigned width, struct x86_mem mem,
                       int32_t imm);
 void emit_lea(struct emit *e, unsigned width, enum x86_reg dst, struct x86_mem mem);

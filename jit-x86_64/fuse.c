@@ -4,8 +4,6 @@
 
 #include <stddef.h>
 
-#include "jit-x86_64/compose.h"
-
 /* The op that always runs just before `insn`, or NULL. */
 static const struct vm_op *before(const struct fuse *f, uint32_t insn)
 {
@@ -139,7 +137,7 @@ bool fuse_is_absorbed(const struct fuse *f, uint32_t insn)
     const struct vm_op *op = &f->program->ops[insn];
     uint32_t count = f->program->insn_count;
     uint8_t src;
-    if (f->analysis->composes[insn] == COMPOSE_INSIDE) {
+    if (f->analysis->spans[insn] == ANALYSIS_INSIDE) {
         return true;
     }
     if (op->ix == VM_IX_JA || op->ix == VM_IX_JA32) {

@@ -27,7 +27,7 @@ struct fuse_rotation {
 /* False when no rotation ends at `insn`. */
 bool fuse_ends_rotation(const struct fuse *f, uint32_t insn, struct fuse_rotation *rotation);
 /* Whether the code of `insn` is with another: the end of its widening or rotation, the jump over
- * it, or the start of its composition, see compose.h. */
+ * it, or the load that starts its composition or fold. */
 bool fuse_is_absorbed(const struct fuse *f, uint32_t insn);
 
 /* Whether the instruction leaves the low byte or the low 16 bits of its register, in `*bits`, and

@@ -18,7 +18,6 @@
 #include "jit-x86_64/calls.h"
 #include "jit-x86_64/code.h"
 #include "jit-x86_64/compile.h"
-#include "jit-x86_64/compose.h"
 #include "jit-x86_64/lower.h"
 #include "jit-x86_64/mem.h"
 #include "jit-x86_64/narrow.h"
@@ -42,7 +41,7 @@ struct vm_code {
     struct code code;
     uint32_t *offsets; /* [insn_count + 1], ascending */
     uint16_t *live;    /* [insn_count + 1] of analysis.h: what a fault may tell of the registers */
-    uint8_t *composes; /* [insn_count] of analysis.h: which loads a fault may be one of */
+    uint8_t *spans;    /* [insn_count] of analysis.h: which loads a fault may be one of */
     struct defer_note *notes; /* and what is not in its register then */
     size_t note_count;
     uint32_t insn_count;
@@ -314,7 +313,7 @@ static void jit_release(struct vm_code *code)
     code_unmap(&code->code);
     vm_release(code->offsets);
     vm_release(code->live);
-    vm_release(code->composes);
+    vm_release(code->spans);
     vm_release(code->notes);
     vm_release(code);
 }
@@ -359,8 +358,8 @@ static struct vm_code *try_compile(const struct vm_program *program,
         l.offsets = NULL;
         made->live = l.analysis.live;
         l.analysis.live = NULL;
-        made->composes = l.analysis.composes;
-        l.analysis.composes = NULL;
+        made->spans = l.analysis.spans;
+        l.analysis.spans = NULL;
         made->program = program;
         made->notes = l.notes;
         made->note_count = l.note_count;
@@ -493,7 +492,7 @@ static uint32_t add_waiting(const struct vm_code *code, uint32_t insn, bool at_s
 static uint32_t start_of(const struct vm_code *code, const mcontext_t *at, uint32_t insn)
 {
     uint32_t first = jit_insn_at(code, (uintptr_t)at->gregs[REG_RIP]);
-    bool is_inside = first != VM_NO_INSN && insn > first && insn - first < code->composes[first];
+    bool is_inside = first != VM_NO_INSN && insn > first && insn - first < code->spans[first];
     return is_inside ? first : insn;
 }
 
@@ -513,7 +512,7 @@ static uint32_t jit_registers(const struct vm_code *code, const mcontext_t *at, 
     static const uint8_t places[11] = {REG_RAX, REG_RDI, REG_RSI, REG_RDX, REG_RCX, REG_R8,
                                        REG_RBX, REG_R13, REG_R14, REG_R15, REG_RBP};
     uint32_t first = start_of(code, at, insn);
-    if (code->composes[first] == COMPOSE_INSIDE) {
+    if (code->spans[first] == ANALYSIS_INSIDE) {
         return 0; /* in the padding behind it all: too late for any of them */
     }
     uint32_t known =
@@ -535,7 +534,7 @@ static bool jit_access(const struct vm_code *code, const mcontext_t *at, uint32_
     const struct vm_op *ops = code->program->ops;
     uint64_t regs[11];
     (void)jit_registers(code, at, insn, regs);
-    for (uint32_t i = insn; i - insn < code->composes[insn]; i++) {
+    for (uint32_t i = insn; i - insn < code->spans[insn]; i++) {
         const struct vm_isa_row *row = &vm_isa[ops[i].ix];
         if (row->group == VM_GROUP_LDX && n-- == 0) {
             *access =

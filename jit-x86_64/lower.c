@@ -56,9 +56,9 @@ enum x86_reg lower_reg(unsigned guest)
 uint32_t lower_next(const struct lower *l, uint32_t insn)
 {
     bool is_lddw = vm_isa[l->program->ops[insn].ix].group == VM_GROUP_LDDW;
-    uint8_t composed = l->analysis.composes[insn];
-    if (composed != 0 && composed != COMPOSE_INSIDE) {
-        return insn + composed;
+    uint8_t span = l->analysis.spans[insn];
+    if (span != 0 && span != ANALYSIS_INSIDE) {
+        return insn + span;
     }
     return insn + (is_lddw || l->analysis.inverts[insn] || l->analysis.selects[insn] ? 2 : 1);
 }
@@ -391,20 +391,17 @@ static void clear_upper_halves(struct lower *l, uint16_t guests)
 }
 
 /* What several instructions put together, see compose.h. */
-static void lower_composed(struct lower *l)
+static void lower_composed(struct lower *l, const struct compose *c)
 {
-    struct compose c;
-    bool is_composed = compose_at(&l->analysis, l->program, l->insn, &c);
-    assert(is_composed && c.count == l->analysis.composes[l->insn]);
-    (void)is_composed;
-    for (unsigned i = 0; l->placing && i < c.part_count && c.part_count > 1; i++) {
-        add_note(l, (struct defer_note){.insn = l->insn, .guest = c.parts[i].dst, .is_lost = true});
+    for (unsigned i = 0; l->placing && i < c->part_count && c->part_count > 1; i++) {
+        add_note(l,
+                 (struct defer_note){.insn = l->insn, .guest = c->parts[i].dst, .is_lost = true});
     }
-    defer_prepare_composed(l, &c);
+    defer_prepare_composed(l, c);
     note_settled(l);
-    for (unsigned i = 0; i < c.part_count; i++) {
-        const struct compose_part *part = &c.parts[i];
-        struct mem_place where = defer_place(l, c.base);
+    for (unsigned i = 0; i < c->part_count; i++) {
+        const struct compose_part *part = &c->parts[i];
+        struct mem_place where = defer_place(l, c->base);
         enum x86_reg dst = lower_reg(part->dst);
         mem_load(&l->emit, &l->held, 8u * part->bytes, false, dst, where, part->off);
         note_access(l, where);
@@ -412,8 +409,39 @@ static void lower_composed(struct lower *l)
             lower_swap(&l->emit, 8u * part->bytes, dst);
         }
     }
-    defer_finish_composed(l, &c);
-    l->near &= (uint16_t)~c.written;
+    defer_finish_composed(l, c);
+    l->near &= (uint16_t)~c->written;
+}
+
+/* A load that is an operand, see fold.h. */
+static void lower_folded(struct lower *l, const struct fold *f)
+{
+    defer_prepare_folded(l, f);
+    note_settled(l);
+    struct mem_place where = defer_place(l, f->base);
+    mem_alu(&l->emit, &l->held, f->alu, f->width, lower_reg(f->dst), where, f->off);
+    note_access(l, where);
+    defer_finish_folded(l, f);
+    l->near &= (uint16_t) ~(1u << f->dst | 1u << f->lost);
+    if (vm_isa[l->program->ops[l->insn + 1].ix].width == f->width) {
+        l->flags_insn = l->insn + 1; /* the sign is that of the same bit */
+    }
+}
+
+static void lower_span(struct lower *l)
+{
+    struct compose composed;
+    struct fold fold;
+    if (l->analysis.spans[l->insn] > FOLD_INSNS &&
+        compose_at(&l->analysis, l->program, l->insn, &composed)) {
+        assert(composed.count == l->analysis.spans[l->insn]);
+        lower_composed(l, &composed);
+        return;
+    }
+    bool is_folded = fold_at(&l->analysis, l->program, l->insn, &fold);
+    assert(is_folded);
+    (void)is_folded;
+    lower_folded(l, &fold);
 }
 
 void lower_insn(struct lower *l)
@@ -436,8 +464,8 @@ void lower_insn(struct lower *l)
     if (l->placing) {
         note_waiting(l);
     }
-    if (l->analysis.composes[l->insn] != 0) {
-        lower_composed(l);
+    if (l->analysis.spans[l->insn] != 0) {
+        lower_span(l);
         last = next - 1;
     } else if (!defer_takes(l, op)) {
         defer_prepare(l, op);

@@ -92,13 +92,25 @@ static struct x86_mem guest(struct emit *e, struct x86_mem *held, struct mem_pla
     return caged(MEM_ADDRESS, off);
 }
 
+static void forget(struct x86_mem *held, enum x86_reg written)
+{
+    if (held->base == written || held->index == written) {
+        *held = MEM_NONE;
+    }
+}
+
 void mem_load(struct emit *e, struct x86_mem *held, unsigned width, bool sign, enum x86_reg dst,
               struct mem_place where, int16_t off)
 {
     emit_load(e, width, sign, dst, guest(e, held, where, off));
-    if (held->base == dst || held->index == dst) {
-        *held = MEM_NONE;
-    }
+    forget(held, dst);
+}
+
+void mem_alu(struct emit *e, struct x86_mem *held, enum x86_alu alu, unsigned width,
+             enum x86_reg dst, struct mem_place where, int16_t off)
+{
+    emit_alu_mem(e, alu, width, dst, guest(e, held, where, off));
+    forget(held, dst);
 }
 
 void mem_store(struct emit *e, struct x86_mem *held, unsigned width, struct mem_place where,

@@ -54,6 +54,9 @@ struct mem_place {
 
 void mem_load(struct emit *e, struct x86_mem *held, unsigned width, bool sign, enum x86_reg dst,
               struct mem_place where, int16_t off);
+/* dst = dst `alu` what is there. */
+void mem_alu(struct emit *e, struct x86_mem *held, enum x86_alu alu, unsigned width,
+             enum x86_reg dst, struct mem_place where, int16_t off);
 void mem_store(struct emit *e, struct x86_mem *held, unsigned width, struct mem_place where,
                int16_t off, enum x86_reg src);
 void mem_store_imm(struct emit *e, struct x86_mem *held, unsigned width, struct mem_place where,

@@ -103,6 +103,10 @@ static uint8_t memory_value(const struct walk *w)
                : w->d.width == 32           ? V_ZEXT
                                             : V_ANY;
     }
+    if (w->d.kind == KIND_ALU && w->d.alu == X86_AND && w->d.has_reg &&
+        verify_is_zext(w->s.value[w->d.reg])) {
+        return V_ZEXT;
+    }
     return verify_is_table_load(w) ? V_ENTRY : w->d.width == 32 ? V_ZEXT : V_ANY;
 }
 

@@ -112,3 +112,29 @@ void generator_composition(struct generator *g)
     if (ends & 16)
         emit(g, VM_IX_BE32 + choose(g, 2), n[0].result, 0, 0, 0);
 }
+
+void generator_operand(struct generator *g)
+{
+    static const enum vm_ix loads[] = {VM_IX_LDX64, VM_IX_LDX32, VM_IX_LDX8, VM_IX_LDSX32};
+    static const enum vm_ix users[] = {
+        VM_IX_ADD64_REG, VM_IX_SUB64_REG, VM_IX_AND64_REG, VM_IX_OR64_REG, VM_IX_XOR64_REG,
+        VM_IX_ADD32_REG, VM_IX_SUB32_REG, VM_IX_AND32_REG, VM_IX_OR32_REG, VM_IX_XOR32_REG};
+    unsigned start = choose(g, 10), part = nth(g, start, 1), dst = nth(g, start, 2), ends = byte(g);
+    int off;
+    if (one_in(g, 4)) /* below 2^32 */
+        emit(g, one_in(g, 2) ? VM_IX_MOV32_REG : VM_IX_ADD32_REG, dst, choose(g, 10), 0, 0);
+    unsigned base = emit_base(g, nth(g, start, 0), one_in(g, 4) ? dst : part, &off);
+    if (one_in(g, 4)) /* and not in its register yet */
+        emit(g, VM_IX_MOV64_REG, dst, one_in(g, 4) ? base : choose(g, 10), 0, 0);
+    emit(g, loads[choose(g, 16) % 5 % 4], part, base, off, 0);
+    emit(g, users[choose(g, sizeof users / sizeof *users)], one_in(g, 16) ? base % 10 : dst,
+         one_in(g, 16) ? dst : part, 0, 0);
+    if (ends & 1) /* its flags, for all that a compiler of ours knows */
+        emit(g, row_of(g, VM_GROUP_JMP), dst, part, ends & 2 ? 1 : 0, 0);
+    if (ends & 12) /* nobody wants what was loaded any more */
+        emit(g, VM_IX_MOV64_IMM, part, 0, 0, value32(g));
+    if (ends >= 0xf0) /* an address below 4 GiB, perhaps */
+        emit(g, VM_IX_LDX8, part, dst, 0, 0);
+    else if (ends & 2 && ends & 1)
+        emit(g, VM_IX_MOV64_IMM, part, 0, 0, 0);
+}

@@ -127,5 +127,7 @@ static inline enum vm_ix row_of(struct generator *g, enum vm_group group)
 /* Numbers put together of narrow loads, as compilers do where nothing is aligned; sometimes not
  * quite. */
 void generator_composition(struct generator *g);
+/* A load whose value is used at once, mostly for nothing else. */
+void generator_operand(struct generator *g);
 
 #endif

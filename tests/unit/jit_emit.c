@@ -116,6 +116,8 @@ Test(jit_emit, encodes_memory)
     ENCODES(emit_store_imm(e, 8, MEM(R12, RBP, 0, 0), -1), "41 c6 04 2c ff");
     ENCODES(emit_store_imm(e, 16, MEM(R12, RBP, 0, 0), 258), "66 41 c7 04 2c 02 01");
     ENCODES(emit_store_imm(e, 64, MEM(R12, RBP, 0, 0), -2), "49 c7 04 2c fe ff ff ff");
+    ENCODES(emit_alu_mem(e, X86_ADD, 64, X86_R8, MEM(R12, R11, 0, 8)), "4f 03 44 1c 08");
+    ENCODES(emit_alu_mem(e, X86_XOR, 32, X86_RAX, MEM(RBP, NO_REG, 0, -8)), "33 45 f8");
     ENCODES(emit_alu_mem_imm(e, X86_SUB, 32, MEM(R12, NO_REG, 0, 0), 1), "41 83 2c 24 01");
     ENCODES(emit_lea(e, 64, X86_R9, MEM(R12, NO_REG, 0, -131072)), "4d 8d 8c 24 00 00 fe ff");
     ENCODES(emit_lea(e, 32, X86_R11, MEM(RDI, RCX, 2, 0)), "44 8d 1c 8f");
