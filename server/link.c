@@ -163,7 +163,7 @@ void link_receive(struct worker *worker, struct link *link, size_t bytes)
     link->receiving = true;
     link->asked = (uint32_t)most;
     link->inflight++;
-    ring_recv_once(worker->ring, link->fd, most, tag_of(link, op));
+    ring_recv_once(worker->ring, link->fd, most, link->more_waits, tag_of(link, op));
 }
 
 void link_consume(struct link *link, size_t bytes)

@@ -229,7 +229,7 @@ void ring_recv(struct ring *ring, int fd, struct ring_tag tag)
     submit(ring, tag, &sqe);
 }
 
-void ring_recv_once(struct ring *ring, int fd, size_t bytes, struct ring_tag tag)
+void ring_recv_once(struct ring *ring, int fd, size_t bytes, bool waiting, struct ring_tag tag)
 {
     struct io_uring_sqe sqe = {0};
     unsigned group = group_of(tag.op);
@@ -237,6 +237,7 @@ void ring_recv_once(struct ring *ring, int fd, size_t bytes, struct ring_tag tag
     io_uring_prep_recv(&sqe, fd, NULL, bytes, 0);
     sqe.flags |= IOSQE_BUFFER_SELECT;
     sqe.buf_group = (unsigned short)group;
+    sqe.ioprio |= waiting ? 0 : IORING_RECVSEND_POLL_FIRST;
     submit(ring, tag, &sqe);
 }
 

@@ -65,8 +65,10 @@ void ring_accept(struct ring *ring, int listener, struct ring_tag tag);
 /* Receives until an event comes without `more`: result 0 is the peer's end, -ENOBUFS asks for
  * another ring_recv once events are consumed. */
 void ring_recv(struct ring *ring, int fd, struct ring_tag tag);
-/* Receives once, at most so many bytes: a small buffer is taken for few of them (`tag`.op). */
-void ring_recv_once(struct ring *ring, int fd, size_t bytes, struct ring_tag tag);
+/* Receives once, at most so many bytes: a small buffer is taken for few of them (`tag`.op). Unless
+ * some may be waiting, the kernel need not try before it waits for them. */
+void ring_recv_once(struct ring *ring, int fd, size_t bytes, bool waiting,
+                    struct ring_tag tag);
 /* Sends all of it; fewer bytes only when the connection breaks. One at a time per socket. */
 void ring_send(struct ring *ring, int fd, struct span data, struct ring_tag tag);
 /* The same of `data` and then `more`. */
