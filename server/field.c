@@ -8,7 +8,10 @@
 #include "server/chars.h"
 #include "server/limits.h"
 
-enum { FIELDS_FIRST = 16 }; /* capacity of a list when its first field comes */
+enum {
+    FIELDS_FIRST = 6, /* capacity of a list when its first field comes */
+    FIELDS_SPARE = 2, /* of one that is copied: for what scripts and proxies add */
+};
 
 bool field_name_valid(struct span name)
 {
@@ -35,9 +38,8 @@ static bool valid_in(const struct exchange *ex, const struct field_list *list, s
     return field_name_valid(name) && field_value_valid(value);
 }
 
-static bool grow(struct pool *pool, struct field_list *list)
+static bool reserve(struct pool *pool, struct field_list *list, unsigned capacity)
 {
-    unsigned capacity = list->capacity == 0 ? FIELDS_FIRST : list->capacity * 2;
     struct field *items = pool_alloc(pool, capacity * sizeof *items);
     if (items == NULL) {
         return false;
@@ -48,6 +50,11 @@ static bool grow(struct pool *pool, struct field_list *list)
     list->items = items;
     list->capacity = capacity;
     return true;
+}
+
+static bool grow(struct pool *pool, struct field_list *list)
+{
+    return reserve(pool, list, list->capacity == 0 ? FIELDS_FIRST : list->capacity * 2);
 }
 
 bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value)
@@ -86,10 +93,8 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
     for (unsigned i = 0; i < count; i++) {
         bytes += fields[i].name.len + fields[i].value.len;
     }
-    while (list->capacity < count) {
-        if (!grow(&ex->pool, list)) {
-            return false;
-        }
+    if (list->capacity < count && !reserve(&ex->pool, list, count + FIELDS_SPARE)) {
+        return false;
     }
     char *at = pool_alloc(&ex->pool, bytes);
     if (at == NULL) {

@@ -390,7 +390,11 @@ static void sent(struct link *link, int result)
     link->inflight--;
     if (result > 0) {
         link->sent_bytes += (unsigned)result;
-        buffer_consume(link->tls != NULL ? &link->wire : &link->out, (size_t)result);
+        struct buffer *buffer = link->tls != NULL ? &link->wire : &link->out;
+        buffer_consume(buffer, (size_t)result);
+        if (buffer_bytes(buffer) == 0) {
+            buffer_release(buffer); /* it may be long until there is more to be sent */
+        }
     } else if (result != -EINTR && result != -EAGAIN) {
         link->deaf = true;
         buffer_release(&link->out);

@@ -31,6 +31,7 @@ struct script_frame *runs_push(struct script_runs *runs, const struct script *sc
             return NULL;
         }
         frame->state.json = NULL;
+        frame->state.log = NULL;
         frame->state.body = NULL;
         frame->state.body_capacity = 0;
         runs->frames[runs->depth] = frame;

@@ -34,7 +34,7 @@ unsigned upstream_list_parse(struct span text, struct upstream_url urls[LIM_UPST
 /* What a script asks for, in the pool of its exchange: to have the request answered by one of these
  * upstreams. */
 struct proxy_request {
-    struct upstream_url targets[LIM_UPSTREAM_TARGETS];
+    const struct upstream_url *targets;
     unsigned target_count; /* at least 1 */
     bool sticky;           /* the same hash goes to the same target while it is there */
     uint64_t hash;

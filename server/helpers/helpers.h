@@ -55,7 +55,7 @@ struct helper_state {
     struct helper_call call;
     struct helper_answer *response; /* in hooks: what is going to be sent; else NULL */
     size_t log_used;
-    char log[LIM_LOG_LINE_BYTES]; /* zs_log's line so far */
+    char *log; /* in the pool, LIM_LOG_LINE_BYTES, or NULL: zs_log's line so far */
 };
 
 /* Faults when the script runs without a request, as a tool may do. */

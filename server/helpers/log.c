@@ -48,10 +48,14 @@ uint64_t host_zs_log(struct vm_context *context, const struct vm_arg arg[5])
     struct helper_state *state = helper_state(context);
     unsigned lines = 0;
 
+    if (state->log == NULL) {
+        state->log = pool_alloc(&state->ex->pool, LIM_LOG_LINE_BYTES);
+        helper_allocated(context, state->log != NULL);
+    }
     for (size_t i = 0; i < arg[0].length; i++) {
         char c = (char)arg[0].data[i];
 
-        if (c != '\n' && state->log_used < sizeof state->log) {
+        if (c != '\n' && state->log_used < LIM_LOG_LINE_BYTES) {
             state->log[state->log_used++] = c;
             continue;
         }

@@ -8,9 +8,12 @@ uint64_t host_zs_reverse_proxy(struct vm_context *context, const struct vm_arg a
 {
     struct exchange *ex = helper_exchange(context);
     struct span list = helper_name(context, &arg[0]);
+    struct upstream_url targets[LIM_UPSTREAM_TARGETS];
     struct proxy_request *proxy;
+    struct upstream_url *kept;
     struct span culprit;
     const char *reason;
+    unsigned count;
 
     if (ex->status != 0) {
         vm_helper_fault(context, "a response is set already");
@@ -22,13 +25,16 @@ uint64_t host_zs_reverse_proxy(struct vm_context *context, const struct vm_arg a
         vm_helper_fault(context, "list of upstreams is too long");
     }
     list = pool_copy(&ex->pool, list);
-    proxy = pool_alloc(&ex->pool, sizeof *proxy);
-    helper_allocated(context, list.base != NULL && proxy != NULL);
-    *proxy = (struct proxy_request){.sticky = false};
-    proxy->target_count = upstream_list_parse(list, proxy->targets, &reason, &culprit);
-    if (proxy->target_count == 0) {
+    helper_allocated(context, list.base != NULL);
+    count = upstream_list_parse(list, targets, &reason, &culprit);
+    if (count == 0) {
         vm_helper_fault(context, reason);
     }
+    kept = pool_alloc(&ex->pool, count * sizeof *kept);
+    proxy = pool_alloc(&ex->pool, sizeof *proxy);
+    helper_allocated(context, kept != NULL && proxy != NULL);
+    memcpy(kept, targets, count * sizeof *kept);
+    *proxy = (struct proxy_request){.targets = kept, .target_count = count};
     ex->proxy = proxy;
     return 0;
 }

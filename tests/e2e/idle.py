@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory of idle connections: many of each kind are opened, asked for a file once and left alone. The growth of the
-server's memory, divided by their number, is within a bound. So is that of streams of HTTP/2 whose windows are shut.
+server's memory, divided by their number, is within a bound. So is that of streams of HTTP/2 whose windows are shut,
+whoever answers: the file server, with and without a script, a script that makes a page, or an upstream.
 
 Prints a line for each kind and `N passed, N failed` at the end. CONNECTIONS: how many of each kind (default 400).
 usage: idle.py BUILD_FOLDER
@@ -15,7 +16,29 @@ import time
 from attack_base import *
 
 COUNT = int(os.environ.get("CONNECTIONS", "800"))
-KIB = {"http/1.1": 6, "h2 plain": 12, "TLS http/1.1": 8, "TLS h2": 16, "blocked h2 stream": 4}  # of one
+KIB = {"http/1.1": 6, "h2 plain": 12, "TLS http/1.1": 8, "TLS h2": 16}  # of one
+BLOCKED_KIB = {"file": 4, "scripted": 4, "page": 4, "proxied": 6}
+STREAMS = 1900
+SCRIPT = r"""
+#include <zeroserve.h>
+
+ZS_ENTRY zs_u64 entry(void)
+{
+    char path[16];
+    zs_req_path(path, sizeof path);
+    if (zs_strcmp(path, "/scripted") == 0) {
+        zs_req_set_uri(ZS_STR("/big.bin"));
+        zs_res_add_header(ZS_STR("x-scripted"), ZS_STR("yes"));
+    } else if (zs_strcmp(path, "/page") == 0) {
+        zs_req_set_uri(ZS_STR("/page.html"));
+        zs_meta_set(ZS_STR("word"), ZS_STR("made"));
+    } else if (zs_strcmp(path, "/proxied") == 0) {
+        zs_req_set_uri(ZS_STR("/big.bin"));
+        zs_reverse_proxy(ZS_STR("http://127.0.0.1:@PORT@"));
+    }
+    return 0;
+}
+"""
 
 
 def open_one(server, kind):
@@ -44,19 +67,55 @@ def measure(server, kind):
     return grown / COUNT / 1024
 
 
-def measure_streams(server):
+def settled(server):
+    """Memory when it has not grown for a while."""
+    last, same = server.rss(), 0
+    while same < 5:
+        time.sleep(0.1)
+        now = server.rss()
+        same = same + 1 if now == last else 0
+        last = now
+    return last
+
+
+def measure_streams(server, target):
     """A hundred on each connection."""
-    block_ = b"".join(head(i, "/big.bin") for i in range(1, 201, 2))
-    clients = [h2_connect(server, (4, 0)) for _ in range(20)]
+    block_ = b"".join(head(i, target) for i in range(1, 201, 2))
+    clients = [h2_connect(server, (4, 0)) for _ in range(STREAMS // 100 + 1)]
     send(clients[0], block_)
-    time.sleep(0.3)
-    before = server.rss()
+    before = settled(server)
     for client in clients[1:]:
         send(client, block_)
-    time.sleep(0.7)
-    grown = server.rss() - before
+    grown = settled(server) - before
     close_all(clients)
-    return grown / 1900 / 1024
+    return grown / STREAMS / 1024
+
+
+def report(kind, kib, allowed, server):
+    """Ends the server. True: something is wrong."""
+    bad = server.stop() != 0 or (kib > allowed and not SANITIZED)
+    print("%s %s: %.1f KiB each, at most %d" % ("FAIL" if bad else "ok  ", kind, kib, allowed))
+    return bad
+
+
+def start(*more, **options):
+    return Server("--idle-timeout", "3600", "--disable-request-logging", "--drain-timeout", "1", *more, **options)
+
+
+def measure_blocked():
+    """Each kind by a server of its own. How many went wrong."""
+    failed = 0
+    upstream = start()
+    write("scripted/big.bin", bytes(1 << 20))
+    write("scripted/page.html", b"<p><zs-meta>word</zs-meta></p>" + bytes(1 << 20))
+    write("scripted/.zeroserve/scripts/choose.c", SCRIPT.replace("@PORT@", str(upstream.port)))
+    for kind, allowed in BLOCKED_KIB.items():
+        plain = kind == "file"
+        one = start(site=path("site" if plain else "scripted"))
+        kib = measure_streams(one, "/big.bin" if plain else "/" + kind)
+        failed += report("blocked h2 stream, " + kind, kib, allowed, one)
+    upstream.stop()
+    return failed
 
 
 if __name__ == "__main__":
@@ -67,13 +126,9 @@ if __name__ == "__main__":
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
                     "2", "-subj", "/CN=localhost", "-keyout", path("key.pem"), "-out", path("cert.pem")],
                    check=True, stderr=subprocess.DEVNULL)
-    failed = 0
+    failed = measure_blocked()
     for name, allowed in KIB.items():
-        one = Server("--idle-timeout", "3600", "--disable-request-logging", "--drain-timeout", "1", "--tls-addr",
-                     "127.0.0.1:0", "--cert", path("cert.pem"), "--key", path("key.pem"))
-        kib = measure_streams(one) if "stream" in name else measure(one, name)
-        bad = one.stop() != 0 or (kib > allowed and not SANITIZED)
-        failed += bad
-        print("%s %s: %.1f KiB each, at most %d" % ("FAIL" if bad else "ok  ", name, kib, allowed))
-    print("%d passed, %d failed" % (len(KIB) - failed, failed))
+        one = start("--tls-addr", "127.0.0.1:0", "--cert", path("cert.pem"), "--key", path("key.pem"))
+        failed += report(name, measure(one, name), allowed, one)
+    print("%d passed, %d failed" % (len(KIB) + len(BLOCKED_KIB) - failed, failed))
     sys.exit(failed != 0)
