@@ -199,17 +199,17 @@ static void *take_large(size_t bytes)
     return (char *)slab + SLAB_HEAD_BYTES;
 }
 
-static void *take(struct h2_memory *memory, size_t bytes)
+/* The slab of a class has just become full. */
+static __attribute__((noinline)) void *take_last(struct h2_memory *memory, struct slab *slab,
+                                                 void *object)
 {
-    if (bytes > OBJECT_BYTES_MAX) {
-        return take_large(bytes);
-    }
-    unsigned size_class = class_of(bytes);
-    struct slab *slab = (struct slab *)memory->slabs[size_class];
-    slab = slab != NULL ? slab : add_slab(memory, size_class);
-    if (slab == NULL) {
-        return NULL;
-    }
+    take_out(&memory->slabs[slab->size_class], &slab->node);
+    return object;
+}
+
+/* Rare cases are calls at the end, so that the others save no registers. */
+static void *take_from(struct h2_memory *memory, struct slab *slab, size_t bytes)
+{
     struct object *object = slab->free;
     if (object == NULL) {
         object = (struct object *)((char *)slab + slab->fresh);
@@ -220,11 +220,23 @@ static void *take(struct h2_memory *memory, size_t bytes)
         ASAN_UNPOISON_MEMORY_REGION(object, sizeof *object);
         slab->free = object->next;
     }
-    memory->empty[size_class] -= slab->live++ == 0;
-    if (is_full(slab)) {
-        take_out(&memory->slabs[size_class], &slab->node);
+    memory->empty[slab->size_class] -= slab->live++ == 0;
+    return is_full(slab) ? take_last(memory, slab, object) : object;
+}
+
+static __attribute__((noinline)) void *take_rare(struct h2_memory *memory, size_t bytes)
+{
+    if (bytes > OBJECT_BYTES_MAX) {
+        return take_large(bytes);
     }
-    return object;
+    struct slab *slab = add_slab(memory, class_of(bytes));
+    return slab != NULL ? take_from(memory, slab, bytes) : NULL;
+}
+
+static void *take(struct h2_memory *memory, size_t bytes)
+{
+    struct node *slab = bytes <= OBJECT_BYTES_MAX ? memory->slabs[class_of(bytes)] : NULL;
+    return slab != NULL ? take_from(memory, (struct slab *)slab, bytes) : take_rare(memory, bytes);
 }
 
 static void drop_slab(struct h2_memory *memory, struct slab *slab)
@@ -416,4 +428,3 @@ void h2_room_rest(struct h2_room *room)
     bool drops_table = !room->has_table || is_zero(table_of(room), TABLE_BYTES);
     (void)madvise(room->pages, FRAME_BYTES + (drops_table ? TABLE_BYTES : 0), MADV_DONTNEED);
 }
-
