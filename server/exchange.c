@@ -120,9 +120,9 @@ bool body_has_length(const struct body *body)
 
 void response_start(struct exchange *ex, unsigned status)
 {
-    ex->response_fields.count = 0;
-    ex->response_trailers.count = 0;
-    ex->untrailed_fields.count = 0;
+    field_clear(&ex->response_fields);
+    field_clear(&ex->response_trailers);
+    field_clear(&ex->untrailed_fields);
     ex->announced_trailers = SPAN("");
     ex->body = (struct body){.kind = BODY_NONE};
     ex->status = status;
@@ -155,10 +155,7 @@ static bool is_framing(struct span name)
 
 static void drop_framing(struct field_list *list)
 {
-    unsigned kept = 0;
-    while (kept < list->count && !is_framing(list->items[kept].name)) {
-        kept++; /* as a rule all are */
-    }
+    unsigned kept = list->own;
     for (unsigned i = kept; i < list->count; i++) {
         if (!is_framing(list->items[i].name)) {
             list->items[kept++] = list->items[i];

@@ -21,11 +21,13 @@ struct field {
     struct span value;
 };
 
-/* Grows in the pool; order is kept. */
+/* Grows in the pool; order is kept. The first `own` are as field_own put them. */
 struct field_list {
     struct field *items;
     unsigned count;
     unsigned capacity;
+    unsigned own;
+    struct span own_text; /* these as lines of HTTP/1, or empty: nobody made them */
 };
 
 enum body_kind { BODY_NONE, BODY_BYTES, BODY_FILE, BODY_SEGMENTS, BODY_STREAMED };
@@ -166,6 +168,13 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
                     unsigned count);
 /* Without a look at them or a copy: both are valid, and live as long as the exchange. */
 bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value);
+/* The same of a field of our own: its name is in lower case, and it is neither Date nor one that
+ * says something about the connection, so that nobody needs to look whether it is. */
+bool field_own(struct exchange *ex, struct field_list *list, struct span name, struct span value);
+/* The list is empty and becomes `items`, all of them our own, which are `text` in HTTP/1. The list
+ * may change the items; both live as long as the exchange. */
+void field_own_all(struct field_list *list, struct field *items, unsigned count, struct span text);
+void field_clear(struct field_list *list);
 bool field_set(struct exchange *ex, struct field_list *list, struct span name,
                struct span value);                                /* replaces all of that name */
 unsigned field_delete(struct field_list *list, struct span name); /* how many went */

@@ -67,6 +67,38 @@ bool field_refer(struct exchange *ex, struct field_list *list, struct span name,
     return true;
 }
 
+bool field_own(struct exchange *ex, struct field_list *list, struct span name, struct span value)
+{
+    bool follows = list->own == list->count;
+    if (!field_refer(ex, list, name, value)) {
+        return false;
+    }
+    list->own += follows;
+    list->own_text.len = 0;
+    return true;
+}
+
+void field_own_all(struct field_list *list, struct field *items, unsigned count, struct span text)
+{
+    assert(list->count == 0);
+    *list = (struct field_list){items, count, count, count, text};
+}
+
+/* The field at this place is not what it was. */
+static void disown(struct field_list *list, unsigned at)
+{
+    if (at < list->own) {
+        list->own = at;
+        list->own_text.len = 0;
+    }
+}
+
+void field_clear(struct field_list *list)
+{
+    list->count = 0;
+    disown(list, 0);
+}
+
 static bool append(struct exchange *ex, struct field_list *list, struct span name,
                    struct span value)
 {
@@ -122,6 +154,8 @@ static unsigned delete_from(struct field_list *list, unsigned from, struct span 
     for (unsigned i = from; i < list->count; i++) {
         if (!span_equal_nocase(list->items[i].name, name)) {
             list->items[kept++] = list->items[i];
+        } else {
+            disown(list, kept);
         }
     }
     unsigned deleted = list->count - kept;
@@ -146,6 +180,7 @@ bool field_set(struct exchange *ex, struct field_list *list, struct span name, s
         return false;
     }
     list->items[at].value = copy;
+    disown(list, at);
     delete_from(list, at + 1, name);
     return true;
 }

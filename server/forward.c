@@ -400,7 +400,7 @@ bool forward_response(struct exchange *ex, const struct h1_response *head)
     if (!field_copy_all(ex, fields, head->fields, head->field_count)) {
         return false;
     }
-    fields->count = 0;
+    field_clear(fields);
     for (unsigned i = 0; i < head->field_count; i++) {
         if (!ends_here(fields->items[i].name, &options)) {
             fields->items[fields->count++] = fields->items[i];

@@ -34,17 +34,16 @@ static size_t host_bytes(struct span text)
         return (size_t)(close - text.base) + 1;
     }
     size_t n = 0;
-    while (n < text.len) {
-        if (char_is(text.base[n], CHAR_HOST)) {
+    for (;;) {
+        while (n < text.len && char_is(text.base[n], CHAR_HOST)) {
             n++;
-        } else if (text.base[n] == '%' && text.len - n > 2 && char_hex(text.base[n + 1]) >= 0 &&
-                   char_hex(text.base[n + 2]) >= 0) {
-            n += 3;
-        } else {
-            break;
         }
+        if (text.len - n <= 2 || text.base[n] != '%' || char_hex(text.base[n + 1]) < 0 ||
+            char_hex(text.base[n + 2]) < 0) {
+            return n;
+        }
+        n += 3;
     }
-    return n;
 }
 
 static bool port_valid(struct span port)

@@ -12,11 +12,19 @@
  * the empty line. */
 enum { FIXED_BYTES = 13 + 2 + 6 + 2 + 16 + 20 + 2 + 22 + 2 + 2 };
 
+/* Those before are in the text of our own fields. */
+static unsigned first_written(const struct field_list *list)
+{
+    return list->own_text.len > 0 ? list->own : 0;
+}
+
 size_t h1_head_bytes(const struct exchange *ex)
 {
+    const struct field_list *list = &ex->response_fields;
     size_t bytes = FIXED_BYTES + strlen(status_reason(ex->status)) + DATE_BYTES;
-    for (unsigned i = 0; i < ex->response_fields.count; i++) {
-        const struct field *field = &ex->response_fields.items[i];
+    bytes += list->own_text.len;
+    for (unsigned i = first_written(list); i < list->count; i++) {
+        const struct field *field = &list->items[i];
         bytes += field->name.len + field->value.len + 4; /* ": " and CRLF */
     }
     return bytes;
@@ -44,7 +52,8 @@ static char *put_status_line(char *out, unsigned status)
 /* Puts the fields; *dated tells whether a Date is among them. */
 static char *put_fields(char *out, const struct field_list *list, bool *dated)
 {
-    for (unsigned i = 0; i < list->count; i++) {
+    out = span_put(out, list->own_text);
+    for (unsigned i = first_written(list); i < list->count; i++) {
         const struct field *field = &list->items[i];
         out = span_put(out, field->name);
         out = span_put(out, SPAN(": "));

@@ -77,7 +77,12 @@ static bool is_connection_specific(struct span name)
 static void put_fields(struct list *list, const struct field_list *fields, bool borrowed)
 {
     assert(fields->count <= LIM_RESPONSE_FIELDS);
-    for (unsigned i = 0; i < fields->count; i++) {
+    const uint8_t no_copy = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+    unsigned own = borrowed ? fields->own : 0;
+    for (unsigned i = 0; i < own; i++) {
+        put(list, fields->items[i].name, fields->items[i].value, no_copy);
+    }
+    for (unsigned i = own; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
         if (is_connection_specific(field->name)) {
             continue;

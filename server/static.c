@@ -5,6 +5,7 @@
  */
 #include "server/static.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -16,15 +17,32 @@
 
 enum { BOUNDARY_BYTES = 32 };
 
-enum { FACTS = 256 }; /* some 25 KiB */
+/* The fields of an answer that is all of a file, in their order. */
+enum plain_field {
+    PLAIN_TYPE,
+    PLAIN_RANGES,
+    PLAIN_ETAG,
+    PLAIN_MODIFIED,
+    PLAIN_VARY, /* or not */
+    PLAIN_FIELDS,
+};
 
-/* What is told about a file, as text. */
+enum {
+    FACTS = 256,      /* some 120 KiB */
+    TEXT_BYTES = 256, /* the longest type has 73 */
+};
+
+/* What is told about a file. */
 struct facts {
     const struct site_file *file; /* NULL: none */
     struct span type;
     int64_t last_modified; /* as it is sent, in the range of years that can be written */
     char etag[SITE_ETAG_BYTES];
     char modified[SITE_DATE_BYTES];
+    uint16_t text_bytes;
+    unsigned field_count;
+    struct field fields[PLAIN_FIELDS];
+    char text[TEXT_BYTES]; /* of the fields, for HTTP/1 */
 };
 
 struct static_facts {
@@ -34,7 +52,7 @@ struct static_facts {
 /* Adds a field whose value is static, or in the pool, and of our own making. */
 static bool add(struct exchange *ex, struct span name, struct span value)
 {
-    return field_refer(ex, &ex->response_fields, name, value);
+    return field_own(ex, &ex->response_fields, name, value);
 }
 
 /* ---- facts */
@@ -49,6 +67,34 @@ void static_facts_free(struct static_facts *facts)
     free(facts);
 }
 
+static bool varies(const struct site_file *file)
+{
+    return file->codings != ENCODING_BIT(ENCODING_IDENTITY);
+}
+
+/* The values of some lie in the facts themselves. */
+static void refer_fields(struct facts *facts)
+{
+    struct field *fields = facts->fields;
+    fields[PLAIN_TYPE] = (struct field){SPAN("content-type"), facts->type};
+    fields[PLAIN_RANGES] = (struct field){SPAN("accept-ranges"), SPAN("bytes")};
+    fields[PLAIN_ETAG] = (struct field){SPAN("etag"), {facts->etag, SITE_ETAG_BYTES - 1}};
+    fields[PLAIN_MODIFIED] =
+        (struct field){SPAN("last-modified"), {facts->modified, SITE_DATE_BYTES - 1}};
+    fields[PLAIN_VARY] = (struct field){SPAN("vary"), SPAN("accept-encoding")};
+    facts->field_count = PLAIN_VARY + varies(facts->file);
+}
+
+static char *put_line(const struct facts *facts, char *out, const struct field *field)
+{
+    const size_t line_ends = 4; /* ": " and CRLF */
+    size_t room = sizeof facts->text - (size_t)(out - facts->text);
+    assert(field->name.len + field->value.len + line_ends <= room);
+    (void)room, (void)line_ends;
+    out = span_put(span_put(out, field->name), SPAN(": "));
+    return span_put(span_put(out, field->value), SPAN("\r\n"));
+}
+
 static void find_facts(const struct site_file *file, struct facts *facts)
 {
     facts->file = file;
@@ -57,25 +103,29 @@ static void find_facts(const struct site_file *file, struct facts *facts)
     site_file_etag(file, facts->etag);
     site_file_last_modified(file, facts->modified);
     (void)date_parse(span_of(facts->modified), &facts->last_modified);
+    refer_fields(facts);
+    char *end = facts->text;
+    for (unsigned i = 0; i < facts->field_count; i++) {
+        end = put_line(facts, end, &facts->fields[i]);
+    }
+    facts->text_bytes = (uint16_t)(end - facts->text);
 }
 
 /* A copy in the pool: what is known is soon another file's. NULL: out of memory. */
-static const struct facts *facts_of(struct exchange *ex, struct static_facts *known,
-                                    const struct site_file *file)
+static struct facts *facts_of(struct exchange *ex, struct static_facts *known,
+                              const struct site_file *file)
 {
-    struct facts *facts = pool_alloc(&ex->pool, sizeof(*facts));
-    if (facts == NULL) {
-        return NULL;
-    }
-    if (known == NULL) {
-        find_facts(file, facts);
-        return facts;
-    }
-    struct facts *kept = &known->of[(uintptr_t)file / sizeof(*file) % FACTS];
-    if (kept->file != file) {
+    struct facts one;
+    struct facts *kept = known != NULL ? &known->of[(uintptr_t)file / sizeof(*file) % FACTS] : &one;
+    if (known == NULL || kept->file != file) {
         find_facts(file, kept);
     }
-    *facts = *kept;
+    size_t bytes = offsetof(struct facts, text) + kept->text_bytes;
+    struct facts *facts = pool_alloc(&ex->pool, bytes);
+    if (facts != NULL) {
+        memcpy(facts, kept, bytes);
+        refer_fields(facts);
+    }
     return facts;
 }
 
@@ -371,8 +421,7 @@ static bool add_cache_control(struct exchange *ex, const struct static_options *
 /* Adds what a client must know to keep the answer, whichever it is: 200, 206, 304, 416 or 412. */
 static bool add_vary(struct exchange *ex, const struct site_file *file)
 {
-    return file->codings == ENCODING_BIT(ENCODING_IDENTITY) ||
-           add(ex, SPAN("vary"), SPAN("accept-encoding"));
+    return !varies(file) || add(ex, SPAN("vary"), SPAN("accept-encoding"));
 }
 
 /* What conditions and a range make of the answer. *done: nothing is to be added to it. */
@@ -409,6 +458,16 @@ static bool answer_coded(struct exchange *ex, const struct site_file *coded, enu
                                    add(ex, SPAN("content-encoding"), encoding_rows[coding].name))));
 }
 
+/* All of a file, to a request without conditions: what nearly all ask for. */
+static void answer_plain(struct exchange *ex, const struct site_file *file, struct facts *facts)
+{
+    response_start(ex, 200);
+    ex->body =
+        (struct body){.kind = BODY_FILE, .file_offset = file->offset, .file_bytes = file->bytes};
+    field_own_all(&ex->response_fields, facts->fields, facts->field_count,
+                  (struct span){facts->text, facts->text_bytes});
+}
+
 /* The content type is the plain file's, whatever the name of the sibling says. */
 static bool answer_file(struct exchange *ex, const struct site *site,
                         const struct static_options *options, struct static_facts *known,
@@ -421,7 +480,11 @@ static bool answer_file(struct exchange *ex, const struct site *site,
     }
     const struct site_file *coded =
         coding == ENCODING_IDENTITY ? file : site_find_coded(site, file, coding);
-    const struct facts *facts = facts_of(ex, known, coded);
+    struct facts *facts = facts_of(ex, known, coded);
+    if (coded == file && facts != NULL && !conditional_any(&ex->request_fields)) {
+        answer_plain(ex, file, facts);
+        return add_cache_control(ex, options, file);
+    }
     struct span type = coded == file && facts != NULL ? facts->type : site_file_type(file);
     return facts != NULL && answer_coded(ex, coded, coding, type, facts) && add_vary(ex, file) &&
            add_cache_control(ex, options, file);

@@ -71,7 +71,7 @@ uint64_t host_zs_response_pending(struct vm_context *context, const struct vm_ar
 static void drop_response(struct exchange *ex)
 {
     ex->status = 0;
-    ex->response_fields.count = 0;
+    field_clear(&ex->response_fields);
     ex->body = (struct body){.kind = BODY_NONE};
 }
 

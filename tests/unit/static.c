@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "server/h1.h"
 #include "server/limits.h"
 #include "server/static.h"
 #include "tests/support/tarball.h"
@@ -125,6 +126,19 @@ static void expect_get(const char *target, unsigned status, const char *want)
     cr_expect(span_equal(content(), span_of(want)), "%s", target);
 }
 
+/* The head is the same from the text of our own fields as from the fields, which `own` of are. */
+static void expect_head(unsigned own)
+{
+    const struct span date = SPAN(MODIFIED);
+    char head[1024], plain[1024];
+    size_t bytes = h1_write_head(&ex, true, date, head, sizeof head);
+    cr_expect_eq(ex.response_fields.own, own, "%u", ex.response_fields.own);
+    ex.response_fields.own_text = SPAN("");
+    size_t plain_bytes = h1_write_head(&ex, true, date, plain, sizeof plain);
+    cr_expect(bytes > 0 && bytes == plain_bytes && memcmp(head, plain, bytes) == 0, "%.*s",
+              (int)bytes, head);
+}
+
 static void expect_redirect(const char *target, const char *location)
 {
     ask("GET", target);
@@ -149,6 +163,49 @@ Test(static, files)
     expect_get("/a.txt/", 404, "not here");
     expect_get("/a.TXT", 404, "not here");
     expect_get("/a.txt%20", 404, "not here");
+}
+
+static void ask_plain(void)
+{
+    ask("GET", "/a.txt");
+    static_answer(&ex, site, &options, facts);
+    cr_expect_gt(ex.response_fields.own_text.len, 0);
+}
+
+Test(static, heads_have_what_became_of_their_fields)
+{
+    struct field_list *list = &ex.response_fields;
+    ask_plain();
+    expect_head(4);
+    ask("GET", "/coded.css");
+    static_answer(&ex, site, &options, facts);
+    expect_head(5); /* with Vary */
+    ask_plain();
+    cr_assert(field_add(&ex, list, SPAN("x-new"), SPAN("1")));
+    expect_head(4);
+    ask_plain();
+    cr_assert(field_set(&ex, list, SPAN("ETag"), SPAN("\"new\"")));
+    expect_head(2);
+    expect_header("etag", "\"new\"");
+    ask_plain();
+    cr_expect_eq(field_delete(list, SPAN("Content-Type")), 1);
+    expect_head(0);
+    expect_header("content-type", NULL);
+    ask_plain();
+    cr_expect_eq(field_delete(list, SPAN("x-none")), 0);
+    expect_head(4);
+    ask_plain();
+    response_error(&ex, 404);
+    expect_head(0);
+    ask("GET", "/a.txt"); /* facts of their own, and of the plain file alone */
+    with("accept-encoding", "br");
+    static_answer(&ex, site, &options, NULL);
+    expect_head(4);
+    ask("GET", "/coded.css");
+    with("accept-encoding", "br");
+    static_answer(&ex, site, &options, facts);
+    cr_expect_eq(list->own_text.len, 0);
+    expect_head(6);
 }
 
 Test(static, directories)
