@@ -42,6 +42,8 @@ struct vm_code {
     uint32_t *offsets; /* [insn_count + 1], ascending */
     uint16_t *live;    /* [insn_count + 1] of analysis.h: what a fault may tell of the registers */
     uint8_t *spans;    /* [insn_count] of analysis.h: which loads a fault may be one of */
+    struct lower_retry *retries; /* of lower.h */
+    size_t retry_count;
     struct defer_note *notes; /* and what is not in its register then */
     size_t note_count;
     uint32_t insn_count;
@@ -274,6 +276,7 @@ static void lower_fini(struct lower *l)
     vm_release(l->pads);
     vm_release(l->sites);
     vm_release(l->outcalls);
+    vm_release(l->retries);
     vm_release(l->notes);
     vm_release(l->narrowed.ops);
     analysis_fini(&l->analysis);
@@ -314,6 +317,7 @@ static void jit_release(struct vm_code *code)
     vm_release(code->offsets);
     vm_release(code->live);
     vm_release(code->spans);
+    vm_release(code->retries);
     vm_release(code->notes);
     vm_release(code);
 }
@@ -361,6 +365,9 @@ static struct vm_code *try_compile(const struct vm_program *program,
         made->spans = l.analysis.spans;
         l.analysis.spans = NULL;
         made->program = program;
+        made->retries = l.retries;
+        made->retry_count = l.retry_count;
+        l.retries = NULL;
         made->notes = l.notes;
         made->note_count = l.note_count;
         made->uses_gs = l.emit.uses_gs;
@@ -528,6 +535,22 @@ static uint32_t jit_registers(const struct vm_code *code, const mcontext_t *at, 
     return known & ~add_waiting(code, first, at_start, regs);
 }
 
+static uintptr_t jit_retry(const struct vm_code *code, uintptr_t pc)
+{
+    uint32_t at = (uint32_t)(pc - (uintptr_t)code->code.text);
+    size_t low = 0, high = code->retry_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (code->retries[middle].end <= at) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    bool is_inside = low < code->retry_count && at >= code->retries[low].start;
+    return is_inside ? (uintptr_t)native_of(code, code->retries[low].insn) : 0;
+}
+
 static bool jit_access(const struct vm_code *code, const mcontext_t *at, uint32_t insn, unsigned n,
                        struct vm_access *access)
 {
@@ -558,6 +581,7 @@ const struct vm_engine jit_x86_64 = {
     .enter = jit_enter,
     .preemptible = jit_preemptible,
     .insn_at = jit_insn_at,
+    .retry = jit_retry,
     .access = jit_access,
     .registers = jit_registers,
     .live = jit_live,

@@ -444,6 +444,18 @@ static void lower_span(struct lower *l)
     lower_folded(l, &fold);
 }
 
+/* A jump must be the last of its instruction. */
+static bool falls_through(const struct vm_op *op)
+{
+    switch ((enum vm_group)vm_isa[op->ix].group) {
+    case VM_GROUP_JMP:
+    case VM_GROUP_JA:
+    case VM_GROUP_CALL:
+    case VM_GROUP_EXIT: return false;
+    default: return true;
+    }
+}
+
 void lower_insn(struct lower *l)
 {
     const struct vm_op *op = &l->program->ops[l->insn];
@@ -480,5 +492,8 @@ void lower_insn(struct lower *l)
     if (next < l->program->insn_count && l->analysis.joins[next]) {
         defer_settle_for(l, next);
         clear_upper_halves(l, analysis_clears_behind(&l->analysis, l->program, last));
+        if (falls_through(op)) {
+            lower_copy(l, next);
+        }
     }
 }

@@ -36,6 +36,14 @@ struct lower_outcall {
     uintptr_t target;
 };
 
+/* Accesses made in advance for the loop that begins at `insn`: when one of them faults, execution
+ * goes on there. */
+struct lower_retry {
+    uint32_t start; /* offsets of the native code */
+    uint32_t end;
+    uint32_t insn;
+};
+
 /* How the jump of an instruction is written. */
 enum lower_form { LOWER_NO_JUMP, LOWER_NEAR, LOWER_SHORT };
 
@@ -65,6 +73,9 @@ struct lower {
     struct lower_outcall *outcalls;
     size_t outcall_count;
     size_t outcall_capacity;
+    struct lower_retry *retries; /* ascending by start */
+    size_t retry_count;
+    size_t retry_capacity;
     struct defer_note *notes; /* ascending by insn */
     size_t note_count;
     size_t note_capacity;
@@ -88,6 +99,8 @@ enum x86_reg lower_read(struct lower *l, unsigned guest, unsigned width);
 void lower_enter(struct lower *l);
 /* Appends the code of instruction l->insn. */
 void lower_insn(struct lower *l);
+/* Appends what goes before the loop at `head`, if that copies; registers are settled for it. */
+void lower_copy(struct lower *l, uint32_t head);
 /* Appends the out-of-line part, after all instructions. */
 void lower_faults(struct lower *l);
 

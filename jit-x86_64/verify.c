@@ -22,22 +22,7 @@
 #include "jit-x86_64/verify_walk.h"
 #include "vm/alloc.h"
 
-#define WALKS_MAX                                                                                  \
-    (4 * ANALYSIS_SWEEPS_MAX) /* the compiler finds its answers in so many, or none                \
-                               */
-
-bool verify_refuse(struct walk *w, const char *why)
-{
-    if (w->why == NULL) {
-        w->why = why;
-    }
-    return false;
-}
-
-bool verify_is_zext(uint8_t value)
-{
-    return value >= V_ZEXT && value <= V_NONZERO;
-}
+#define WALKS_MAX (4 * ANALYSIS_SWEEPS_MAX) /* the compiler finds its answers in so many */
 
 static bool implies(uint8_t known, uint8_t wanted)
 {
@@ -244,6 +229,17 @@ static bool add_label(struct walk *w, size_t at, bool is_reached)
     return true;
 }
 
+/* What a way to a target knows. */
+static void meet(struct walk *w, size_t target)
+{
+    uint16_t zext = 0;
+    for (unsigned i = 0; i < REG_COUNT; i++) {
+        zext |= verify_is_zext(w->s.value[i]) ? 1u << i : 0;
+    }
+    w->changed |= (w->zext[target] & ~zext) != 0;
+    w->zext[target] &= zext;
+}
+
 /* A branch to inside the same eBPF instruction, or to its end. */
 static bool branch_inside(struct walk *w, size_t target)
 {
@@ -256,8 +252,10 @@ static bool branch_inside(struct walk *w, size_t target)
         join(&label->state, &w->s);
         return true;
     }
+    meet(w, target);
     for (unsigned i = 0; i < REG_COUNT; i++) {
-        if (!implies(w->s.value[i], label->state.value[i])) {
+        uint8_t wanted = label->state.value[i];
+        if (!verify_is_zext(wanted) && !implies(w->s.value[i], wanted)) {
             return verify_refuse(w, "a loop spoils what its head knows");
         }
     }
@@ -275,17 +273,6 @@ static bool is_inside(const struct walk *w, size_t target)
            target <= w->in->offsets[w->insn + 1];
 }
 
-/* What a way to a target knows. */
-static void meet(struct walk *w, size_t target)
-{
-    uint16_t zext = 0;
-    for (unsigned i = 0; i < REG_COUNT; i++) {
-        zext |= verify_is_zext(w->s.value[i]) ? 1u << i : 0;
-    }
-    w->changed |= (w->zext[target] & ~zext) != 0;
-    w->zext[target] &= zext;
-}
-
 static struct state target_state(const struct walk *w)
 {
     struct state s = base_state();
@@ -299,10 +286,9 @@ static struct state target_state(const struct walk *w)
 
 static bool branch(struct walk *w)
 {
-    size_t target = target_of(w);
+    size_t target = target_of(w), end = w->in->offsets[w->in->program->insn_count];
     uint8_t marks = w->marks[target];
-    bool is_outside =
-        (marks & MARK_BOUNDARY) != 0 || target >= w->in->offsets[w->in->program->insn_count];
+    bool is_outside = (marks & MARK_BOUNDARY) != 0 || target >= end;
     if ((marks & MARK_START) == 0) {
         return verify_refuse(w, "a branch into the middle of an instruction");
     }
@@ -544,6 +530,20 @@ static bool mark_program(struct walk *w)
 
 /* ---- the second walk ------------------------------------------------------------------------ */
 
+/* What registers hold when a loop goes on: below 2^32 as far as all walks before have found, and no
+ * more than that. */
+static void weaken(struct walk *w)
+{
+    for (unsigned i = 0; i < REG_COUNT; i++) {
+        uint8_t *value = &w->s.value[i];
+        if (verify_is_zext(*value)) {
+            *value = (w->zext[w->at] >> i & 1) != 0 ? V_ZEXT : V_ANY;
+        } else if (i == X86_RAX || i == X86_R10) {
+            *value = V_ANY; /* loops change them */
+        }
+    }
+}
+
 static bool enter_label(struct walk *w)
 {
     struct label *label = label_at(w, w->at);
@@ -561,7 +561,7 @@ static bool enter_label(struct walk *w)
     if (label != NULL) {
         return verify_refuse(w, "a loop that is entered in two ways");
     }
-    forget(w, ~(BIT(RAX) | BIT(R10))); /* what loops change; the way back is checked */
+    weaken(w);
     return add_label(w, w->at, true);
 }
 

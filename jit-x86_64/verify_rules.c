@@ -9,6 +9,19 @@
 #define STACK_ALIGN    (-16)
 #define ALIGNMENT_SLOT 8
 
+bool verify_refuse(struct walk *w, const char *why)
+{
+    if (w->why == NULL) {
+        w->why = why;
+    }
+    return false;
+}
+
+bool verify_is_zext(uint8_t value)
+{
+    return value >= V_ZEXT && value <= V_NONZERO;
+}
+
 bool verify_is_callx(const struct walk *w)
 {
     return w->place == PLACE_BODY && w->in->program->ops[w->insn].ix == VM_IX_CALLX;

@@ -68,7 +68,8 @@ struct label {
 struct walk {
     const struct jit_verify_input *in;
     uint8_t *marks; /* [bytes + 1] */
-    uint16_t *zext; /* [bytes + 1] at a MARK_TARGET: registers below 2^32 on all ways seen so far */
+    uint16_t *zext; /* [bytes + 1] at a MARK_TARGET or MARK_LOOP: registers below 2^32 on all ways
+                       seen so far */
     bool changed;   /* some of them became fewer in this walk */
     size_t at;
     struct decoded d;

@@ -122,6 +122,10 @@ struct vm_engine {
     /* The instruction whose native code contains `pc`, or VM_NO_INSN (then context->insn tells).
      * Async-signal-safe. */
     uint32_t (*insn_at)(const struct vm_code *code, uintptr_t pc);
+    /* Where to go on when the access at `pc` faults, if that was made in advance: the program makes
+     * it again there, and faults or not. 0 for all others. NULL when there are none.
+     * Async-signal-safe. */
+    uintptr_t (*retry)(const struct vm_code *code, uintptr_t pc);
     /* The `n`th of the loads that instruction `insn` begins and that code makes in one piece, which
      * was interrupted there; false when there are no more, at once for code of a single access. The
      * first that cannot be made is the one that faults. NULL when there never are several.

@@ -2,9 +2,10 @@
 /* Signals: guest faults become values, ticks take the processor away. The only file that calls
  * sigaction and timer_*.
  *
- * Async-signal-safe, and called from handlers: on_fault, on_tick, redirect_*, vm_run_set_fault, an
- * engine's insn_at. They look at the interrupted program counter, write to this thread's own
- * structures and redirect; they take no lock and allocate nothing. Both signals mask each other.
+ * Async-signal-safe, and called from handlers: on_fault, on_tick, redirect_*, vm_run_set_fault,
+ * what engine.h says of an engine. They look at the interrupted program counter, write to this
+ * thread's own structures and redirect; they take no lock and allocate nothing. Both signals mask
+ * each other.
  *
  * A SIGSEGV is the guest's only if it comes from the code range of the run that is active on this
  * thread and its address lies in that run's window or guards. Any other is a bug of the host and
@@ -136,6 +137,20 @@ static void keep_registers(const struct vm_run *run, uint32_t insn, const uconte
     }
 }
 
+/* Leaves an access that was made in advance for the one it stands for. */
+static bool go_back(const struct vm_run *run, ucontext_t *context)
+{
+    const struct vm_image *image = run->image;
+    greg_t *pc = &context->uc_mcontext.gregs[REG_RIP];
+    uintptr_t to =
+        image->engine->retry == NULL ? 0 : image->engine->retry(image->code, (uintptr_t)*pc);
+
+    if (to != 0) {
+        *pc = (greg_t)to;
+    }
+    return to != 0;
+}
+
 static void on_fault(int signo, siginfo_t *info, void *context_)
 {
     ucontext_t *context = context_;
@@ -151,6 +166,9 @@ static void on_fault(int signo, siginfo_t *info, void *context_)
         return;
     }
     run = t->running;
+    if (go_back(run, context)) {
+        return;
+    }
     address = (uint32_t)((uintptr_t)info->si_addr - (uintptr_t)run->arena.base);
     insn = run->image->engine->insn_at(run->image->code, pc);
     if (insn == VM_NO_INSN) {

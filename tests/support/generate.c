@@ -495,7 +495,7 @@ static void emit_helper(struct generator *g)
 static void emit_item(struct generator *g)
 {
     bool nested = g->depth > 4;
-    switch (choose(g, 33)) {
+    switch (choose(g, 34)) {
     default: emit_alu(g); break;
     case 8:
     case 9: emit_idiom(g); break;
@@ -521,6 +521,7 @@ static void emit_item(struct generator *g)
     case 30:
     case 31: generator_composition(g); break;
     case 32: generator_operand(g); break;
+    case 33: generator_copy(g); break;
     case 23:
         if (one_in(g, 16) && g->depth > 1)
             emit(g, VM_IX_EXIT, 0, 0, 0, 0);

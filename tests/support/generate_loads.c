@@ -138,3 +138,71 @@ void generator_operand(struct generator *g)
     else if (ends & 2 && ends & 1)
         emit(g, VM_IX_MOV64_IMM, part, 0, 0, 0);
 }
+
+struct copying {
+    unsigned to, from, count, limit, value, target, source; /* registers */
+    unsigned bytes;                                         /* of an element */
+    int to_off, from_off;
+};
+
+static void emit_steps(struct generator *g, const struct copying *c, bool has_pointers)
+{
+    enum vm_ix add = one_in(g, 8) ? VM_IX_ADD32_IMM : VM_IX_ADD64_IMM;
+    if (has_pointers) {
+        emit(g, add, c->from, 0, 0, one_in(g, 64) ? 1 : c->bytes);
+        emit(g, add, c->to, 0, 0, c->bytes);
+    }
+    emit(g, VM_IX_ADD64_IMM, c->count, 0, 0, has_pointers ? 1 : c->bytes);
+}
+
+static void emit_copy_element(struct generator *g, const struct copying *c, bool has_pointers)
+{
+    static const enum vm_ix loads[] = {
+        [1] = VM_IX_LDX8, [2] = VM_IX_LDX16, [4] = VM_IX_LDX32, [8] = VM_IX_LDX64};
+    static const enum vm_ix stores[] = {
+        [1] = VM_IX_STX8, [2] = VM_IX_STX16, [4] = VM_IX_STX32, [8] = VM_IX_STX64};
+    unsigned to = c->to, from = c->from;
+    if (!has_pointers) {
+        to = c->target;
+        from = c->source;
+        emit(g, VM_IX_MOV64_REG, to, c->to, 0, 0);
+        emit(g, VM_IX_ADD64_REG, to, c->count, 0, 0);
+        emit(g, VM_IX_MOV64_REG, from, c->from, 0, 0);
+        emit(g, one_in(g, 8) ? VM_IX_ADD32_REG : VM_IX_ADD64_REG, from, c->count, 0, 0);
+    }
+    emit(g, loads[c->bytes], one_in(g, 4) && !has_pointers ? from : c->value, from, c->from_off, 0);
+    unsigned value = g->code->insns[g->code->count - 1].dst;
+    emit(g, stores[c->bytes], to, one_in(g, 64) ? c->limit : value, c->to_off, 0);
+}
+
+void generator_copy(struct generator *g)
+{
+    static const enum vm_ix again[] = {VM_IX_JLT64_REG, VM_IX_JLT64_IMM, VM_IX_JNE64_REG,
+                                       VM_IX_JGT64_REG};
+    unsigned start = choose(g, 9), reg[7], elements = 1 + choose(g, 24);
+    for (unsigned i = 0; i < 7; i++)
+        reg[i] = (start + i) % 9; /* not the counter of a loop around */
+    struct copying c = {reg[0], reg[1], reg[2], reg[3], reg[4], reg[5], reg[6], 1u << choose(g, 4)};
+    bool has_pointers = one_in(g, 2);
+    enum vm_ix condition = again[choose(g, 4)];
+    uint32_t from = place(g), distance = choose(g, 128), limit = elements;
+    limit *= has_pointers ? 1 : c.bytes;
+    c.to_off = one_in(g, 4) ? (int8_t)byte(g) : 0;
+    c.from_off = one_in(g, 4) ? (int8_t)byte(g) : 0;
+    emit(g, VM_IX_MOV64_IMM, c.from, 0, 0, from - (unsigned)c.from_off);
+    emit(g, VM_IX_MOV64_IMM, c.to, 0, 0,
+         (one_in(g, 4) ? place(g) : from + distance - 48) - (unsigned)c.to_off);
+    if (condition != VM_IX_JLT64_IMM)
+        emit(g, VM_IX_MOV64_IMM, c.limit, 0, 0, limit);
+    if (one_in(g, 4)) /* just used */
+        emit(g, VM_IX_LDX8, c.value, c.from, c.from_off, 0);
+    emit(g, VM_IX_MOV64_IMM, c.count, 0, 0, one_in(g, 16) ? limit - 1 : 0);
+    uint32_t head = g->code->count;
+    emit_copy_element(g, &c, has_pointers);
+    emit_steps(g, &c, has_pointers);
+    int back = (int)head - (int)g->code->count - 1;
+    bool is_swapped = condition == VM_IX_JGT64_REG;
+    emit(g, condition, is_swapped ? c.limit : c.count, is_swapped ? c.count : c.limit, back, limit);
+    if (one_in(g, 2))
+        emit(g, VM_IX_MOV64_IMM, c.value, 0, 0, 0);
+}

@@ -102,6 +102,13 @@ static const char *const programs[] = {
     "mov r1, r10\n add r1, -16\n lddw r2, 0x1122334455667788\n stxdw [r1+0], r2\n mov r0, 3\n"
     "mov r3, 0xff\n atomic_fetch_or [r1+0], r3\n mov r4, 5\n atomic_fetch_add [r10-16], r4\n"
     "ldxdw r0, [r10-16]\n mov r5, 9\n atomic_cmpxchg [r10-16], r5\n be64 r0\n add r0, r4\n exit\n",
+    /* a loop that copies, bytes put together, a load that is an operand */
+    "mov r1, r10\n add r1, -160\n mov r2, r10\n add r2, -80\n lddw r3, 0x1122334455667788\n"
+    "stxdw [r2+0], r3\n stdw [r2+8], 5\n stdw [r2+16], 6\n stdw [r2+24], 7\n stdw [r2+32], 8\n"
+    "stxdw [r2+40], r3\n stdw [r2+48], 9\n stdw [r2+56], 10\n stxdw [r2+64], r3\n mov r4, 0\n"
+    "loop:\n ldxdw r5, [r2+0]\n stxdw [r1+0], r5\n add r2, 8\n add r1, 8\n add r4, 1\n"
+    "jlt r4, 9, loop\n ldxb r0, [r10-94]\n lsh r0, 8\n ldxb r3, [r10-95]\n or r0, r3\n"
+    "mov r3, 0\n ldxdw r6, [r10-120]\n sub r0, r6\n mov r6, 0\n exit\n",
     /* calls: local, by address, of a helper */
     "mov r6, 11\n mov r7, 22\n mov r1, 3\n call f\n add r0, r6\n lddw r8, &f\n mov r1, 4\n"
     "callx r8\n add r0, r7\n mov r6, r0\n mov r1, 1\n mov r2, 2\n mov r3, 3\n mov r4, 4\n"

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lowering of what goes before a copying loop, see copy.h. It belongs to the instruction before the
+ * loop. r9 and r10 hold what is moved. */
+#include "jit-x86_64/lower.h"
+
+#include "jit-x86_64/compile.h"
+#include "jit-x86_64/copy.h"
+#include "jit-x86_64/mem.h"
+#include "vm/alloc.h"
+
+#define WORD_BITS  64u
+#define PAIR_BYTES (2 * WORD_BITS / 8)
+
+static struct x86_mem sum_of(const struct copy_place *place)
+{
+    return (struct x86_mem){.base = lower_reg(place->base),
+                            .index =
+                                place->index == COPY_NONE ? X86_NO_REG : lower_reg(place->index)};
+}
+
+static struct mem_place place_of(const struct lower *l, const struct copy_place *place,
+                                 uint32_t head)
+{
+    bool is_half = place->index == COPY_NONE && (l->without & JIT_NARROWING) == 0 &&
+                   analysis_is_half(&l->analysis, head, place->base);
+    return (struct mem_place){
+        .sum = sum_of(place), .is_half = is_half, .may_gs = l->may_gs && l->analysis.loops[head]};
+}
+
+/* r9 = what is left to count; above c->most another round can be made. */
+static void count_left(struct emit *e, const struct copy *c)
+{
+    if (c->limit == COPY_NONE) {
+        emit_mov_imm(e, X86_R9, (uint64_t)(int64_t)c->limit_imm);
+    } else {
+        emit_mov(e, 64, X86_R9, lower_reg(c->limit));
+    }
+    emit_alu(e, X86_SUB, 64, X86_R9, lower_reg(c->counter));
+}
+
+/* Flags of `below`: the areas may overlap. */
+static void compare_places(struct emit *e, const struct copy *c)
+{
+    struct x86_mem to = sum_of(&c->to), from = sum_of(&c->from);
+    to.disp = c->to.off + COPY_BYTES;
+    from.disp = c->from.off;
+    emit_lea(e, 32, X86_R9, to);
+    emit_lea(e, 32, X86_R10, from);
+    emit_alu(e, X86_SUB, 32, X86_R9, X86_R10);
+    emit_alu_imm(e, X86_CMP, 32, X86_R9, 2 * COPY_BYTES);
+}
+
+static void move_round(struct lower *l, const struct copy *c, uint32_t head)
+{
+    struct emit *e = &l->emit;
+    struct mem_place from = place_of(l, &c->from, head), to = place_of(l, &c->to, head);
+    for (int at = 0; at < COPY_BYTES; at += PAIR_BYTES) {
+        struct x86_mem held = MEM_NONE;
+        int16_t source = (int16_t)(c->from.off + at), target = (int16_t)(c->to.off + at);
+        mem_load(e, &held, WORD_BITS, false, X86_R9, from, source);
+        mem_load(e, &held, WORD_BITS, false, X86_R10, from, (int16_t)(source + WORD_BITS / 8));
+        mem_store(e, &held, WORD_BITS, to, target, X86_R9);
+        mem_store(e, &held, WORD_BITS, to, (int16_t)(target + WORD_BITS / 8), X86_R10);
+    }
+    for (unsigned i = 0; i < c->step_count; i++) {
+        emit_alu_imm(e, X86_ADD, c->steps[i].width, lower_reg(c->steps[i].reg), c->steps[i].by);
+    }
+}
+
+static void add_retry(struct lower *l, struct lower_retry retry)
+{
+    if (l->retry_count == l->retry_capacity) {
+        size_t capacity = l->retry_capacity == 0 ? 4 : 2 * l->retry_capacity;
+        struct lower_retry *retries = vm_reallocate(l->retries, capacity * sizeof(*retries));
+        if (retries == NULL) {
+            l->emit.error = VM_ERROR_NO_MEMORY;
+            return;
+        }
+        l->retries = retries;
+        l->retry_capacity = capacity;
+    }
+    l->retries[l->retry_count++] = retry;
+}
+
+static size_t jump_out(struct emit *e, enum x86_cond cond)
+{
+    emit_jcc(e, cond, false, (int64_t)e->count);
+    return e->count;
+}
+
+void lower_copy(struct lower *l, uint32_t head)
+{
+    struct emit *e = &l->emit;
+    struct copy c;
+    if ((l->without & JIT_COPYING) != 0 || !copy_at(&l->analysis, l->program, head, &c)) {
+        return;
+    }
+    size_t out[3];
+    compare_places(e, &c);
+    out[0] = jump_out(e, X86_B);
+    count_left(e, &c);
+    out[1] = jump_out(e, X86_BE);
+    emit_alu_imm(e, X86_CMP, 64, X86_R9, c.most);
+    out[2] = jump_out(e, X86_BE);
+    size_t again = e->count;
+    move_round(l, &c, head);
+    size_t moved = e->count;
+    count_left(e, &c);
+    emit_alu_imm(e, X86_CMP, 64, X86_R9, c.most);
+    emit_jcc(e, X86_A, false, (int64_t)again);
+    for (unsigned i = 0; i < sizeof(out) / sizeof(*out); i++) {
+        emit_land_near(e, out[i]);
+    }
+    if (l->placing) {
+        add_retry(l, (struct lower_retry){
+                         .start = (uint32_t)again, .end = (uint32_t)moved, .insn = head});
+    }
+}
