@@ -51,7 +51,7 @@
 #define LIM_BODY_GRACE_MS 20000u
 /* Without a piece for so long, a request makes way when scripts have no arena for another one. */
 #define LIM_BODY_CROWDED_MS   250u
-#define LIM_BODY_CROWDED_ENDS 16u /* that do so in a turn of the loop */
+#define LIM_BODY_CROWDED_ENDS 4u  /* that do so in a turn of the loop */
 #define LIM_BODY_CROWDED_LOOK_MS 10u /* between two looks for them */
 #define LIM_BODY_RATE     500u   /* bytes a second */
 #define LIM_SEND_MS       60000u /* a write without progress; then the connection is reset */
@@ -134,6 +134,7 @@
 /* One in so many is kept for requests that are complete: bodies that do not come cannot take it. */
 #define LIM_SCRIPT_RUNS_KEPT    4u
 #define LIM_SLICES_PER_TICK     8u  /* so often others are looked after while scripts are busy */
+#define LIM_STARVED_TRIES       32u /* in a turn, of those that wait for an arena */
 #define LIM_NEWCOMER_SLICES     3u  /* for scripts that start, then one for those that go on */
 #define LIM_CALL_DEPTH          8u     /* zs_call inside zs_call */
 #define LIM_CALL_NS             5000u  /* of the budget, for each call: entering a script takes time */

@@ -38,26 +38,17 @@ static void resume(struct worker *worker, struct stream *stream)
     worker->schedule.spent = worker->schedule.spent || clock_us() >= worker->schedule.end_us;
 }
 
-/* Gives each of the list a go, the oldest wait first, until the slice is spent. True: all had
- * theirs. */
-static bool resume_all(struct worker *worker, enum stream_wait wait)
-{
-    struct stream_list *list = &worker->streams.waiting[wait];
-    const struct stream *last = list->last;
-    bool more = last != NULL;
-    while (more && list->first != NULL && !worker->schedule.spent) {
-        more = list->first != last;
-        resume(worker, list->first);
-    }
-    return !more || list->first == NULL;
-}
-
+/* The oldest wait first. */
 static void resume_pending(struct worker *worker)
 {
-    bool was_spent = worker->schedule.spent;
-    (void)resume_all(worker, STREAM_PENDING);
-    if (first_of(worker, STREAM_PENDING) == NULL || (!was_spent && worker->schedule.spent)) {
-        worker->schedule.newcomer_slices = 0;
+    struct schedule *schedule = &worker->schedule;
+    struct stream_list *list = &worker->streams.waiting[STREAM_PENDING];
+    bool was_spent = schedule->spent;
+    for (unsigned left = list->count; left > 0 && list->first != NULL && !schedule->spent; left--) {
+        resume(worker, list->first);
+    }
+    if (list->first == NULL || (!was_spent && schedule->spent)) {
+        schedule->newcomer_slices = 0;
     }
 }
 
@@ -76,13 +67,22 @@ static void start_newcomers(struct worker *worker)
     }
 }
 
-/* All try, also those for whom there can be none: a caller of another script may have been waiting
- * for what will not come any more. */
+/* All try, some in each turn, also those for whom there can be none: a caller of another script may
+ * have been waiting for what will not come any more. Now and then they do in any case: a body may
+ * have become complete, and an arena kept for such. */
 static void resume_starved(struct worker *worker)
 {
+    struct schedule *schedule = &worker->schedule;
+    struct stream_list *list = &worker->streams.waiting[STREAM_STARVED];
     uint64_t given_back = script_host_given_back(worker->host);
-    if (given_back != worker->schedule.given_back && resume_all(worker, STREAM_STARVED)) {
-        worker->schedule.given_back = given_back;
+    unsigned left = LIM_STARVED_TRIES;
+    if (given_back != schedule->given_back || schedule->room_ms <= worker->conns.now_ms) {
+        schedule->given_back = given_back;
+        schedule->tries = list->count;
+    }
+    for (; left > 0 && schedule->tries > 0 && list->first != NULL && !schedule->spent; left--) {
+        schedule->tries--;
+        resume(worker, list->first);
     }
 }
 
@@ -149,7 +149,8 @@ int64_t schedule_wait_ms(const struct worker *worker)
     if (first_of(worker, STREAM_STARVED) == NULL) {
         return -1;
     }
-    if (schedule->given_back != script_host_given_back(worker->host) || schedule->room_ms <= now) {
+    if (schedule->tries > 0 || schedule->given_back != script_host_given_back(worker->host) ||
+        schedule->room_ms <= now) {
         return 0;
     }
     return (int64_t)(schedule->room_ms - now);

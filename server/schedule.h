@@ -26,7 +26,8 @@ struct schedule {
     bool oldest_first;        /* of newcomers; else the newest */
     unsigned newcomer_slices; /* that newcomers spent since somebody else did */
     uint64_t end_us;          /* of the slice of this turn */
-    uint64_t given_back;      /* arenas that were, when all that are starved had tried to get one */
+    uint64_t given_back;      /* arenas that were, when those that are starved began to try again */
+    unsigned tries;           /* that they have left */
     uint64_t room_ms;         /* when to look for room for them again; 0: none is */
 };
 

@@ -80,8 +80,8 @@ struct script_host;
 struct script_host *script_host_create(const struct script_options *options, char *error,
                                        size_t error_bytes);
 void script_host_free(struct script_host *host);
-/* Arenas that runs have given back. When there are more than before, those who are starved may try
- * again. */
+/* Arenas that runs have given back while others waited for one. When there are more than before,
+ * those who are starved may try again. */
 uint64_t script_host_given_back(const struct script_host *host);
 /* Before script_set_free, on every worker that ran it. */
 void script_host_forget(struct script_host *host, const struct script_set *set);

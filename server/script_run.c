@@ -76,7 +76,10 @@ static void give_back(struct script_host *host, struct script_frame *frame)
     frame->run = NULL;
     host->live--;
     host->uploads -= frame->upload;
-    host->given_back++;
+    if (frame->upload || host->wanted) {
+        host->given_back++;
+        host->wanted = false; /* until somebody finds none again */
+    }
 }
 
 /* The topmost is over, its values apart. */
@@ -145,6 +148,7 @@ static bool start(struct script_runs *runs)
     }
     frame->run = vm_run_start(host->thread, frame->script->image, frame->entry, &frame->state);
     if (frame->run == NULL) {
+        host->wanted = true;
         return false;
     }
     host->live++;
@@ -155,6 +159,7 @@ static bool start(struct script_runs *runs)
     runs->has_run = true;
     if (!pass_input(frame)) {
         give_back(host, frame);
+        host->wanted = true;
         return false;
     }
     if (host->watch != NULL && host->watch->started != NULL) {

@@ -18,7 +18,8 @@ struct script_host {
     unsigned stuck;                   /* of them, those that wait for one more */
     unsigned uploads;                 /* of them, those of requests whose body was not complete */
     unsigned uploads_max;
-    uint64_t given_back; /* runs that ended */
+    bool wanted;         /* somebody could not start, and not because of uploads_max */
+    uint64_t given_back; /* runs that ended, and somebody waited for it */
 };
 
 struct script_frame {

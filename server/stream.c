@@ -107,6 +107,7 @@ static void append(struct stream_list *list, struct stream *stream)
         list->first = stream;
     }
     list->last = stream;
+    list->count++;
 }
 
 static void take_out(struct stream_list *list, struct stream *stream)
@@ -121,6 +122,7 @@ static void take_out(struct stream_list *list, struct stream *stream)
     } else {
         list->last = stream->previous;
     }
+    list->count--;
 }
 
 void stream_wait(struct stream_table *table, struct stream *stream, enum stream_wait wait)

@@ -121,6 +121,7 @@ void stream_unchain(struct stream **list, struct stream *stream);
 struct stream_list {
     struct stream *first;
     struct stream *last;
+    unsigned count;
 };
 
 #define STREAM_BLOCK_SLOTS 32u
