@@ -57,7 +57,8 @@ struct conn {
     uint64_t linger_end_ms; /* LINGER: however much the peer still sends */
 
     uint32_t inflight;      /* operations that will complete with this slot */
-    bool touched;           /* is in the list of touched ones */
+    bool touched;           /* is in one of the lists of touched ones */
+    bool bulky;             /* what it sent last was much: others come first */
     bool receiving;         /* a receive is armed */
     bool cancelling;        /* a cancel of it is on its way */
     bool sending;           /* the start of `out` (TLS: of `wire`) belongs to the kernel */

@@ -78,7 +78,9 @@
 #define LIM_RECV_BUFFERS        256u /* provided to the kernel; a power of two */
 #define LIM_RECV_BUFFER_BYTES   4096u
 #define LIM_REQUESTS_PER_TURN   32u    /* of one connection, before the others have their turn */
-#define LIM_TURN_BYTES          (256u << 10) /* to send; what else there is to do then waits */
+#define LIM_EVENTS_PER_TURN     32u /* completions; what they ask for is done before the next ones */
+#define LIM_TURN_BYTES          (128u << 10) /* to send; what else there is to do then waits */
+#define LIM_BULKY_BYTES         (16u << 10)  /* sent at a time: others come first */
 #define LIM_BUFFER_KEPT_BYTES   (16u << 10) /* by an empty one that was sent; most answers fit */
 #define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
 #define LIM_EXPIRES_PER_TURN    64u    /* the same of many whose time is over at once */
@@ -93,6 +95,7 @@
 #define LIM_HOT_PIECE_BYTES     (128u << 10) /* a larger one is read each time */
 #define LIM_CHUNK_BYTES_DEFAULT 65536u     /* body bytes read from the tar at a time */
 #define LIM_PIPELINE_BYTES      (64u << 10) /* unanswered request bytes in hand before reading stops */
+#define LIM_PIPELINE_BUSY_BYTES (8u << 10)  /* the same while an answer is being sent */
 
 #define LIM_H2_HELD_BYTES (256u << 10) /* of files, read for a connection and not framed */
 #define LIM_H2_OUT_BYTES (80u << 10) /* frames collected before they are sent */

@@ -304,7 +304,8 @@ bool ring_turn(struct ring *ring, int64_t timeout_ms)
         .tv_nsec = timeout_ms % 1000 * 1000000,
     };
     int result;
-    if (timeout_ms == 0) {
+    /* With completions at hand a wait would end at once, without those that are to be run. */
+    if (timeout_ms == 0 || io_uring_cq_ready(&ring->uring) > 0) {
         result = ring->needs_get ? io_uring_submit_and_get_events(&ring->uring)
                                  : io_uring_submit(&ring->uring);
     } else {

@@ -46,7 +46,9 @@ static void start_send(struct worker *worker, struct conn *conn, const struct bu
     conn->sending = true;
     conn->sent_ms = worker->conns.now_ms;
     conn->inflight++;
-    worker->turn_bytes += buffer_bytes(bytes) + conn->direct.len;
+    size_t count = buffer_bytes(bytes) + conn->direct.len;
+    conn->bulky = count >= LIM_BULKY_BYTES;
+    worker->turn_bytes += count;
     if (conn->direct.len > 0) {
         ring_send_both(worker->ring, conn->fd, buffer_span(bytes), conn->direct,
                        serve_tag(conn, RING_SEND));
@@ -112,9 +114,13 @@ void serve_flush(struct worker *worker, struct conn *conn)
     start_send(worker, conn, &conn->out);
 }
 
+/* While an answer is being sent what comes are further requests: few are enough. */
 static bool wants_more(const struct conn *conn)
 {
-    return !conn->eof && buffer_bytes(&conn->in) < LIM_PIPELINE_BYTES;
+    bool relayed = conn->stream != NULL && conn->stream->relay != NULL;
+    bool answering = conn->state == CONN_SEND && !relayed;
+    size_t most = answering ? LIM_PIPELINE_BUSY_BYTES : LIM_PIPELINE_BYTES;
+    return !conn->eof && buffer_bytes(&conn->in) < most;
 }
 
 /* There is no room for what may come: receives no more. */
@@ -528,6 +534,7 @@ void serve_read(struct worker *worker, struct conn *conn, int result)
 {
     conn->reading = false;
     conn->inflight--;
+    conn->bulky = result >= (int)LIM_BULKY_BYTES;
     serve_h1_read_done(worker, conn, result);
 }
 

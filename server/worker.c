@@ -40,27 +40,39 @@ struct span worker_date(struct worker *worker)
 
 void worker_touch(struct worker *worker, struct conn *conn)
 {
+    struct touched_list *list = conn->bulky ? &worker->bulky : &worker->touched;
     if (conn->touched) {
         return;
     }
     conn->touched = true;
     conn->touched_next = NULL;
-    if (worker->touched_first == NULL) {
-        worker->touched_first = conn;
+    if (list->first == NULL) {
+        list->first = conn;
     } else {
-        worker->touched_last->touched_next = conn;
+        list->last->touched_next = conn;
     }
-    worker->touched_last = conn;
+    list->last = conn;
 }
 
+static void step_first(struct worker *worker, struct touched_list *list)
+{
+    struct conn *conn = list->first;
+    list->first = conn->touched_next;
+    conn->touched = false;
+    serve_step(worker, conn);
+}
+
+/* Those that send much come last, but one of them gets on in any case. */
 static void step_touched(struct worker *worker)
 {
     worker->turn_bytes = 0;
-    while (worker->touched_first != NULL && worker->turn_bytes < LIM_TURN_BYTES) {
-        struct conn *conn = worker->touched_first;
-        worker->touched_first = conn->touched_next;
-        conn->touched = false;
-        serve_step(worker, conn);
+    while (worker->touched.first != NULL && worker->turn_bytes < LIM_TURN_BYTES) {
+        step_first(worker, &worker->touched);
+    }
+    bool first = true;
+    while (worker->bulky.first != NULL && (first || worker->turn_bytes < LIM_TURN_BYTES)) {
+        step_first(worker, &worker->bulky);
+        first = false;
     }
 }
 
@@ -219,7 +231,7 @@ static int64_t until(uint64_t time_ms, uint64_t now_ms)
 /* -1: no limit. */
 static int64_t wait_ms(const struct worker *worker)
 {
-    if (worker->touched_first != NULL) {
+    if (worker->touched.first != NULL || worker->bulky.first != NULL) {
         return 0;
     }
     const struct stream *awaiting = worker->streams.waiting[STREAM_AWAITING].first;
@@ -312,6 +324,7 @@ static void expire(struct worker *worker)
 static bool turn(struct worker *worker)
 {
     struct ring_event event;
+    unsigned left = LIM_EVENTS_PER_TURN;
     if (!ring_turn(worker->ring, wait_ms(worker))) {
         return false;
     }
@@ -320,7 +333,10 @@ static bool turn(struct worker *worker)
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     accept_turn(worker);
     worker->turn_bytes = 0;
-    while (worker->turn_bytes < LIM_TURN_BYTES && ring_next(worker->ring, &event)) {
+    for (; left > 0 && worker->turn_bytes < LIM_TURN_BYTES; left--) {
+        if (!ring_next(worker->ring, &event)) {
+            break;
+        }
         dispatch(worker, &event);
     }
     expire(worker);

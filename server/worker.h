@@ -2,12 +2,13 @@
 /* A worker: one thread with its own ring, listener, connections and script host. Workers share
  * nothing that changes.
  *
- * A turn of its loop submits all operations prepared so far and waits; then it collects the
- * completions, gives scripts that wait their go, and steps each touched connection once. When
- * completions or connections make many bytes to send, those that are left of them are for the next
- * turn, so that what is sent is copied by the kernel, and its memory used again, while the processor
- * still has it in its cache. While scripts wait for the processor or connections are left over it
- * does not wait.
+ * A turn of its loop submits all operations prepared so far and waits; then it collects some
+ * completions, steps each touched connection once, those that send much last, and gives scripts
+ * that wait their go. When completions or connections make many bytes to send, those that are left
+ * of them are for the next turn, so that what is sent is copied by the kernel, and its memory used
+ * again, while the processor still has it in its cache. While scripts wait for the processor or
+ * connections are left over it does not wait. So a turn is short, and a short request is answered in
+ * the one that it comes in, whatever others ask for.
  */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -27,6 +28,12 @@
 #include "server/server.h"
 #include "server/static.h"
 #include "server/stream.h"
+
+/* Connections to step, by touched_next. */
+struct touched_list {
+    struct conn *first;
+    struct conn *last;
+};
 
 struct worker {
     /* set by the creator */
@@ -62,8 +69,8 @@ struct worker {
     int resolved_fd; /* eventfd: names were looked up */
     uint64_t resolved_value;
     struct h1_response response; /* scratch: head of an upstream's answer */
-    struct conn *touched_first;
-    struct conn *touched_last;
+    struct touched_list touched;
+    struct touched_list bulky;
     struct access_log *access; /* NULL: requests are not logged */
     struct h1_head head;       /* scratch: of the request being started */
     uint64_t requests;

@@ -109,8 +109,8 @@ static struct vm_fault run_out(struct vm_run *run, unsigned *slices)
 static void busy_runs_have_fine_ticks(const struct vm_engine *engine)
 {
     enum { BUDGET_MS = 20 };
-    t_thread_with(&(struct vm_thread_config){
-        .tick_ms = 10, .fine_tick_us = 100, .budget_ms = BUDGET_MS});
+    struct vm_thread_config config = {.tick_ms = 10, .fine_tick_us = 100, .budget_ms = BUDGET_MS};
+    t_thread_with(&config);
     struct subject s = subject_make(engine, "loop:\n ja loop\n");
     for (int i = 0; i < 3; i++) {
         struct vm_run *run = vm_run_start(t_thread(), s.image, NULL, NULL);
