@@ -25,9 +25,9 @@ struct field {
 struct field_list {
     struct field *items;
     unsigned count;
-    unsigned capacity;
-    unsigned own;
-    struct span own_text; /* these as lines of HTTP/1, or empty: nobody made them */
+    uint16_t capacity;
+    uint8_t own;
+    bool own_told; /* the exchange's own_text has these as lines of HTTP/1 */
 };
 
 enum body_kind { BODY_NONE, BODY_BYTES, BODY_FILE, BODY_SEGMENTS, BODY_STREAMED };
@@ -132,6 +132,7 @@ struct exchange {
     /* response */
     unsigned status; /* 0: none yet */
     struct field_list response_fields;
+    struct span own_text; /* what a file's answer had of them, if own_told */
     struct body body;
     struct field_list response_trailers; /* BODY_STREAMED: complete when the body is */
     struct span announced_trailers;      /* the value of Trailer, or empty */
@@ -166,14 +167,17 @@ bool field_add(struct exchange *ex, struct field_list *list, struct span name, s
 /* The list is empty and becomes a copy of `fields`, which were checked where they came from. */
 bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
                     unsigned count);
+/* The same of fields that a parser of HTTP/1 found, which lie in one text in their order. */
+bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct field *fields,
+                      unsigned count);
 /* Without a look at them or a copy: both are valid, and live as long as the exchange. */
 bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value);
 /* The same of a field of our own: its name is in lower case, and it is neither Date nor one that
  * says something about the connection, so that nobody needs to look whether it is. */
 bool field_own(struct exchange *ex, struct field_list *list, struct span name, struct span value);
-/* The list is empty and becomes `items`, all of them our own, which are `text` in HTTP/1. The list
- * may change the items; both live as long as the exchange. */
-void field_own_all(struct field_list *list, struct field *items, unsigned count, struct span text);
+/* The list is empty and becomes `items`, all of them our own. They live as long as the exchange, and
+ * the list may change them. */
+void field_own_all(struct field_list *list, struct field *items, uint8_t count);
 void field_clear(struct field_list *list);
 bool field_set(struct exchange *ex, struct field_list *list, struct span name,
                struct span value);                                /* replaces all of that name */

@@ -48,7 +48,8 @@ static bool reserve(struct pool *pool, struct field_list *list, unsigned capacit
         memcpy(items, list->items, list->count * sizeof *items);
     }
     list->items = items;
-    list->capacity = capacity;
+    assert(capacity <= UINT16_MAX);
+    list->capacity = (uint16_t)capacity;
     return true;
 }
 
@@ -73,23 +74,23 @@ bool field_own(struct exchange *ex, struct field_list *list, struct span name, s
     if (!field_refer(ex, list, name, value)) {
         return false;
     }
-    list->own += follows;
-    list->own_text.len = 0;
+    list->own += follows && list->own < UINT8_MAX;
+    list->own_told = false;
     return true;
 }
 
-void field_own_all(struct field_list *list, struct field *items, unsigned count, struct span text)
+void field_own_all(struct field_list *list, struct field *items, uint8_t count)
 {
     assert(list->count == 0);
-    *list = (struct field_list){items, count, count, count, text};
+    *list = (struct field_list){.items = items, .count = count, .capacity = count, .own = count};
 }
 
 /* The field at this place is not what it was. */
 static void disown(struct field_list *list, unsigned at)
 {
     if (at < list->own) {
-        list->own = at;
-        list->own_text.len = 0;
+        list->own = (uint8_t)at;
+        list->own_told = false;
     }
 }
 
@@ -117,18 +118,21 @@ static bool append(struct exchange *ex, struct field_list *list, struct span nam
                        (struct span){text + name.len, value.len});
 }
 
+/* In a list that is empty. */
+static bool make_room(struct exchange *ex, struct field_list *list, unsigned count)
+{
+    assert(list->count == 0 && count <= LIM_RESPONSE_FIELDS);
+    return list->capacity >= count || reserve(&ex->pool, list, count + FIELDS_SPARE);
+}
+
 bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
                     unsigned count)
 {
     size_t bytes = 0;
-    assert(list->count == 0 && count <= LIM_RESPONSE_FIELDS);
     for (unsigned i = 0; i < count; i++) {
         bytes += fields[i].name.len + fields[i].value.len;
     }
-    if (list->capacity < count && !reserve(&ex->pool, list, count + FIELDS_SPARE)) {
-        return false;
-    }
-    char *at = pool_alloc(&ex->pool, bytes);
+    char *at = make_room(ex, list, count) ? pool_alloc(&ex->pool, bytes) : NULL;
     if (at == NULL) {
         return false;
     }
@@ -137,6 +141,31 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
         *copy = (struct field){{at, fields[i].name.len}, {NULL, fields[i].value.len}};
         copy->value.base = span_put(at, fields[i].name);
         at = span_put((char *)copy->value.base, fields[i].value);
+    }
+    list->count = count;
+    return true;
+}
+
+bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct field *fields,
+                      unsigned count)
+{
+    if (count == 0) {
+        return true;
+    }
+    const char *text = fields[0].name.base;
+    const struct span *last = &fields[count - 1].value;
+    size_t bytes = (size_t)(last->base + last->len - text);
+    char *copy = make_room(ex, list, count) ? pool_alloc(&ex->pool, bytes) : NULL;
+    if (copy == NULL) {
+        return false;
+    }
+    memcpy(copy, text, bytes);
+    for (unsigned i = 0; i < count; i++) {
+        struct span name = fields[i].name;
+        struct span value = fields[i].value;
+        assert(name.base >= text && value.base > name.base + name.len);
+        list->items[i] = (struct field){{copy + (name.base - text), name.len},
+                                        {copy + (value.base - text), value.len}};
     }
     list->count = count;
     return true;

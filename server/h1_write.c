@@ -15,14 +15,14 @@ enum { FIXED_BYTES = 13 + 2 + 6 + 2 + 16 + 20 + 2 + 22 + 2 + 2 };
 /* Those before are in the text of our own fields. */
 static unsigned first_written(const struct field_list *list)
 {
-    return list->own_text.len > 0 ? list->own : 0;
+    return list->own_told ? list->own : 0;
 }
 
 size_t h1_head_bytes(const struct exchange *ex)
 {
     const struct field_list *list = &ex->response_fields;
     size_t bytes = FIXED_BYTES + strlen(status_reason(ex->status)) + DATE_BYTES;
-    bytes += list->own_text.len;
+    bytes += list->own_told ? ex->own_text.len : 0;
     for (unsigned i = first_written(list); i < list->count; i++) {
         const struct field *field = &list->items[i];
         bytes += field->name.len + field->value.len + 4; /* ": " and CRLF */
@@ -50,9 +50,10 @@ static char *put_status_line(char *out, unsigned status)
 }
 
 /* Puts the fields; *dated tells whether a Date is among them. */
-static char *put_fields(char *out, const struct field_list *list, bool *dated)
+static char *put_fields(char *out, const struct exchange *ex, bool *dated)
 {
-    out = span_put(out, list->own_text);
+    const struct field_list *list = &ex->response_fields;
+    out = list->own_told ? span_put(out, ex->own_text) : out;
     for (unsigned i = first_written(list); i < list->count; i++) {
         const struct field *field = &list->items[i];
         out = span_put(out, field->name);
@@ -74,7 +75,7 @@ size_t h1_write_head(const struct exchange *ex, bool keep_alive, struct span dat
     }
     bool dated = false;
     char *at = put_status_line(out, ex->status);
-    at = put_fields(at, &ex->response_fields, &dated);
+    at = put_fields(at, ex, &dated);
     if (!dated) {
         at = span_put(at, SPAN("date: "));
         at = span_put(at, date);

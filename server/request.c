@@ -61,7 +61,8 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
     stream->target = put(&at, target);
     ex->authority = put(&at, authority);
     stream->head_only = span_equal(method, SPAN("HEAD"));
-    return field_copy_all(ex, &ex->request_fields, fields, field_count);
+    return ex->proto_major == 1 ? field_copy_lines(ex, &ex->request_fields, fields, field_count)
+                                : field_copy_all(ex, &ex->request_fields, fields, field_count);
 }
 
 void request_suspend(struct worker *worker, struct stream *stream)

@@ -218,7 +218,7 @@ enum script_verdict script_handshake_start(struct script_host *host, const struc
 /* False: out of memory. */
 static bool copy_list(struct pool *pool, const struct field_list *list, struct field_list *out)
 {
-    *out = (struct field_list){.count = list->count, .capacity = list->count};
+    *out = (struct field_list){.count = list->count, .capacity = (uint16_t)list->count};
     if (list->count == 0) {
         return true;
     }

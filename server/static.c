@@ -40,7 +40,7 @@ struct facts {
     char etag[SITE_ETAG_BYTES];
     char modified[SITE_DATE_BYTES];
     uint16_t text_bytes;
-    unsigned field_count;
+    uint8_t field_count;
     struct field fields[PLAIN_FIELDS];
     char text[TEXT_BYTES]; /* of the fields, for HTTP/1 */
 };
@@ -111,6 +111,12 @@ static void find_facts(const struct site_file *file, struct facts *facts)
     facts->text_bytes = (uint16_t)(end - facts->text);
 }
 
+/* The text is of no use to HTTP/2, whose blocked streams are many. */
+static bool writes_lines(const struct exchange *ex)
+{
+    return ex->proto_major == 1;
+}
+
 /* A copy in the pool: what is known is soon another file's. NULL: out of memory. */
 static struct facts *facts_of(struct exchange *ex, struct static_facts *known,
                               const struct site_file *file)
@@ -120,7 +126,7 @@ static struct facts *facts_of(struct exchange *ex, struct static_facts *known,
     if (known == NULL || kept->file != file) {
         find_facts(file, kept);
     }
-    size_t bytes = offsetof(struct facts, text) + kept->text_bytes;
+    size_t bytes = offsetof(struct facts, text) + (writes_lines(ex) ? kept->text_bytes : 0);
     struct facts *facts = pool_alloc(&ex->pool, bytes);
     if (facts != NULL) {
         memcpy(facts, kept, bytes);
@@ -464,8 +470,11 @@ static void answer_plain(struct exchange *ex, const struct site_file *file, stru
     response_start(ex, 200);
     ex->body =
         (struct body){.kind = BODY_FILE, .file_offset = file->offset, .file_bytes = file->bytes};
-    field_own_all(&ex->response_fields, facts->fields, facts->field_count,
-                  (struct span){facts->text, facts->text_bytes});
+    field_own_all(&ex->response_fields, facts->fields, facts->field_count);
+    if (writes_lines(ex)) {
+        ex->own_text = (struct span){facts->text, facts->text_bytes};
+        ex->response_fields.own_told = true;
+    }
 }
 
 /* The content type is the plain file's, whatever the name of the sibling says. */

@@ -308,6 +308,24 @@ Test(field, lists_are_copied_at_once)
     exchange_free(&ex);
 }
 
+Test(field, lines_are_copied_at_once)
+{
+    struct exchange ex;
+    char text[] = "Host: a\r\nEmpty:  \r\nLast:\tz \r\n\r\n";
+    struct field fields[] = {{{text, 4}, {text + 6, 1}},
+                             {{text + 9, 5}, {text + 17, 0}},
+                             {{text + 19, 4}, {text + 25, 1}}};
+    exchange_init(&ex);
+    cr_assert(field_copy_lines(&ex, &ex.request_fields, fields, 3));
+    memset(text, 0, sizeof text);
+    expect_fields(&ex.request_fields, "Host=a;Empty=;Last=z;");
+    cr_expect(field_add(&ex, &ex.request_fields, SPAN("more"), SPAN("")));
+    exchange_reset(&ex);
+    cr_expect(field_copy_lines(&ex, &ex.request_fields, NULL, 0));
+    cr_expect_eq(ex.request_fields.count, 0);
+    exchange_free(&ex);
+}
+
 Test(field, lists_are_bounded)
 {
     struct exchange ex;
