@@ -32,7 +32,20 @@ static inline size_t buffer_bytes(const struct buffer *buffer)
  * buffer would hold more than bytes_max. */
 bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max);
 /* reserve and copy */
-bool buffer_append(struct buffer *buffer, struct span data, size_t bytes_max);
+static inline bool buffer_append(struct buffer *buffer, struct span data, size_t bytes_max)
+{
+    size_t held = buffer_bytes(buffer);
+    bool fits = data.len <= buffer->capacity - buffer->end && held <= bytes_max &&
+                data.len <= bytes_max - held;
+    if (!fits && !buffer_reserve(buffer, data.len, bytes_max)) {
+        return false;
+    }
+    if (data.len > 0) {
+        memcpy(buffer->base + buffer->end, data.base, data.len);
+        buffer->end += data.len;
+    }
+    return true;
+}
 void buffer_consume(struct buffer *buffer, size_t bytes);
 /* If the buffer is empty, gives memory back that the next one to be large can use. */
 void buffer_trim(struct buffer *buffer);

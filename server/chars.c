@@ -25,7 +25,7 @@ const uint8_t char_class[256] = {
 
 /* ---- eight bytes at a time; high bits of bytes are flags ---- */
 
-#define EACH(byte) ((byte) * 0x0101010101010101u)
+#define EACH(byte) ((byte)*0x0101010101010101u)
 
 /* What is added below has no high bits, so that no sum carries into the next byte. */
 
@@ -53,9 +53,29 @@ static uint64_t controls(uint64_t word)
     return (below_20 | is_7f) & EACH(0x80);
 }
 
+/* Sixteen bytes, and for each of them 0 or -1. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef uint64_t words2 __attribute__((vector_size(16)));
+
+static bool any_controls(const char *text)
+{
+    bytes16 bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    words2 found = (words2)((bytes < 0x20) | (bytes == 0x7f));
+    return (found[0] | found[1]) != 0;
+}
+
 bool chars_all_value(struct span text)
 {
     size_t i = 0;
+    if (text.len >= 16) {
+        while (i + 16 <= text.len && !any_controls(text.base + i)) {
+            i += 16;
+        }
+        if (i + 16 > text.len && !any_controls(text.base + text.len - 16)) {
+            return true; /* the last few with some before them again */
+        }
+    }
     while (i + 8 <= text.len && controls(eight(text.base + i)) == 0) {
         i += 8;
     }

@@ -15,7 +15,7 @@
 
 #define WEBSOCKET_KEY    SPAN("sec-websocket-key")
 #define WEBSOCKET_ACCEPT SPAN("sec-websocket-accept")
-#define VIA_NAME " zeroserve\r\n"
+#define VIA_NAME         " zeroserve\r\n"
 
 static bool is_one_of(struct span name, const struct span *list, size_t count)
 {
@@ -31,23 +31,28 @@ static bool is_one_of(struct span name, const struct span *list, size_t count)
 /* ---- fields that end at a connection */
 
 /* TE and Trailer are written anew, the credentials are for us. */
-static const struct span hop_by_hop[] = {
-    SPAN("connection"),
-    SPAN("keep-alive"),
-    SPAN("proxy-connection"),
-    SPAN("te"),
-    SPAN("transfer-encoding"),
-    SPAN("upgrade"),
-    SPAN("trailer"),
-    SPAN("proxy-authorization"),
-    SPAN("proxy-authenticate"),
-    SPAN("http2-settings"),
-    SPAN("content-length"),
-};
+#define HOP_BY_HOP(NAME)                                                                           \
+    NAME("content-length")                                                                         \
+    NAME("connection")                                                                             \
+    NAME("keep-alive")                                                                             \
+    NAME("proxy-connection")                                                                       \
+    NAME("te")                                                                                     \
+    NAME("transfer-encoding")                                                                      \
+    NAME("upgrade")                                                                                \
+    NAME("trailer")                                                                                \
+    NAME("proxy-authorization")                                                                    \
+    NAME("proxy-authenticate")                                                                     \
+    NAME("http2-settings")
 
 bool forward_is_hop_by_hop(struct span name)
 {
-    return IS_ONE_OF(name, hop_by_hop);
+#define ROW(name)        SPAN(name),
+#define LENGTH_BIT(name) | 1u << (sizeof name - 1)
+    static const struct span names[] = {HOP_BY_HOP(ROW)};
+    const uint32_t lengths = 0 HOP_BY_HOP(LENGTH_BIT); /* most names have another */
+#undef LENGTH_BIT
+#undef ROW
+    return name.len < 32 && (lengths >> name.len & 1) != 0 && IS_ONE_OF(name, names);
 }
 
 /* What the fields of one head called Connection name. */
@@ -128,10 +133,15 @@ static void put(struct writer *writer, struct span text)
 
 static void put_field(struct writer *writer, struct span name, struct span value)
 {
-    put(writer, name);
-    put(writer, SPAN(": "));
-    put(writer, value);
-    put(writer, SPAN("\r\n"));
+    struct buffer *out = writer->out;
+    size_t bytes = name.len + value.len + 4; /* ": " and CRLF */
+    if (writer->failed || !buffer_reserve(out, bytes, writer->bytes_max)) {
+        writer->failed = true;
+        return;
+    }
+    char *at = span_put(span_put(out->base + out->end, name), SPAN(": "));
+    span_put(span_put(at, value), SPAN("\r\n"));
+    out->end += bytes;
 }
 
 static void put_number_field(struct writer *writer, struct span name, uint64_t value)
@@ -397,7 +407,7 @@ bool forward_response(struct exchange *ex, const struct h1_response *head)
         return false;
     }
     struct field_list *fields = &ex->response_fields;
-    if (!field_copy_all(ex, fields, head->fields, head->field_count)) {
+    if (!field_copy_lines(ex, fields, head->fields, head->field_count)) {
         return false;
     }
     field_clear(fields);

@@ -18,7 +18,8 @@ static inline bool h1_refuse(struct h1_parser *parser, unsigned status, const ch
 bool h1_authority_valid(struct span text);
 /* Splits `uri` when it is an http or https URI with a valid authority. */
 bool h1_absolute_split(struct span uri, struct span *authority, struct span *target);
-/* Splits a field line without its line end, which is not empty. NULL, or why it is malformed. */
+/* Splits a field line that is not empty. It is given without its line end, of which the line feed at
+ * least lies behind it all the same. NULL, or why it is malformed. */
 const char *h1_split_field(struct span line, struct field *field);
 /* Takes the next element, without the blanks around it and maybe empty, off a comma-separated list.
  * False: there is none. */

@@ -114,10 +114,10 @@ const char *h1_split_field(struct span line, struct field *field)
         return "folded field line";
     }
     size_t name_bytes = 0;
-    while (name_bytes < line.len && char_is(line.base[name_bytes], CHAR_TOKEN)) {
+    while (char_is(line.base[name_bytes], CHAR_TOKEN)) { /* its line end is none */
         name_bytes++;
     }
-    if (name_bytes == 0 || name_bytes == line.len || line.base[name_bytes] != ':') {
+    if (name_bytes == 0 || name_bytes >= line.len || line.base[name_bytes] != ':') {
         return "malformed field name";
     }
     struct span value = {line.base + name_bytes + 1, line.len - name_bytes - 1};

@@ -86,7 +86,8 @@ static enum h1_result parse_lines(struct h1_parser *parser, const char *buf, siz
     while (parser->scanned < len) {
         const char *lf = memchr(buf + parser->scanned, '\n', len - parser->scanned);
         size_t reach = lf != NULL ? (size_t)(lf - buf) : len;
-        if (!may_be_http(buf, len) || reach >= LIM_UPSTREAM_HEAD_BYTES) {
+        bool foreign = parser->lines == 0 && !may_be_http(buf, len);
+        if (foreign || reach >= LIM_UPSTREAM_HEAD_BYTES) {
             refuse(parser, reach >= LIM_UPSTREAM_HEAD_BYTES ? "head too long" : "not HTTP/1");
             return H1_BAD;
         }
