@@ -12,7 +12,7 @@
 enum jit_optimisation {
     JIT_SCALAR_CALLS = 1 << 0, /* helpers that take numbers alone are called directly */
     JIT_NEAR_CALLS = 1 << 1,   /* calls of the host are relative where they reach */
-    JIT_DEFERRING = 1 << 2,    /* moves and sums become part of addresses */
+    JIT_DEFERRING = 1 << 2,    /* moves, sums and small factors become part of addresses */
     JIT_INVERTING = 1 << 3,    /* a jump over a jump becomes one, and loops go on by one */
     JIT_SELECTING = 1 << 4,    /* a jump over a move becomes a conditional move */
     JIT_NARROWING = 1 << 5,    /* upper halves that nobody reads are not computed */

@@ -242,6 +242,19 @@ static bool take_shift(const struct vm_op *op, bool narrow, struct defer_value *
     return true;
 }
 
+/* Three, five and nine times a register are sums, which take less than a third of the time. */
+static bool take_product(const struct vm_op *op, bool narrow, struct defer_value *to)
+{
+    enum x86_reg reg = to->sum.base;
+    uint8_t scale = op->imm == 3 ? 1 : op->imm == 5 ? 2 : op->imm == 9 ? 3 : 0;
+    if (!is_register(&to->sum) || scale == 0 || (to->narrow && !narrow)) {
+        return false;
+    }
+    to->sum = (struct x86_mem){.base = reg, .index = reg, .scale = scale};
+    to->narrow = narrow;
+    return true;
+}
+
 static bool take_move(const struct lower *l, unsigned src, bool narrow, struct defer_value *to)
 {
     *to = defer_value(&l->defer, src);
@@ -275,6 +288,8 @@ static bool take(const struct lower *l, const struct vm_op *op, struct defer_val
     case VM_IX_SUB32_IMM: return take_step(l, op, -op->imm, true, to);
     case VM_IX_LSH64_IMM: return take_shift(op, false, to);
     case VM_IX_LSH32_IMM: return take_shift(op, true, to);
+    case VM_IX_MUL64_IMM: return take_product(op, false, to);
+    case VM_IX_MUL32_IMM: return take_product(op, true, to);
     case VM_IX_RSH64_IMM: return take_widening(l, op, to);
     default: return false;
     }

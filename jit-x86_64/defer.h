@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Registers whose value is not computed yet. Compilers write `mov r4, r1 ; add r4, r2 ;
- * ldxb r5, [r4+0]`, and x86-64 adds up by itself in an address; so moves, sums and small shifts are
- * noted as a sum of registers, and settled (one lea or mov) when somebody wants the register
- * itself. Most are wanted as addresses alone, or by nobody.
+ * ldxb r5, [r4+0]`, and x86-64 adds up by itself in an address; so moves, sums, small shifts and
+ * factors are noted as a sum of registers, and settled (one lea or mov) when somebody wants the
+ * register itself. Most are wanted as addresses alone, or by nobody.
  *
  * What is noted names native registers, so it must be settled before one of these changes: lower.c
  * sees to that by calling defer_prepare before the code of each instruction and defer_finish behind

@@ -241,7 +241,7 @@ static void emit_rotation(struct generator *g, unsigned reg, unsigned copy)
 static void emit_idiom(struct generator *g)
 {
     unsigned a = writable(g), b = writable(g);
-    switch (choose(g, 10)) {
+    switch (choose(g, 11)) {
     case 0: /* zero-extend */
         emit(g, VM_IX_LSH64_IMM, a, 0, 0, 32);
         emit(g, one_in(g, 2) ? VM_IX_ARSH64_IMM : VM_IX_RSH64_IMM, a, 0, 0, 32);
@@ -279,6 +279,11 @@ static void emit_idiom(struct generator *g)
         break;
     case 8: emit_constant_division(g, a); break;
     case 9: emit_remainder(g, a, b); break;
+    case 10: /* a small factor, of half a number or a sum */
+        emit(g, one_in(g, 2) ? VM_IX_MOV32_REG : VM_IX_ADD64_REG, a, b, 0, 0);
+        emit(g, one_in(g, 3) ? VM_IX_MUL32_IMM : VM_IX_MUL64_IMM, a, 0, 0, 1 + 2 * choose(g, 5));
+        emit(g, one_in(g, 2) ? VM_IX_ADD64_REG : VM_IX_MOV64_REG, b, a, 0, 0);
+        break;
     }
 }
 

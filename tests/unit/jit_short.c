@@ -237,6 +237,33 @@ Test(jit_short, sums_keep_their_values)
     }
 }
 
+Test(jit_short, small_products_are_sums)
+{
+    static const int factors[] = {2, 3, 5, 6, 9, -3};
+    for (unsigned i = 0; i < COUNT(factors); i++) {
+        for (unsigned n = 0; n < COUNT(boundary); n++) {
+            uint64_t value = boundary[n], factor = (uint64_t)(int64_t)factors[i];
+            struct builder b = {.count = 0};
+            add_lddw(&b, 1, value);
+            add(&b, STX64(10, -8, 1));
+            add(&b, LDX64(2, 10, -8));
+            add(&b, MUL_IMM(2, factors[i]));
+            add(&b, LDX64(3, 10, -8));
+            add(&b, INSN(0x24, 3, 0, 0, factors[i])); /* mul32 */
+            add(&b, MOV32_REG(4, 1));
+            add(&b, MUL_IMM(4, factors[i])); /* of what has no upper half */
+            add(&b, MOV_REG(0, 2));
+            add(&b, ADD_REG(0, 3));
+            add(&b, ADD_REG(0, 4));
+            add(&b, EXIT);
+            expect_result(b.insns, b.count,
+                          value * factor + (uint32_t)(value * factor) + (uint32_t)value * factor);
+        }
+    }
+    static const struct vm_insn tripled[] = {LDX64(0, 1, 8), MUL_IMM(0, 3), EXIT};
+    cr_expect_eq(native_range(tripled, COUNT(tripled), 1, 3), 4 + 1, "lea rax, [rax+rax*2] ; ret");
+}
+
 Test(jit_short, moves_become_sources)
 {
     static const struct vm_insn byte[] = {MOV_REG(0, 1), INSN(0x57, 0, 0, 0, 255), EXIT},
