@@ -26,7 +26,7 @@ enum jit_optimisation {
     JIT_ALIGNING = 1 << 12,  /* short loops lie in one line of the cache */
     JIT_COMPOSING = 1 << 13, /* numbers put together of narrow loads are loaded at once */
     JIT_FOLDING = 1 << 14,   /* loads become operands in memory */
-    JIT_COPYING = 1 << 15,   /* loops that copy move several elements at once */
+    JIT_COPYING = 1 << 15,   /* loops that copy or fill move several elements at once */
     JIT_OPTIMISATIONS = (1 << 16) - 1,
 };
 

@@ -17,8 +17,9 @@ struct sum {
 struct round {
     struct sum of[11];
     uint16_t written;
-    uint8_t bytes; /* of a load, once there was one */
+    uint8_t bytes; /* of an element, once there was an access */
     bool has_stored;
+    uint8_t value; /* as in struct copy */
     struct sum from;
     struct sum to;
 };
@@ -57,11 +58,15 @@ static bool follow_load(struct round *r, const struct vm_op *op)
 
 static bool follow_store(struct round *r, const struct vm_op *op)
 {
+    bool is_loaded = r->of[op->src].is_loaded;
+    uint8_t bytes = vm_isa[op->ix].width / 8;
     r->to = r->of[op->dst];
-    if (r->has_stored || !r->of[op->src].is_loaded || vm_isa[op->ix].width / 8 != r->bytes ||
+    if (r->has_stored || (is_loaded ? bytes != r->bytes : r->bytes != 0) ||
         !add_constant(&r->to, op->off)) {
         return false;
     }
+    r->bytes = bytes;
+    r->value = is_loaded ? COPY_NONE : op->src;
     r->has_stored = true;
     return true;
 }
@@ -152,6 +157,17 @@ static bool find_condition(const struct round *r, const struct vm_op *jump, stru
            (is_imm || (out->limit != 10 && (r->written & BIT(out->limit)) == 0));
 }
 
+/* What is moved is the same in each round, or can be loaded. */
+static bool find_source(const struct round *r, struct copy *out)
+{
+    out->bytes = r->bytes;
+    out->value = r->value;
+    if (r->value == COPY_NONE) {
+        return find_place(r, &r->from, &out->from);
+    }
+    return r->value != 10 && (r->written & BIT(r->value)) == 0;
+}
+
 bool copy_at(const struct analysis *a, const struct vm_program *p, uint32_t head, struct copy *out)
 {
     struct round r = {.written = 0};
@@ -167,6 +183,6 @@ bool copy_at(const struct analysis *a, const struct vm_program *p, uint32_t head
     return i < p->insn_count && !(i != head && a->joins[i]) &&
            vm_isa[jump->ix].group == VM_GROUP_JMP && jump->target == head && r.has_stored &&
            !a->inverts[i] && !a->swaps[i] && find_condition(&r, jump, out) &&
-           find_steps(&r, a->live[head], out) && find_place(&r, &r.from, &out->from) &&
+           find_steps(&r, a->live[head], out) && find_source(&r, out) &&
            find_place(&r, &r.to, &out->to);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loops that copy and do nothing else: a load, a store of what was loaded, and registers that are
- * counted up, with a condition on one of them at the end. Before the loop goes one that moves
- * COPY_BYTES a round while more than that is left; the loop itself does the rest, at least a round.
+/* Loops that copy or fill and do nothing else: a load, a store of what was loaded or of a register
+ * that stays, and registers that are counted up, with a condition on one of them at the end. Before
+ * the loop goes one that moves COPY_BYTES a round while more than that is left; the loop itself
+ * does the rest, at least a round.
  *
  * It is only entered where both areas lie apart by COPY_BYTES, and changes no register of the
  * program before all of a round is moved. So when something of it faults, the loop of the program
@@ -26,6 +27,8 @@ struct copy_place {
 };
 
 struct copy {
+    uint8_t value; /* the register that fills, or COPY_NONE: it copies */
+    uint8_t bytes; /* of an element */
     struct copy_place from;
     struct copy_place to;
     uint8_t counter; /* the loop goes on while it is below the limit */
@@ -40,7 +43,7 @@ struct copy {
     } steps[COPY_STEPS_MAX];
 };
 
-/* Whether the instruction `head` begins such a loop. */
+/* Whether the instruction `head` begins such a loop. `from` is not set of one that fills. */
 bool copy_at(const struct analysis *a, const struct vm_program *program, uint32_t head,
              struct copy *out);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lowering of what goes before a copying loop, see copy.h. It belongs to the instruction before the
- * loop. r9 and r10 hold what is moved. */
+/* Lowering of what goes before a loop that copies or fills, see copy.h. It belongs to the
+ * instruction before the loop. r9 and r10 hold what is moved. */
 #include "jit-x86_64/lower.h"
 
 #include "jit-x86_64/compile.h"
@@ -62,6 +62,34 @@ static void move_round(struct lower *l, const struct copy *c, uint32_t head)
         mem_store(e, &held, WORD_BITS, to, target, X86_R9);
         mem_store(e, &held, WORD_BITS, to, (int16_t)(target + WORD_BITS / 8), X86_R10);
     }
+}
+
+/* r10 = the value, as often as it fits. */
+static void repeat_value(struct emit *e, const struct copy *c)
+{
+    enum x86_reg value = lower_reg(c->value);
+    if (c->bytes < 4) {
+        emit_movzx(e, 8u * c->bytes, X86_R10, value);
+    } else {
+        emit_mov(e, 8u * c->bytes, X86_R10, value);
+    }
+    if (c->bytes < WORD_BITS / 8) {
+        emit_mov_imm(e, X86_R9, UINT64_MAX / ((1ull << 8 * c->bytes) - 1)); /* ones, one to each */
+        emit_imul(e, 64, X86_R10, X86_R9);
+    }
+}
+
+static void fill_round(struct lower *l, const struct copy *c, uint32_t head)
+{
+    struct mem_place to = place_of(l, &c->to, head);
+    struct x86_mem held = MEM_NONE;
+    for (int at = 0; at < COPY_BYTES; at += WORD_BITS / 8) {
+        mem_store(&l->emit, &held, WORD_BITS, to, (int16_t)(c->to.off + at), X86_R10);
+    }
+}
+
+static void step(struct emit *e, const struct copy *c)
+{
     for (unsigned i = 0; i < c->step_count; i++) {
         emit_alu_imm(e, X86_ADD, c->steps[i].width, lower_reg(c->steps[i].reg), c->steps[i].by);
     }
@@ -95,20 +123,27 @@ void lower_copy(struct lower *l, uint32_t head)
     if ((l->without & JIT_COPYING) != 0 || !copy_at(&l->analysis, l->program, head, &c)) {
         return;
     }
-    size_t out[3];
-    compare_places(e, &c);
-    out[0] = jump_out(e, X86_B);
+    size_t out[3], out_count = 0;
+    bool is_fill = c.value != COPY_NONE;
+    if (!is_fill) {
+        compare_places(e, &c);
+        out[out_count++] = jump_out(e, X86_B);
+    }
     count_left(e, &c);
-    out[1] = jump_out(e, X86_BE);
+    out[out_count++] = jump_out(e, X86_BE);
     emit_alu_imm(e, X86_CMP, 64, X86_R9, c.most);
-    out[2] = jump_out(e, X86_BE);
+    out[out_count++] = jump_out(e, X86_BE);
+    if (is_fill) {
+        repeat_value(e, &c);
+    }
     size_t again = e->count;
-    move_round(l, &c, head);
+    (is_fill ? fill_round : move_round)(l, &c, head);
     size_t moved = e->count;
+    step(e, &c);
     count_left(e, &c);
     emit_alu_imm(e, X86_CMP, 64, X86_R9, c.most);
     emit_jcc(e, X86_A, false, (int64_t)again);
-    for (unsigned i = 0; i < sizeof(out) / sizeof(*out); i++) {
+    for (unsigned i = 0; i < out_count; i++) {
         emit_land_near(e, out[i]);
     }
     if (l->placing) {

@@ -33,7 +33,7 @@ static unsigned emit_base(struct generator *g, unsigned reg, unsigned other, int
 {
     *off = (int)choose(g, 4);
     switch (choose(g, 4)) {
-    case 0: *off = -16 - (int)choose(g, 128); return 10;
+    case 0: *off = -24 - (int)choose(g, 120); return 10;
     case 1: emit(g, VM_IX_MOV64_IMM, reg, 0, 0, place(g)); break;
     case 2:
         emit(g, VM_IX_MOV64_IMM, reg, 0, 0, place(g));
@@ -143,6 +143,7 @@ struct copying {
     unsigned to, from, count, limit, value, target, source; /* registers */
     unsigned bytes;                                         /* of an element */
     int to_off, from_off;
+    bool is_fill;
 };
 
 static void emit_steps(struct generator *g, const struct copying *c, bool has_pointers)
@@ -170,6 +171,10 @@ static void emit_copy_element(struct generator *g, const struct copying *c, bool
         emit(g, VM_IX_MOV64_REG, from, c->from, 0, 0);
         emit(g, one_in(g, 8) ? VM_IX_ADD32_REG : VM_IX_ADD64_REG, from, c->count, 0, 0);
     }
+    if (c->is_fill) {
+        emit(g, stores[c->bytes], to, one_in(g, 16) ? c->count : c->value, c->to_off, 0);
+        return;
+    }
     emit(g, loads[c->bytes], one_in(g, 4) && !has_pointers ? from : c->value, from, c->from_off, 0);
     unsigned value = g->code->insns[g->code->count - 1].dst;
     emit(g, stores[c->bytes], to, one_in(g, 64) ? c->limit : value, c->to_off, 0);
@@ -189,6 +194,9 @@ void generator_copy(struct generator *g)
     limit *= has_pointers ? 1 : c.bytes;
     c.to_off = one_in(g, 4) ? (int8_t)byte(g) : 0;
     c.from_off = one_in(g, 4) ? (int8_t)byte(g) : 0;
+    c.is_fill = one_in(g, 4);
+    if (c.is_fill)
+        emit(g, VM_IX_LDX64, c.value, 10, -8 - 8 * (int)choose(g, 16), 0);
     emit(g, VM_IX_MOV64_IMM, c.from, 0, 0, from - (unsigned)c.from_off);
     emit(g, VM_IX_MOV64_IMM, c.to, 0, 0,
          (one_in(g, 4) ? place(g) : from + distance - 48) - (unsigned)c.to_off);

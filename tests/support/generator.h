@@ -129,8 +129,8 @@ static inline enum vm_ix row_of(struct generator *g, enum vm_group group)
 void generator_composition(struct generator *g);
 /* A load whose value is used at once, mostly for nothing else. */
 void generator_operand(struct generator *g);
-/* A loop that copies, as it stands in libraries; seldom off the end of what is mapped, or onto what
- * it has yet to read. */
+/* A loop that copies or fills, as it stands in libraries; seldom off the end of what is mapped, or
+ * onto what it has yet to read. */
 void generator_copy(struct generator *g);
 
 #endif

@@ -41,6 +41,18 @@ static uint32_t add_byte_loop(struct builder *b)
     return head;
 }
 
+/* Fills with r2 what is at r1. */
+static uint32_t add_fill_loop(struct builder *b, unsigned bytes)
+{
+    static const uint8_t stores[] = {[1] = 0x73, [2] = 0x6b, [4] = 0x63, [8] = 0x7b};
+    uint32_t head = b->count;
+    add(b, INSN(stores[bytes], 1, 2, 0, 0));
+    add(b, ADD_IMM(1, bytes));
+    add(b, ADD_IMM(4, 1));
+    add(b, JLT_REG(4, 3, -4));
+    return head;
+}
+
 /* Until the source is at its end, which is in r3. */
 static uint32_t add_pointer_loop(struct builder *b)
 {
@@ -107,6 +119,48 @@ Test(jit_copy, every_length_and_distance)
             expect_copied(add_byte_loop, distance, limit);
             expect_copied(add_pointer_loop, distance, limit);
         }
+    }
+}
+
+Test(jit_copy, fills)
+{
+    for (unsigned bytes = 1; bytes <= 8; bytes *= 2) {
+        for (int32_t limit = 1; limit < 150 / (int32_t)bytes; limit += 5) {
+            struct builder b = {.count = 0};
+            add_fill(&b);
+            add(&b, MOV_REG(1, 10));
+            add(&b, ADD_IMM(1, -8 * STACK_WORDS + 3));
+            add_lddw(&b, 2, 0x1122334455667788);
+            add(&b, MOV_IMM(3, limit));
+            add(&b, MOV_IMM(4, 0));
+            uint32_t head = add_fill_loop(&b, bytes);
+            add(&b, MOV_REG(0, 1));
+            add(&b, ADD_REG(0, 2));
+            add_fold(&b);
+            add(&b, EXIT);
+            cr_expect_gt(native_range(b.insns, b.count, head - 1, head), CODE_BYTES);
+            cr_expect_eq(run_all(b.insns, b.count, NULL).state, VM_STATE_DONE);
+        }
+    }
+}
+
+/* Off the end of the stack; the frame's address is the host's affair. */
+Test(jit_copy, fills_fault)
+{
+    for (int left = 8; left <= 96; left += 8) {
+        struct builder b = {.count = 0};
+        add(&b, MOV_REG(1, 10));
+        add(&b, ADD_IMM(1, -left));
+        add(&b, MOV_IMM(2, 7));
+        add(&b, STX64(10, -8, 2));
+        add(&b, MOV_IMM(3, 1000));
+        add(&b, MOV_IMM(4, 0));
+        uint32_t head = add_fill_loop(&b, 8);
+        add(&b, EXIT);
+        expect_fault(b.insns, b.count, VM_FAULT_WRITE, VM_STACK_TOP, head);
+        b.insns[head].src = 10;
+        expect_fault(b.insns, b.count, VM_FAULT_WRITE, VM_STACK_TOP, head);
+        cr_expect_lt(native_range(b.insns, b.count, head - 1, head), CODE_BYTES);
     }
 }
 
