@@ -5,7 +5,7 @@
 
 #define BIT(r) ((uint16_t)(1u << (r)))
 
-/* base + index + off, of registers at the head; either may be missing. */
+/* base + index + off, of registers at the head; either may be COPY_NONE. */
 struct sum {
     uint8_t base;
     uint8_t index;
@@ -24,23 +24,34 @@ struct round {
     struct sum to;
 };
 
-static bool fits16(int64_t value)
-{
-    return value == (int16_t)value;
-}
+#define OFF_MAX (INT32_MAX / 2) /* room for what is added to it */
 
 static bool add_constant(struct sum *sum, int64_t more)
 {
+    if (sum->is_loaded || more < -OFF_MAX || more > OFF_MAX || sum->off + more < -OFF_MAX ||
+        sum->off + more > OFF_MAX) {
+        return false;
+    }
     sum->off += (int32_t)more;
-    return !sum->is_loaded && fits16(more) && fits16(sum->off);
+    return true;
 }
 
-static bool add_register(struct sum *sum, const struct sum *more)
+static bool set_constant(struct sum *sum, int64_t value)
+{
+    *sum = (struct sum){.base = COPY_NONE, .index = COPY_NONE};
+    return add_constant(sum, value);
+}
+
+static bool add_sum(struct sum *sum, const struct sum *more)
 {
     if (sum->is_loaded || more->is_loaded || sum->index != COPY_NONE || more->index != COPY_NONE) {
         return false;
     }
-    sum->index = more->base;
+    if (sum->base == COPY_NONE) {
+        sum->base = more->base;
+    } else {
+        sum->index = more->base;
+    }
     sum->is_narrow |= more->is_narrow;
     return add_constant(sum, more->off);
 }
@@ -84,7 +95,10 @@ static bool follow_insn(struct round *r, const struct vm_op *op)
         is_known = !dst->is_loaded;
         break;
     case VM_IX_ADD64_REG:
-    case VM_IX_ADD32_REG: is_known = add_register(dst, &r->of[op->src]); break;
+    case VM_IX_ADD32_REG: is_known = add_sum(dst, &r->of[op->src]); break;
+    case VM_IX_LDDW:
+    case VM_IX_MOV64_IMM:
+    case VM_IX_MOV32_IMM: is_known = set_constant(dst, op->imm); break;
     case VM_IX_ADD64_IMM:
     case VM_IX_ADD32_IMM: is_known = add_constant(dst, op->imm); break;
     case VM_IX_LDX8:
@@ -102,12 +116,15 @@ static bool follow_insn(struct round *r, const struct vm_op *op)
     return is_known;
 }
 
-/* What the register gains in a round, -1 when it is something else afterwards. */
+/* What the register gains in a round; -1 when it is something else afterwards, or gains much. */
 static int32_t gain(const struct round *r, unsigned reg)
 {
+    if (reg == COPY_NONE) {
+        return 0;
+    }
     const struct sum *sum = &r->of[reg];
     bool is_step = !sum->is_loaded && sum->base == reg && sum->index == COPY_NONE;
-    return is_step ? sum->off : -1;
+    return is_step && sum->off <= INT16_MAX ? sum->off : -1;
 }
 
 static bool find_steps(const struct round *r, uint16_t wanted, struct copy *out)
@@ -131,10 +148,9 @@ static bool find_steps(const struct round *r, uint16_t wanted, struct copy *out)
 /* Goes on by one element a round, and COPY_BYTES from there can be reached. */
 static bool find_place(const struct round *r, const struct sum *sum, struct copy_place *out)
 {
-    int32_t by = gain(r, sum->base) + (sum->index == COPY_NONE ? 0 : gain(r, sum->index));
-    *out = (struct copy_place){.base = sum->base, .index = sum->index, .off = (int16_t)sum->off};
-    return by == r->bytes && gain(r, sum->base) >= 0 && fits16(sum->off + 2 * COPY_BYTES) &&
-           sum->base != 10 && sum->index != 10;
+    int32_t base = gain(r, sum->base), index = gain(r, sum->index);
+    *out = (struct copy_place){.base = sum->base, .index = sum->index, .off = sum->off};
+    return base >= 0 && index >= 0 && base + index == r->bytes;
 }
 
 static bool find_condition(const struct round *r, const struct vm_op *jump, struct copy *out)
@@ -177,7 +193,7 @@ bool copy_at(const struct analysis *a, const struct vm_program *p, uint32_t head
     }
     while (i < p->insn_count && i - head < COPY_INSNS_MAX && (i == head || !a->joins[i]) &&
            follow_insn(&r, &p->ops[i])) {
-        i++;
+        i += p->ops[i].ix == VM_IX_LDDW ? 2 : 1;
     }
     const struct vm_op *jump = &p->ops[i];
     return i < p->insn_count && !(i != head && a->joins[i]) &&

@@ -19,11 +19,11 @@
 #define COPY_INSNS_MAX 12
 #define COPY_STEPS_MAX 4
 
-/* An address: one or two registers, and a displacement. */
+/* An address: the low half of one or two registers and a displacement. */
 struct copy_place {
-    uint8_t base;
+    uint8_t base;  /* or COPY_NONE */
     uint8_t index; /* or COPY_NONE */
-    int16_t off;
+    int32_t off;
 };
 
 struct copy {

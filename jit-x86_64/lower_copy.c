@@ -11,20 +11,31 @@
 #define WORD_BITS  64u
 #define PAIR_BYTES (2 * WORD_BITS / 8)
 
-static struct x86_mem sum_of(const struct copy_place *place)
+static enum x86_reg reg_of(uint8_t guest)
 {
-    return (struct x86_mem){.base = lower_reg(place->base),
-                            .index =
-                                place->index == COPY_NONE ? X86_NO_REG : lower_reg(place->index)};
+    return guest == COPY_NONE ? X86_NO_REG : lower_reg(guest);
 }
 
-static struct mem_place place_of(const struct lower *l, const struct copy_place *place,
-                                 uint32_t head)
+static struct x86_mem sum_of(const struct copy_place *place)
 {
-    bool is_half = place->index == COPY_NONE && (l->without & JIT_NARROWING) == 0 &&
-                   analysis_is_half(&l->analysis, head, place->base);
-    return (struct mem_place){
-        .sum = sum_of(place), .is_half = is_half, .may_gs = l->may_gs && l->analysis.loops[head]};
+    return (struct x86_mem){
+        .base = reg_of(place->base), .index = reg_of(place->index), .disp = place->off};
+}
+
+/* A register alone may have its displacement in the access, and be known to be below 2^32. */
+static struct mem_place place_of(const struct lower *l, const struct copy_place *place,
+                                 uint32_t head, int16_t *off)
+{
+    struct mem_place where = {.sum = sum_of(place), .may_gs = l->may_gs && l->analysis.loops[head]};
+    *off = 0;
+    if (place->index == COPY_NONE && place->off >= INT16_MIN &&
+        place->off <= INT16_MAX - COPY_BYTES) {
+        *off = (int16_t)place->off;
+        where.sum.disp = 0;
+        where.is_half =
+            (l->without & JIT_NARROWING) == 0 && analysis_is_half(&l->analysis, head, place->base);
+    }
+    return where;
 }
 
 /* r9 = what is left to count; above c->most another round can be made. */
@@ -42,8 +53,7 @@ static void count_left(struct emit *e, const struct copy *c)
 static void compare_places(struct emit *e, const struct copy *c)
 {
     struct x86_mem to = sum_of(&c->to), from = sum_of(&c->from);
-    to.disp = c->to.off + COPY_BYTES;
-    from.disp = c->from.off;
+    to.disp += COPY_BYTES;
     emit_lea(e, 32, X86_R9, to);
     emit_lea(e, 32, X86_R10, from);
     emit_alu(e, X86_SUB, 32, X86_R9, X86_R10);
@@ -53,10 +63,12 @@ static void compare_places(struct emit *e, const struct copy *c)
 static void move_round(struct lower *l, const struct copy *c, uint32_t head)
 {
     struct emit *e = &l->emit;
-    struct mem_place from = place_of(l, &c->from, head), to = place_of(l, &c->to, head);
+    int16_t from_off, to_off;
+    struct mem_place from = place_of(l, &c->from, head, &from_off);
+    struct mem_place to = place_of(l, &c->to, head, &to_off);
     for (int at = 0; at < COPY_BYTES; at += PAIR_BYTES) {
         struct x86_mem held = MEM_NONE;
-        int16_t source = (int16_t)(c->from.off + at), target = (int16_t)(c->to.off + at);
+        int16_t source = (int16_t)(from_off + at), target = (int16_t)(to_off + at);
         mem_load(e, &held, WORD_BITS, false, X86_R9, from, source);
         mem_load(e, &held, WORD_BITS, false, X86_R10, from, (int16_t)(source + WORD_BITS / 8));
         mem_store(e, &held, WORD_BITS, to, target, X86_R9);
@@ -81,10 +93,11 @@ static void repeat_value(struct emit *e, const struct copy *c)
 
 static void fill_round(struct lower *l, const struct copy *c, uint32_t head)
 {
-    struct mem_place to = place_of(l, &c->to, head);
+    int16_t off;
+    struct mem_place to = place_of(l, &c->to, head, &off);
     struct x86_mem held = MEM_NONE;
     for (int at = 0; at < COPY_BYTES; at += WORD_BITS / 8) {
-        mem_store(&l->emit, &held, WORD_BITS, to, (int16_t)(c->to.off + at), X86_R10);
+        mem_store(&l->emit, &held, WORD_BITS, to, (int16_t)(off + at), X86_R10);
     }
 }
 

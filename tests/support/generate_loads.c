@@ -144,6 +144,7 @@ struct copying {
     unsigned bytes;                                         /* of an element */
     int to_off, from_off;
     bool is_fill;
+    unsigned kinds, place; /* of emit_element_address */
 };
 
 static void emit_steps(struct generator *g, const struct copying *c, bool has_pointers)
@@ -156,6 +157,22 @@ static void emit_steps(struct generator *g, const struct copying *c, bool has_po
     emit(g, VM_IX_ADD64_IMM, c->count, 0, 0, has_pointers ? 1 : c->bytes);
 }
 
+/* An area's start plus the count: in a register, a constant, or on the stack. */
+static void emit_element_address(struct generator *g, const struct copying *c, unsigned reg,
+                                 unsigned start)
+{
+    unsigned kind = c->kinds >> (start == c->to ? 0 : 2) & 3;
+    switch (kind) {
+    case 0: t_emit_lddw(g->code, reg, VM_HEAP_BASE + c->place); break;
+    case 1:
+        emit(g, VM_IX_MOV64_REG, reg, 10, 0, 0);
+        emit(g, VM_IX_ADD64_IMM, reg, 0, 0, -200);
+        break;
+    default: emit(g, VM_IX_MOV64_REG, reg, start, 0, 0);
+    }
+    emit(g, one_in(g, 8) ? VM_IX_ADD32_REG : VM_IX_ADD64_REG, reg, c->count, 0, 0);
+}
+
 static void emit_copy_element(struct generator *g, const struct copying *c, bool has_pointers)
 {
     static const enum vm_ix loads[] = {
@@ -166,10 +183,8 @@ static void emit_copy_element(struct generator *g, const struct copying *c, bool
     if (!has_pointers) {
         to = c->target;
         from = c->source;
-        emit(g, VM_IX_MOV64_REG, to, c->to, 0, 0);
-        emit(g, VM_IX_ADD64_REG, to, c->count, 0, 0);
-        emit(g, VM_IX_MOV64_REG, from, c->from, 0, 0);
-        emit(g, one_in(g, 8) ? VM_IX_ADD32_REG : VM_IX_ADD64_REG, from, c->count, 0, 0);
+        emit_element_address(g, c, to, c->to);
+        emit_element_address(g, c, from, c->from);
     }
     if (c->is_fill) {
         emit(g, stores[c->bytes], to, one_in(g, 16) ? c->count : c->value, c->to_off, 0);
@@ -195,6 +210,8 @@ void generator_copy(struct generator *g)
     c.to_off = one_in(g, 4) ? (int8_t)byte(g) : 0;
     c.from_off = one_in(g, 4) ? (int8_t)byte(g) : 0;
     c.is_fill = one_in(g, 4);
+    c.kinds = byte(g);
+    c.place = choose(g, 64);
     if (c.is_fill)
         emit(g, VM_IX_LDX64, c.value, 10, -8 - 8 * (int)choose(g, 16), 0);
     emit(g, VM_IX_MOV64_IMM, c.from, 0, 0, from - (unsigned)c.from_off);

@@ -164,6 +164,38 @@ Test(jit_copy, fills_fault)
     }
 }
 
+/* Arrays whose addresses are made in the loop: a constant, and one of the frame, 120 bytes long. */
+static uint32_t add_array_loop(struct builder *b)
+{
+    uint32_t head = b->count;
+    add(b, MOV_REG(5, 10));
+    add(b, ADD_IMM(5, -120));
+    add(b, ADD_REG(5, 4));
+    add_lddw(b, 0, VM_STACK_TOP - 8 * STACK_WORDS);
+    add(b, ADD_REG(0, 4));
+    add(b, LDX8(0, 0, 0));
+    add(b, STX8(5, 0, 0));
+    add(b, ADD_IMM(4, 1));
+    add(b, JLT_REG(4, 3, -10));
+    return head;
+}
+
+Test(jit_copy, arrays)
+{
+    for (int32_t limit = 1; limit < 180; limit += 11) {
+        struct builder b = {.count = 0};
+        add_fill(&b);
+        add(&b, MOV_IMM(3, limit));
+        add(&b, MOV_IMM(4, 0));
+        uint32_t head = add_array_loop(&b);
+        cr_expect_gt((add_fold(&b), add(&b, EXIT), native_range(b.insns, b.count, head - 1, head)),
+                     CODE_BYTES);
+        struct outcome out = run_all(b.insns, b.count, NULL);
+        cr_expect_eq(out.state, limit <= 120 ? VM_STATE_DONE : VM_STATE_FAULT);
+        cr_expect_eq(out.fault.address, limit <= 120 ? 0 : VM_STACK_TOP);
+    }
+}
+
 static uint32_t before_loop(loop_fn *add_loop, struct vm_insn last)
 {
     struct builder b = {.count = 0};
