@@ -53,7 +53,7 @@ static bool make_way(struct worker *worker)
     oldest = oldest != NULL ? oldest : lists[CONN_LINGER].first;
     oldest = oldest != NULL ? oldest : lists[CONN_TLS].first;
     if (oldest != NULL) {
-        serve_close(worker, oldest);
+        serve_make_way(worker, oldest);
     }
     return oldest != NULL;
 }

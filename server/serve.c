@@ -642,3 +642,28 @@ void serve_close(struct worker *worker, struct conn *conn)
     }
     worker_touch(worker, conn);
 }
+
+/* GOAWAY, into the socket or the records that serve_close sends. */
+static void say_goaway(struct worker *worker, struct conn *conn)
+{
+    h2_drain(conn->h2, true);
+    if (!serve_h2_frame(conn)) {
+        return;
+    }
+    if (conn->tls != NULL) {
+        if (serve_seal(worker, conn, (struct span){NULL, 0})) {
+            tls_close(conn->tls);
+        }
+        return;
+    }
+    struct span words = buffer_span(&conn->out);
+    send(conn->fd, words.base, words.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void serve_make_way(struct worker *worker, struct conn *conn)
+{
+    if (conn->state == CONN_H2_IDLE && !conn->sending && !conn->broken) {
+        say_goaway(worker, conn);
+    }
+    serve_close(worker, conn);
+}

@@ -25,5 +25,8 @@ void serve_cool(struct worker *worker, struct conn *conn);
 void serve_expire(struct worker *worker, struct conn *conn);
 /* Ends the connection in any state, as soon as nothing is in flight for it. */
 void serve_close(struct worker *worker, struct conn *conn);
+/* The same of one that is idle, for others need its place. One of HTTP/2 is told, if that does not
+ * take waiting, so that its client repeats what it may just be asking elsewhere. */
+void serve_make_way(struct worker *worker, struct conn *conn);
 
 #endif

@@ -428,6 +428,28 @@ def crowded_by_idle_connections(_):
     assert server.stop() == 0
 
 
+@case
+def who_makes_way_is_told(_):
+    """Over HTTP/2, plain and by TLS: GOAWAY, with the last stream that was answered."""
+    server = Server("--tls-addr", "127.0.0.1:0", "--cert", path("cert.pem"), "--key", path("key.pem"), descriptors=128)
+    idle = [h2_connect(server), server.connect_tls("h2")]
+    idle[1].sendall(PREFACE + settings())
+    for client in idle:
+        client.sendall(head(1) + head(3))
+        got = b""
+        while struct.pack(">BBI", DATA, END_STREAM, 3) not in got:
+            got += client.recv(1 << 16)
+        client.sendall(frame(SETTINGS, ACK))
+    late = []
+    for _ in range(120):
+        late.append(server.connect(request()))
+        assert late[-1].recv(1 << 16).endswith(SMALL)
+    for client in idle:
+        assert goaways(drain(client) or b"") == [(3, NO_ERROR)]
+    close_all(idle + late)
+    assert server.stop() == 0
+
+
 def served_while(name, **how):
     server = Server("--access-log", name, "--drain-timeout", "1", **how)
     for _ in range(300):
