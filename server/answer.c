@@ -63,6 +63,7 @@ static enum answer_event next_content(struct answer *answer, struct span in, boo
         answer->state = COMPLETE;
     }
     if (content->len > 0) {
+        answer->had_content = true;
         return ANSWER_CONTENT;
     }
     if (result == H1_MORE && !eof) {

@@ -21,6 +21,7 @@ enum answer_event {
 struct answer {
     struct span method;
     bool reusable;
+    bool had_content;
     const char *reason; /* static */
 
     /* private */

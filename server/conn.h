@@ -99,8 +99,8 @@ struct conn {
     struct worker *worker; /* HTTP/2: for its callbacks */
     struct stream *unread; /* HTTP/2: answered before their request was complete */
     struct stream *roomless; /* HTTP/2: whose relays wait until output was sent */
-    uint32_t awaited_bytes;  /* HTTP/2: that relays began to receive ... */
-    uint32_t awaited_turn;   /* ... in this turn of the loop */
+    uint32_t awaited_bytes;  /* HTTP/2: that relays receive from what waits in the kernel */
+    uint32_t awaited_turn;   /* HTTP/2: of the loop, when one last began to */
     struct stream *passing; /* HTTP/2: whose relay waits until octets are framed; or NULL */
     struct stream *ended;   /* HTTP/2: closed while that was so */
     union {

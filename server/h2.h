@@ -23,6 +23,8 @@
 #include "server/exchange.h"
 #include "server/limits.h"
 
+enum { H2_FRAME_HEAD_BYTES = 9 };
+
 struct h2;
 struct h2_memory; /* server/h2_memory.h */
 

@@ -9,8 +9,6 @@
 #include "server/h2.h"
 #include "server/h2_memory.h"
 
-enum { H2_FRAME_HEAD_BYTES = 9 };
-
 /* ---- h2_guard.c: what a connection did so far, and whether that is too much */
 
 /* Tokens, in thousandths: full at first, refilled by time. */

@@ -283,12 +283,14 @@ static bool is_silent(const struct link *link)
     return recv(link->fd, &octet, sizeof(octet), MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-struct link *link_take(struct worker *worker, struct relay *relay, struct upstream *upstream)
+struct link *link_take(struct worker *worker, struct relay *relay, struct upstream *upstream,
+                       bool harmless)
 {
     struct upstream_idle *idle;
     while ((idle = upstream_idle_take(worker->upstreams, upstream, worker->conns.now_ms)) != NULL) {
         struct link *link = link_of(idle);
-        if (is_silent(link)) {
+        bool trusted = harmless && !link->suspect && !link->more_waits;
+        if (trusted || is_silent(link)) {
             link->relay = relay;
             link->state = LINK_USED;
             link->answer_due_ms = 0;

@@ -47,6 +47,7 @@ struct link {
     bool receiving;
     bool more_waits; /* when last received: the kernel had more, or may have had */
     uint32_t asked;  /* for so many octets, when last received */
+    bool suspect;    /* what follows the last answer may be on its way: there was no body */
     bool sending;
     bool connected; /* TLS may begin */
     bool eof;       /* the upstream sends no more */
@@ -95,8 +96,10 @@ struct link *link_connect(struct worker *worker, struct relay *relay, struct ups
                           const union link_address *address, const char *tls_host);
 /* Its relay is done with it: keeps it for later, or closes it when it cannot be used again. */
 void link_keep(struct worker *worker, struct link *link, bool reusable);
-/* One that was kept for this upstream and has not ended since, now the relay's. NULL: none. */
-struct link *link_take(struct worker *worker, struct relay *relay, struct upstream *upstream);
+/* One that was kept for this upstream and has not ended since, now the relay's. `harmless`: it may
+ * have ended in this very turn. NULL: none. */
+struct link *link_take(struct worker *worker, struct relay *relay, struct upstream *upstream,
+                       bool harmless);
 /* Of one that was taken and has failed. */
 enum link_fate link_fate(const struct link *link);
 void link_close(struct worker *worker, struct link *link);

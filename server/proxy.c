@@ -195,6 +195,13 @@ static void name_found(struct relay *relay, enum resolve_status status)
     }
 }
 
+/* When the connection turns out to be closed, the request just goes by another one. */
+static bool is_harmless(const struct stream *stream)
+{
+    const struct request_body *body = &stream->exchange.request_body;
+    return upstream_is_idempotent(stream->exchange.method) && body->complete && body->length == 0;
+}
+
 static void try_next(struct relay *relay)
 {
     struct worker *worker = relay->worker;
@@ -213,7 +220,9 @@ static void try_next(struct relay *relay)
     relay->address = 0;
     begin(relay);
     /* The second attempt gets a connection of its own: the others may be as stale as the first. */
-    relay->link = relay->retries == 0 ? link_take(worker, relay, relay->upstream) : NULL;
+    relay->link = relay->retries == 0
+                      ? link_take(worker, relay, relay->upstream, is_harmless(relay->stream))
+                      : NULL;
     relay->reused = relay->link != NULL;
     if (relay->reused) {
         relay_step(worker, relay);
@@ -376,6 +385,9 @@ static void end_relay(struct relay *relay)
 {
     struct stream *stream = relay->stream;
     bool reusable = relay->answer.reusable && relay->body_ended;
+    if (relay->link != NULL) {
+        relay->link->suspect = !relay->answer.had_content; /* to HEAD, some send a body */
+    }
     leave_link(relay, reusable);
     stream->source.live = false;
     stream->exchange.body.live = false;

@@ -329,6 +329,7 @@ static void on_closed(void *context, uint32_t error)
     stream_unchain(&conn->unread, stream);
     stream_unchain(&conn->roomless, stream);
     serve_h2_release_held(stream);
+    serve_h2_release_awaited(stream);
     if (conn->passing == stream) {
         stream->closed = true;
         stream_chain(&conn->ended, stream);

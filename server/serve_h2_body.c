@@ -17,6 +17,11 @@
 #include "server/serve_int.h"
 #include "server/tls.h"
 
+enum {
+    AWAITED_TURNS = 8, /* of the loop, until what waits in the kernel must be here */
+    ROOM_BYTES_MIN = 2 * LIM_H2_FRAME_BYTES, /* less is not worth a receive */
+};
+
 /* ---- how much a connection holds ---- */
 
 /* Clients can let a hundred streams begin and then none of them proceed. */
@@ -204,34 +209,51 @@ size_t serve_h2_pass(struct worker *worker, struct stream *stream, struct span b
     return taken;
 }
 
-/* Framed, or about to be, and not being sent. */
+/* Framed, or about to be, and not being sent. What should have come long ago does not count. */
 static size_t pending(const struct worker *worker, const struct conn *conn)
 {
-    size_t awaited = conn->awaited_turn == worker->turns ? conn->awaited_bytes : 0;
+    bool soon = worker->turns - conn->awaited_turn <= AWAITED_TURNS;
     const struct buffer *made = conn->tls != NULL ? tls_output(conn->tls) : &conn->out;
-    return awaited + buffer_bytes(made);
+    return (soon ? conn->awaited_bytes : 0) + buffer_bytes(made);
 }
 
-/* A frame of full size fits. */
 static bool has_room(const struct worker *worker, const struct conn *conn)
 {
-    return pending(worker, conn) + LIM_H2_FRAME_BYTES <= LIM_H2_OUT_BYTES;
+    return pending(worker, conn) + ROOM_BYTES_MIN <= LIM_H2_OUT_BYTES;
 }
 
-/* That much comes next turn, as it waits in the kernel. */
-static void await(const struct worker *worker, struct conn *conn, size_t bytes)
+static void await(const struct worker *worker, struct stream *stream, size_t bytes)
 {
-    if (conn->awaited_turn != worker->turns) {
-        conn->awaited_turn = worker->turns;
-        conn->awaited_bytes = 0;
+    stream->awaited_bytes = (uint32_t)bytes;
+    stream->conn->awaited_bytes += (uint32_t)bytes;
+    stream->conn->awaited_turn = worker->turns;
+}
+
+void serve_h2_release_awaited(struct stream *stream)
+{
+    stream->conn->awaited_bytes -= stream->awaited_bytes;
+    stream->awaited_bytes = 0;
+}
+
+/* So many of those that wait, if not all then whole frames. */
+static size_t share(const struct worker *worker, const struct conn *conn, size_t window,
+                    size_t waiting)
+{
+    const size_t frame = LIM_H2_FRAME_BYTES - H2_FRAME_HEAD_BYTES;
+    size_t room = LIM_H2_OUT_BYTES - pending(worker, conn);
+    size_t bytes = window < room ? window : room;
+    if (waiting <= bytes && waiting < LIM_LINK_BUFFER_BYTES) {
+        return waiting;
     }
-    conn->awaited_bytes += (uint32_t)bytes;
+    bytes = bytes < waiting ? bytes : waiting;
+    return bytes > frame ? bytes - bytes % frame : bytes;
 }
 
 size_t serve_h2_room(struct worker *worker, struct stream *stream, size_t waiting)
 {
     struct conn *conn = stream->conn;
     size_t window = serve_h2_window(stream);
+    serve_h2_release_awaited(stream);
     if (buffer_bytes(&stream->chunk) > 0 || stream->closed) {
         return 0;
     }
@@ -241,18 +263,13 @@ size_t serve_h2_room(struct worker *worker, struct stream *stream, size_t waitin
     if (waiting == 0) {
         return LIM_RECV_BUFFER_BYTES;
     }
-    if (!has_room(worker, conn)) {
-        if (!stream->roomless) {
-            stream->roomless = true;
-            stream_chain(&conn->roomless, stream);
-        }
-        return 0;
+    if (has_room(worker, conn)) {
+        await(worker, stream, share(worker, conn, window, waiting));
+    } else if (!stream->roomless) {
+        stream->roomless = true;
+        stream_chain(&conn->roomless, stream);
     }
-    size_t room = LIM_H2_OUT_BYTES - pending(worker, conn);
-    size_t bytes = window < waiting ? window : waiting;
-    bytes = bytes < room ? bytes : room;
-    await(worker, conn, bytes);
-    return bytes;
+    return stream->awaited_bytes;
 }
 
 void serve_h2_refill(struct worker *worker, struct conn *conn)

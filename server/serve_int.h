@@ -95,6 +95,8 @@ size_t serve_h2_ready(void *context, size_t max, bool *end);
 bool serve_h2_take(void *context, struct span head, struct buffer *out, size_t bytes);
 /* As serve_pass. The stream may be closed by that; it then stays until the connection's step. */
 size_t serve_h2_pass(struct worker *worker, struct stream *stream, struct span bytes);
+/* What its relay was to receive does not come. */
+void serve_h2_release_awaited(struct stream *stream);
 /* As serve_room. */
 size_t serve_h2_room(struct worker *worker, struct stream *stream, size_t waiting);
 /* Output was sent: relays that waited for that receive again. */

@@ -92,6 +92,7 @@ struct stream {
     bool held;          /* the answer is not sent before the rest of the request came */
     size_t held_bytes;  /* of the connection's: asked of the file for the chunk */
     bool parked;        /* they were too many to read more */
+    uint32_t awaited_bytes; /* of the connection's: that the relay receives */
     bool roomless;      /* the relay receives no more until output was sent */
     uint64_t moved_ms;  /* when bytes of the body were last handed on, at first its answer */
     uint64_t body_sent; /* bytes of the answer's body handed to the connection */

@@ -290,7 +290,7 @@ int64_t upstream_idle_wait_ms(const struct upstreams *upstreams, uint64_t now_ms
 
 /* ---- trying again */
 
-static bool is_idempotent(struct span method)
+bool upstream_is_idempotent(struct span method)
 {
     static const struct span idempotent[] = {SPAN("GET"),   SPAN("HEAD"), SPAN("OPTIONS"),
                                              SPAN("TRACE"), SPAN("PUT"),  SPAN("DELETE")};
@@ -311,5 +311,5 @@ bool upstream_may_retry(const struct upstream_attempt *attempt)
         return attempt->targets_left;
     }
     return attempt->retries < LIM_UPSTREAM_RETRIES &&
-           (attempt->untaken || is_idempotent(attempt->method));
+           (attempt->untaken || upstream_is_idempotent(attempt->method));
 }

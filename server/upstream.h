@@ -69,5 +69,7 @@ struct upstream_attempt {
 /* Whether to try again. An attempt that sent nothing moves on to a target not tried yet; one that
  * did is repeated once, if the method is idempotent or nothing was taken (RFC 9110 9.2.2). */
 bool upstream_may_retry(const struct upstream_attempt *attempt);
+/* A request with this method may be done twice. */
+bool upstream_is_idempotent(struct span method);
 
 #endif
