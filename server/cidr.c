@@ -21,14 +21,14 @@ static void set_v6(struct address *out, const struct in6_addr *v6)
     memcpy(out->bytes, v6, sizeof out->bytes);
 }
 
-bool address_of(const struct sockaddr_storage *peer, struct address *out)
+bool address_of(const union peer_address *peer, struct address *out)
 {
-    if (peer->ss_family == AF_INET) {
-        set_v4(out, &((const struct sockaddr_in *)(const void *)peer)->sin_addr);
+    if (peer->any.sa_family == AF_INET) {
+        set_v4(out, &peer->v4.sin_addr);
         return true;
     }
-    if (peer->ss_family == AF_INET6) {
-        set_v6(out, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr);
+    if (peer->any.sa_family == AF_INET6) {
+        set_v6(out, &peer->v6.sin6_addr);
         return true;
     }
     return false;

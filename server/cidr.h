@@ -4,12 +4,19 @@
 #ifndef SERVER_CIDR_H
 #define SERVER_CIDR_H
 
+#include <netinet/in.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "server/span.h"
 
 #define ADDRESS_TEXT_BYTES 46 /* longest text of an address, with NUL */
+
+/* Who is at the other end of a connection; AF_UNSPEC: nobody knows. */
+union peer_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
 
 struct address {
     bool v4; /* the last four bytes are it, the others as in ::ffff:0:0/96 */
@@ -22,7 +29,7 @@ struct cidr {
 };
 
 /* False: neither IPv4 nor IPv6. */
-bool address_of(const struct sockaddr_storage *peer, struct address *out);
+bool address_of(const union peer_address *peer, struct address *out);
 /* An address alone, without port or brackets. */
 bool address_parse(struct span text, struct address *out);
 /* Returns the length; no NUL counted. */

@@ -86,7 +86,7 @@ void conn_set_state(struct conn_table *table, struct conn *conn, enum conn_state
 }
 
 /* Of IPv6 the network counts: who has one address has them all. */
-static struct span address_of(const struct conn *conn)
+static struct span octets_of(const struct conn *conn)
 {
     const struct in6_addr *v6 = &conn->peer.v6.sin6_addr;
     const char *bytes = (const char *)v6->s6_addr;
@@ -98,7 +98,7 @@ static struct span address_of(const struct conn *conn)
 
 struct conn *conn_shake_hands(struct conn_table *table, struct conn *conn)
 {
-    uint64_t hash = siphash(table->secret, address_of(conn));
+    uint64_t hash = siphash(table->secret, octets_of(conn));
     conn->bucket = (uint32_t)(hash % LIM_HANDSHAKE_BUCKETS);
     conn_set_state(table, conn, CONN_TLS);
     struct conn_bucket *bucket = &table->handshakes[conn->bucket];

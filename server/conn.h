@@ -10,10 +10,10 @@
 #ifndef SERVER_CONN_H
 #define SERVER_CONN_H
 
-#include <netinet/in.h>
 #include <stdint.h>
 
 #include "server/buffer.h"
+#include "server/cidr.h"
 #include "server/h1.h"
 #include "server/limits.h"
 #include "server/ring.h"
@@ -103,11 +103,7 @@ struct conn {
     uint32_t awaited_turn;   /* HTTP/2: of the loop, when one last began to */
     struct stream *passing; /* HTTP/2: whose relay waits until octets are framed; or NULL */
     struct stream *ended;   /* HTTP/2: closed while that was so */
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } peer;
+    union peer_address peer;
 };
 
 struct conn_list {

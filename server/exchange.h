@@ -10,9 +10,9 @@
 #define SERVER_EXCHANGE_H
 
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "server/buffer.h"
+#include "server/cidr.h"
 #include "server/pool.h"
 #include "server/span.h"
 
@@ -46,9 +46,9 @@ struct body {
     uint64_t file_bytes;
     bool live;       /* BODY_STREAMED: more octets will come into the stream's chunk */
     bool has_length; /* BODY_STREAMED: and it is known before: `length` */
+    unsigned segment_count;
     uint64_t length;
     const struct body_segment *segments; /* BODY_SEGMENTS: sent in order */
-    unsigned segment_count;
 };
 
 /* The body of a request. Its octets are gathered only when somebody asks for them. */
@@ -114,7 +114,7 @@ struct exchange {
     bool bad_target;     /* the one a script set last is malformed */
     bool body_limited;   /* a script set body_limit */
     uint64_t body_limit; /* bytes of the request's body that may be read */
-    struct sockaddr_storage peer;
+    union peer_address peer;
     struct connection_info connection;
 
     /* shared by the scripts of a chain */

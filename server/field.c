@@ -9,7 +9,7 @@
 #include "server/limits.h"
 
 enum {
-    FIELDS_FIRST = 6, /* capacity of a list when its first field comes */
+    FIELDS_FIRST = 4, /* capacity of a list when its first field comes */
     FIELDS_SPARE = 2, /* of one that is copied: for what scripts and proxies add */
 };
 

@@ -68,15 +68,14 @@ static char *with_crlf(const struct offline_client *client, const char *raw, siz
 
 static bool set_peer(struct exchange *ex, const char *address)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(PEER_PORT)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(PEER_PORT)};
+    union peer_address *peer = &ex->peer;
 
-    if (inet_pton(AF_INET, address, &v4.sin_addr) == 1) {
-        memcpy(&ex->peer, &v4, sizeof v4);
+    peer->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(PEER_PORT)};
+    if (inet_pton(AF_INET, address, &peer->v4.sin_addr) == 1) {
         return true;
     }
-    memcpy(&ex->peer, &v6, sizeof v6);
-    return inet_pton(AF_INET6, address, &((struct sockaddr_in6 *)&ex->peer)->sin6_addr) == 1;
+    peer->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(PEER_PORT)};
+    return inet_pton(AF_INET6, address, &peer->v6.sin6_addr) == 1;
 }
 
 static void set_tls(struct exchange *ex)

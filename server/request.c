@@ -27,7 +27,7 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     ex->id = worker->requests++ * worker->count + worker->index + 1;
     ex->is_tls = conn->tls != NULL;
     ex->scheme = ex->is_tls ? SPAN("https") : SPAN("http");
-    memcpy(&ex->peer, &conn->peer, sizeof(conn->peer));
+    ex->peer = conn->peer;
     if (ex->is_tls) {
         struct tls_info tls = tls_info(conn->tls);
         ex->connection = (struct connection_info){

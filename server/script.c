@@ -262,7 +262,7 @@ bool script_set_calls(const struct script_set *set, const char *helper)
     return false;
 }
 
-bool script_set_trusts(const struct script_set *set, const struct sockaddr_storage *peer)
+bool script_set_trusts(const struct script_set *set, const union peer_address *peer)
 {
     struct address address;
 

@@ -73,7 +73,7 @@ bool script_set_sees_handshakes(const struct script_set *set);
 /* Whether any of the scripts calls the helper of this name. */
 bool script_set_calls(const struct script_set *set, const char *helper);
 /* Whether the address is that of a trusted proxy. */
-bool script_set_trusts(const struct script_set *set, const struct sockaddr_storage *peer);
+bool script_set_trusts(const struct script_set *set, const union peer_address *peer);
 
 struct script_host;
 /* On the worker's own thread. NULL: one line in `error`. */

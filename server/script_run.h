@@ -26,8 +26,8 @@ struct script_frame {
     struct vm_run *run; /* NULL: not started yet, the arenas were all in use; or it has ended */
     const struct script *script;
     const struct vm_entry *entry;
-    bool upload;    /* its run is counted in host->uploads */
     uint64_t input; /* handle, of a called function; 0: an entry without */
+    bool upload;    /* its run is counted in host->uploads */
     bool own_answer;
     struct helper_answer saved; /* of own_answer: what is put back when this one has ended */
     struct helper_state state;

@@ -18,7 +18,7 @@
 #include "server/tls.h"
 
 enum {
-    AWAITED_TURNS = 8, /* of the loop, until what waits in the kernel must be here */
+    AWAITED_TURNS = 16, /* of the loop, until what waits in the kernel must be here */
     ROOM_BYTES_MIN = 2 * LIM_H2_FRAME_BYTES, /* less is not worth a receive */
 };
 

@@ -25,12 +25,12 @@ struct template
     enum template_stage { STAGE_TEXT, STAGE_OPEN, STAGE_WORD, STAGE_KEY, STAGE_CLOSE } stage;
     bool raw;
     bool reopen;         /* once `pending` is out, a '<' that was already taken begins a tag */
-    size_t matched;      /* bytes of the word that the stage looks for */
-    size_t key_at;       /* in held */
-    size_t close_at;     /* in held */
-    struct span pending; /* to be written before anything else */
     bool escape;         /* pending */
-    size_t held_bytes;
+    unsigned matched;    /* bytes of the word that the stage looks for */
+    unsigned key_at;     /* in held */
+    unsigned close_at;   /* in held */
+    unsigned held_bytes;
+    struct span pending;           /* to be written before anything else */
     char held[TEMPLATE_TAG_BYTES]; /* what may be a tag */
 };
 

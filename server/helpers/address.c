@@ -10,18 +10,15 @@
 
 #define PEER_TEXT_BYTES (ADDRESS_TEXT_BYTES + sizeof "[]:65535")
 
-static in_port_t port_of(const struct sockaddr_storage *peer)
+static in_port_t port_of(const union peer_address *peer)
 {
-    if (peer->ss_family == AF_INET) {
-        return ntohs(((const struct sockaddr_in *)(const void *)peer)->sin_port);
-    }
-    return ntohs(((const struct sockaddr_in6 *)(const void *)peer)->sin6_port);
+    return ntohs(peer->any.sa_family == AF_INET ? peer->v4.sin_port : peer->v6.sin6_port);
 }
 
 /* Empty when the peer has no address of the Internet. */
 uint64_t host_zs_req_peer(struct vm_context *context, const struct vm_arg arg[5])
 {
-    const struct sockaddr_storage *peer = &helper_exchange(context)->peer;
+    const union peer_address *peer = &helper_exchange(context)->peer;
     char text[PEER_TEXT_BYTES];
     char ip[ADDRESS_TEXT_BYTES];
     struct address address;

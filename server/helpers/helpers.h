@@ -19,10 +19,10 @@ struct json_t;        /* of jansson */
 /* An answer that is set aside while another script has the place for its own. */
 struct helper_answer {
     unsigned status;
+    bool aborted;
     struct field_list fields;
     struct body body;
     struct proxy_request *proxy;
-    bool aborted;
 };
 struct helper_answer helper_answer_take(struct exchange *ex); /* leaves none */
 void helper_answer_put(struct exchange *ex, const struct helper_answer *answer);

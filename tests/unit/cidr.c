@@ -82,7 +82,7 @@ Test(cidr, malformed)
 Test(cidr, one_form)
 {
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    struct sockaddr_storage peer = {.ss_family = AF_UNIX};
+    union peer_address peer = {.any.sa_family = AF_UNIX};
     char text[ADDRESS_TEXT_BYTES];
     struct address address;
 

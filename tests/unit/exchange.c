@@ -184,13 +184,13 @@ Test(exchange, reset_keeps_nothing)
     struct exchange ex;
     exchange_init(&ex);
     ex.is_tls = true;
-    ex.peer.ss_family = AF_INET6;
+    ex.peer.any.sa_family = AF_INET6;
     ex.connection.sni = SPAN("example");
     cr_assert(exchange_set_target(&ex, SPAN("/a?b")));
     response_error(&ex, 404);
     exchange_reset(&ex);
     cr_expect(!ex.is_tls);
-    cr_expect_eq(ex.peer.ss_family, AF_UNSPEC);
+    cr_expect_eq(ex.peer.any.sa_family, AF_UNSPEC);
     cr_expect_eq(ex.connection.sni.len, 0);
     cr_expect_eq(ex.status, 0);
     cr_expect_eq(ex.path.len, 0);

@@ -34,7 +34,7 @@ static void receive(struct exchange *ex, const char *text)
     ex->request_body.length =
         head.framing == H1_BODY_CHUNKED ? REQUEST_BODY_UNKNOWN : head.content_length;
     ex->request_body.complete = ex->request_body.length == 0;
-    struct sockaddr_in *peer = (void *)&ex->peer;
+    struct sockaddr_in *peer = &ex->peer.v4;
     *peer = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(4711)};
     peer->sin_addr.s_addr = htonl(0xc0000207);
     cr_assert(exchange_set_target(ex, head.target));
@@ -163,7 +163,7 @@ Test(forward, fields_of_scripts_stay)
     cr_assert(field_set(&ex, &ex.request_fields, SPAN("host"), SPAN("inner.test")));
     ex.proto_major = 2;
     ex.scheme = SPAN("https");
-    ex.peer = (struct sockaddr_storage){.ss_family = AF_UNIX};
+    ex.peer = (union peer_address){.any.sa_family = AF_UNIX};
     cr_expect(forward_request_head(&ex, &(struct forward_options){.target = &target}, &out));
     expect_text(&out, "GET /b/a?b HTTP/1.1\r\nhost: inner.test\r\nX-User: guest\r\n"
                       "x-forwarded-proto: https\r\n" XFH "via: 2 zeroserve\r\n\r\n");

@@ -26,7 +26,7 @@ static void from_v6(struct exchange *ex)
 
 static void from_unix(struct exchange *ex)
 {
-    ex->peer = (struct sockaddr_storage){.ss_family = AF_UNIX};
+    ex->peer = (union peer_address){.any.sa_family = AF_UNIX};
 }
 
 Test(helpers_address, matches)
