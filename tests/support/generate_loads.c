@@ -187,7 +187,8 @@ static void emit_copy_element(struct generator *g, const struct copying *c, bool
         emit_element_address(g, c, from, c->from);
     }
     if (c->is_fill) {
-        emit(g, stores[c->bytes], to, one_in(g, 16) ? c->count : c->value, c->to_off, 0);
+        unsigned value = one_in(g, 16) ? c->count : one_in(g, 16) ? 10 : c->value;
+        emit(g, stores[c->bytes], to, value, c->to_off, 0);
         return;
     }
     emit(g, loads[c->bytes], one_in(g, 4) && !has_pointers ? from : c->value, from, c->from_off, 0);
