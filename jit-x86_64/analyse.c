@@ -462,6 +462,19 @@ static void find_heads(struct analysis *a, const struct vm_program *p)
     }
 }
 
+static void find_spans(struct analysis *a, const struct vm_program *p, unsigned without)
+{
+    for (uint32_t i = 0; i < p->insn_count; i++) {
+        if (vm_isa[p->ops[i].ix].group != VM_GROUP_LDX || a->spans[i] != 0) {
+            continue;
+        }
+        bool is_composed = (without & JIT_COMPOSING) == 0 && compose_mark(a, p, i);
+        if (!is_composed && (without & JIT_FOLDING) == 0) {
+            fold_mark(a, p, i);
+        }
+    }
+}
+
 bool analysis_init(struct analysis *a, const struct vm_program *program, unsigned without)
 {
     a->joins = vm_allocate_zero((size_t)program->insn_count + 2, sizeof(*a->joins));
@@ -506,12 +519,7 @@ void analysis_refine(struct analysis *a, const struct vm_program *program, unsig
     if ((without & JIT_ROTATING) == 0) {
         fuse_find_rotations(a, program);
     }
-    if ((without & JIT_COMPOSING) == 0) {
-        compose_find(a, program);
-    }
-    if ((without & JIT_FOLDING) == 0) {
-        fold_find(a, program);
-    }
+    find_spans(a, program, without);
 }
 
 void analysis_fini(struct analysis *a)

@@ -176,14 +176,13 @@ bool compose_at(const struct analysis *a, const struct vm_program *p, uint32_t i
     return out->count != 0;
 }
 
-void compose_find(struct analysis *a, const struct vm_program *p)
+bool compose_mark(struct analysis *a, const struct vm_program *p, uint32_t insn)
 {
-    for (uint32_t i = 0; i < p->insn_count; i++) {
-        struct compose c;
-        if (load_bytes(&p->ops[i]) != 0 && compose_at(a, p, i, &c)) {
-            memset(a->spans + i, ANALYSIS_INSIDE, c.count);
-            a->spans[i] = c.count;
-            i += c.count - 1u;
-        }
+    struct compose c;
+    if (!compose_at(a, p, insn, &c)) {
+        return false;
     }
+    memset(a->spans + insn, ANALYSIS_INSIDE, c.count);
+    a->spans[insn] = c.count;
+    return true;
 }

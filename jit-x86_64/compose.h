@@ -36,7 +36,7 @@ struct compose {
 /* The composition that starts at `insn`; false when there is none that saves a load. */
 bool compose_at(const struct analysis *a, const struct vm_program *program, uint32_t insn,
                 struct compose *out);
-/* Notes them in a->spans. */
-void compose_find(struct analysis *a, const struct vm_program *program);
+/* Notes it in a->spans; false when there is none. */
+bool compose_mark(struct analysis *a, const struct vm_program *program, uint32_t insn);
 
 #endif

@@ -3,7 +3,8 @@
  * is made of what registers held at the head. */
 #include "jit-x86_64/copy.h"
 
-#define BIT(r) ((uint16_t)(1u << (r)))
+#define BIT(r)  ((uint16_t)(1u << (r)))
+#define OFF_MAX (INT32_MAX / 2) /* room for what is added to it */
 
 /* base + index + off, of registers at the head; either may be COPY_NONE. */
 struct sum {
@@ -23,8 +24,6 @@ struct round {
     struct sum from;
     struct sum to;
 };
-
-#define OFF_MAX (INT32_MAX / 2) /* room for what is added to it */
 
 static bool add_constant(struct sum *sum, int64_t more)
 {
@@ -145,7 +144,7 @@ static bool find_steps(const struct round *r, uint16_t wanted, struct copy *out)
     return true;
 }
 
-/* Goes on by one element a round, and COPY_BYTES from there can be reached. */
+/* Goes on by one element a round. */
 static bool find_place(const struct round *r, const struct sum *sum, struct copy_place *out)
 {
     int32_t base = gain(r, sum->base), index = gain(r, sum->index);

@@ -67,13 +67,11 @@ bool fold_at(const struct analysis *a, const struct vm_program *p, uint32_t insn
     return true;
 }
 
-void fold_find(struct analysis *a, const struct vm_program *p)
+void fold_mark(struct analysis *a, const struct vm_program *p, uint32_t insn)
 {
-    for (uint32_t i = 0; i < p->insn_count; i++) {
-        struct fold fold;
-        if (a->spans[i] == 0 && fold_at(a, p, i, &fold)) {
-            a->spans[i] = FOLD_INSNS;
-            a->spans[i + 1] = ANALYSIS_INSIDE;
-        }
+    struct fold fold;
+    if (fold_at(a, p, insn, &fold)) {
+        a->spans[insn] = FOLD_INSNS;
+        a->spans[insn + 1] = ANALYSIS_INSIDE;
     }
 }

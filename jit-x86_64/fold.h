@@ -23,7 +23,7 @@ struct fold {
 /* The fold that starts at `insn`; false when there is none. */
 bool fold_at(const struct analysis *a, const struct vm_program *program, uint32_t insn,
              struct fold *out);
-/* Notes them in a->spans, where no composition is. */
-void fold_find(struct analysis *a, const struct vm_program *program);
+/* Notes it in a->spans. */
+void fold_mark(struct analysis *a, const struct vm_program *program, uint32_t insn);
 
 #endif

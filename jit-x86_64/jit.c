@@ -494,8 +494,7 @@ static uint32_t add_waiting(const struct vm_code *code, uint32_t insn, bool at_s
     return lost;
 }
 
-/* The instruction with the code of `insn`, where it was interrupted: another if that is of a
- * composition. */
+/* The instruction with the code of `insn`, where it was interrupted: see analysis.h on spans. */
 static uint32_t start_of(const struct vm_code *code, const mcontext_t *at, uint32_t insn)
 {
     uint32_t first = jit_insn_at(code, (uintptr_t)at->gregs[REG_RIP]);
@@ -503,7 +502,7 @@ static uint32_t start_of(const struct vm_code *code, const mcontext_t *at, uint3
     return is_inside ? first : insn;
 }
 
-/* Registers that instructions of a composition before `insn` write. */
+/* Registers that instructions of a span before `insn` write. */
 static uint32_t written_before(const struct vm_code *code, uint32_t first, uint32_t insn)
 {
     uint32_t written = 0;
