@@ -24,11 +24,8 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
     -addext subjectAltName=DNS:localhost -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
 
 start --tls-addr 127.0.0.1:0 --cert "$work/cert.pem" --key "$work/key.pem" --tls-min 1.2 "$work/site"
-for _ in $(seq 100); do
-    tls_port=$(sed -n 's|^listening on https://127\.0\.0\.1:\([0-9]*\) .*|\1|p' "$log")
-    [ -n "$tls_port" ] && break
-    sleep 0.05
-done
+await "$log" '^listening on https:'
+tls_port=$(sed -n 's|^listening on https://127\.0\.0\.1:\([0-9]*\) .*|\1|p' "$log")
 
 secure=(--cacert "$work/cert.pem" --connect-to "localhost:443:127.0.0.1:$tls_port" -sS -m 30)
 for version in 1.0 1.1 2 2-prior-knowledge; do

@@ -61,11 +61,15 @@ unlike() { # unlike NAME TEXT REGEX: no line of the text matches
     result "$1" $? "got:      $2" "unwanted: $3"
 }
 
-await() { # await FILE REGEX: until a line of the file matches, or 20 seconds have passed
+eventually() { # eventually COMMAND...: again and again until it succeeds, or 20 seconds have passed
     for _ in $(seq 400); do
-        grep -qiE -- "$2" "$1" && return
+        "$@" && return
         sleep 0.05
     done
+}
+
+await() { # await FILE REGEX: until a line of the file matches
+    eventually grep -qiE -- "$2" "$1"
 }
 
 logged() { # logged NAME REGEX: a line of the log matches. Lines come a moment after the answer.
@@ -117,6 +121,14 @@ get() { # get PATH [CURL ARGUMENT...]: the body
     local path=$1
     shift
     curl -sS --path-as-is -m 20 "$@" "$url$path"
+}
+
+answers() { # answers PATH BODY: is that what is there?
+    [ "$(get "$1")" = "$2" ]
+}
+
+is_there() { # is_there PATH
+    [ "$(code "$1")" = 200 ]
 }
 
 code() { # code PATH [CURL ARGUMENT...]: the status

@@ -101,10 +101,7 @@ sed -i 's/"on": true/"on": false/' "$work/examples/maintenance/data/maintenance.
 "$server" --pack "$work/examples/maintenance" >"$work/new.tar"
 mv "$work/new.tar" "$work/maintenance.tar"
 kill -HUP "$server_pid"
-for _ in $(seq 400); do
-    [ "$(code /)" = 200 ] && break
-    sleep 0.05
-done
+eventually is_there /
 is "maintenance: it ends by a reload" "$(code /)" 200
 
 serve vhosts
@@ -216,10 +213,7 @@ case $first in
 two*) kill -KILL "$two_pid" ;;
 *) kill -KILL "${children[-1]}" ;;
 esac
-for _ in $(seq 400); do
-    [ "$(code /app/)" = 200 ] && break
-    sleep 0.05
-done
+eventually is_there /app/
 like "gateway: when it is gone, the other one" "$(get /app/)" '^(two|three) GET /app/ '
 [ "$(get /app/)" != "$first" ]
 result "gateway: which is another one" $?

@@ -72,10 +72,7 @@ cp "$work/unknown.c" "$scripts/30-unknown.c"
 fails_reload "reload, no such helper" "'30-unknown'.*zs_no_such_helper"
 rm "$scripts/30-unknown.c"
 kill -HUP "$server_pid"
-for _ in $(seq 100); do
-    [ "$(get /)" = two ] && break
-    sleep 0.1
-done
+eventually answers / two
 is "a reload that works serves the new site" "$(get /)" two
 stop
 

@@ -43,10 +43,7 @@ mv "$access" "$access.1"
 get /third >/dev/null
 log=$access.1 logged "a file that was moved is still written" 'GET /third'
 kill -USR1 "$server_pid"
-for _ in $(seq 400); do
-    [ -e "$access" ] && break
-    sleep 0.05
-done
+eventually [ -e "$access" ]
 get /fourth >/dev/null
 stop
 like "after SIGUSR1 it is made anew" "$(cat "$access")" 'GET /fourth'
@@ -86,10 +83,7 @@ is "what came and what did not are all" "$(($(grep -c '"GET /[0-9]*-x' "$work/re
 
 "$server" --addr 127.0.0.1:0 --threads 1 "$work/site" 2> >(grep -m 1 '^listening' >"$work/first") &
 server_pid=$!
-for _ in $(seq 400); do
-    [ -s "$work/first" ] && break
-    sleep 0.05
-done
+eventually [ -s "$work/first" ]
 url=http://127.0.0.1:$(sed 's|.*:\([0-9]*\) .*|\1|' "$work/first")
 is "the reader of standard error is dead: all is answered" "$(code /)$(code /)$(code /)" 200200200
 stop

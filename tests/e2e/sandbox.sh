@@ -60,10 +60,7 @@ serve() { # serve LEVEL SITE REPACK ARGUMENT...: what must work, whatever the le
     is "$level: the new script answers" "$answer" two
     mv "$work/log/access" "$work/log/old"
     kill -USR1 "$server_pid"
-    for _ in $(seq 400); do
-        [ -e "$work/log/access" ] && break
-        sleep 0.05
-    done
+    eventually [ -e "$work/log/access" ]
     check "$level: the log is made anew" [ -e "$work/log/access" ]
 }
 

@@ -123,10 +123,7 @@ for name in "$work/manager.socket" "@zeroserve-test-$$"; do
     : >"$work/told" # not what the one before was told
     python3 "$work/manager.py" "$name" 2 >"$work/told" &
     manager=$!
-    for _ in $(seq 200); do
-        grep -q bound "$work/told" && break
-        sleep 0.05
-    done
+    await "$work/told" bound
     NOTIFY_SOCKET=$name start "$work/site"
     stop
     wait "$manager"
