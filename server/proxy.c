@@ -613,7 +613,7 @@ static size_t wanted(struct relay *relay)
     uint64_t left = answer_left(&relay->answer); /* 0: that is not known */
     size_t most = left > 0 && left < LIM_LINK_BUFFER_BYTES ? (size_t)left : LIM_LINK_BUFFER_BYTES;
     size_t waiting = link->more_waits ? most : 0;
-    if (is_paused(stream) || link_input(link).len >= LIM_LINK_BYTES) {
+    if (link->receiving || is_paused(stream) || link_input(link).len >= LIM_LINK_BYTES) {
         return 0;
     }
     if (relay->tunnel) {

@@ -137,6 +137,7 @@ static bool is_short(const struct request_body *body)
 /* Nobody wants what else comes of the request. */
 static void drop_rest(struct worker *worker, struct stream *stream)
 {
+    stream_unchain(&stream->conn->roomless, stream);
     stream_chain(&stream->conn->unread, stream);
     stream->unread = true;
     stream->exchange.request_body.gather_max = 0;

@@ -193,8 +193,8 @@ static bool may_pass(const struct stream *stream)
 size_t serve_h2_pass(struct worker *worker, struct stream *stream, struct span bytes)
 {
     struct conn *conn = stream->conn;
-    bool free = conn->tls != NULL || !conn->sending; /* `out` may be added to */
-    if (!may_pass(stream) || !free || bytes.len < LIM_DIRECT_BYTES || h2_is_busy(conn->h2)) {
+    bool untouched = conn->tls != NULL || !conn->sending; /* `out` is not the kernel's */
+    if (!may_pass(stream) || !untouched || bytes.len < LIM_DIRECT_BYTES || h2_is_busy(conn->h2)) {
         return 0;
     }
     stream->passing = bytes;
