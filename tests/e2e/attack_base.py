@@ -44,8 +44,8 @@ ATTACK = 0.3 if SANITIZED else 0.6  # seconds that it goes on, at least
 REQUESTS = 50 if SANITIZED else 200  # of the honest client before it, and during it, at least
 ATTACK_MAX = 4 if SANITIZED else 10  # seconds
 TIMES_QUIET = 5
-FLOOR = 0.2 if SANITIZED else 0.01  # seconds that the slowest of a hundred honest requests may always take
 STRICT = "ATTACKS_STRICT" in os.environ
+FLOOR = 0 if STRICT else 0.2 if SANITIZED else 0.01  # seconds that an honest request may always take
 PROCESSORS = sorted(os.sched_getaffinity(0))
 PINNED = ["taskset", "-c", str(PROCESSORS[0])] if STRICT and len(PROCESSORS) > 1 else []
 WINDOWS = 4  # measured, until one is good: what the server does wrong it does in each
@@ -89,10 +89,10 @@ def write(name, data):
         file.write(data if isinstance(data, bytes) else data.encode())
 
 
-def case(function=None, honest=False, memory=MEMORY, floor=FLOOR):
+def case(function=None, honest=False, memory=MEMORY):
     if function is None:
-        return lambda f: case(f, honest, memory, floor)
-    CASES.append((function, honest, memory, floor))
+        return lambda f: case(f, honest, memory)
+    CASES.append((function, honest, memory))
     return function
 
 
@@ -415,23 +415,23 @@ def attack_window(server, function):
     return [s for s in samples if s[0] + s[1] < start], [s for s in samples if s[0] + s[1] >= start]
 
 
-def attack_beside_honest_client(server, function, floor):
+def attack_beside_honest_client(server, function):
     """What to note. Fails when the honest client is slowed down too much in each window."""
     for window in range(WINDOWS):
         quiet, during = attack_window(server, function)
         note = "honest 99th percentile %.2f ms of %d, %.2f before; with waits for a processor %.1f, %.1f" % (
             1000 * slowest(during), len(during), 1000 * slowest(quiet), 1000 * slowest(during, True),
             1000 * slowest(quiet, True))
-        if slowest(during) < max(0 if STRICT else floor, TIMES_QUIET * slowest(quiet)):
+        if slowest(during) < max(FLOOR, TIMES_QUIET * slowest(quiet)):
             return note + (", window %d" % (window + 1) if window else "")
     raise AssertionError("the honest client waits: " + note)
 
 
-def run_case(server, function, honest, memory, floor):
+def run_case(server, function, honest, memory):
     """What to note."""
     server.forget_peak()
     before = server.rss()
-    note = attack_beside_honest_client(server, function, floor) if honest else function(server)
+    note = attack_beside_honest_client(server, function) if honest else function(server)
     grown = (server.peak() - before) / (1 << 20)
     assert SANITIZED or grown < memory, "memory grew by %.1f MiB" % grown
     assert server.process.poll() is None, "the server ended: " + server.output()[-3000:]
