@@ -65,7 +65,7 @@ static inline bool span_equal_nocase(struct span a, struct span b)
         return false;
     }
     for (size_t i = 0; i < a.len; i++) {
-        if (ascii_lower(a.base[i]) != ascii_lower(b.base[i])) {
+        if (a.base[i] != b.base[i] && ascii_lower(a.base[i]) != ascii_lower(b.base[i])) {
             return false;
         }
     }
