@@ -182,5 +182,16 @@ size_t chars_ascii_prefix(struct span text)
     while (i + 8 <= text.len && (eight(text.base + i) & EACH(0x80)) == 0) {
         i += 8;
     }
+    if (text.len >= 8) {
+        bool all = i + 8 > text.len && (eight(text.base + text.len - 8) & EACH(0x80)) == 0;
+        return all ? text.len : i;
+    }
+    if (text.len >= 4) {
+        return ((four(text.base) | four(text.base + text.len - 4)) & 0x80808080u) == 0 ? text.len
+                                                                                       : 0;
+    }
+    while (i < text.len && (uint8_t)text.base[i] < 0x80) {
+        i++;
+    }
     return i;
 }

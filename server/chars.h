@@ -40,7 +40,8 @@ bool chars_all_target(struct span text);
 bool chars_plain_path(struct span text);
 /* Whether any of it is an upper case letter of ASCII. */
 bool chars_any_upper(struct span text);
-/* How many bytes at the start are ASCII, in steps of 8: the rest is to be looked at one by one. */
+/* How many bytes at the start are ASCII for sure: all, or fewer by some. The rest is to be looked at
+ * one by one. */
 size_t chars_ascii_prefix(struct span text);
 
 /* Value of a hexadecimal digit, or -1. */

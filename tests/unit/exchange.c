@@ -281,6 +281,8 @@ Test(field, all_bytes_are_told_apart)
                 cr_assert_eq(chars_any_upper(span), byte >= 'A' && byte <= 'Z');
                 cr_assert_eq(chars_all_target(span), char_is((char)byte, CHAR_TARGET));
                 cr_assert_eq(chars_plain_path(span), byte != '%' && byte != 0);
+                size_t ascii = chars_ascii_prefix(span);
+                cr_assert(byte < 128 ? ascii == len : ascii <= at);
             }
         }
     }
