@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which scripts of a worker have the processor.
  *
- * A turn of the loop gives scripts one slice, an eighth of a tick, before it looks at the ring
- * again. As long as none is switched out, each request's scripts start as soon as its head is
- * complete. Once one was, the slice is spent: further newcomers wait for a later turn, and so do
- * those that were switched out before. Between turns all connections are served, so busy scripts,
- * however many, delay others by no more than a slice or two. Newcomers, of which most are short,
- * have LIM_NEWCOMER_SLICES turns, then those that were switched out have one.
+ * A turn of the loop gives scripts one slice before it looks at the ring again: an eighth of a
+ * tick, or one or two whole ticks for the first script that turns out to be busy. As long as none is
+ * switched out, each request's scripts start as soon as its head is complete. Once one was, the
+ * slice is spent: further newcomers wait for a later turn, and so do those that were switched out
+ * before. Between turns all connections are served, so busy scripts, however many, delay others by
+ * no more than a slice or two. Newcomers, of which most are short, have LIM_NEWCOMER_SLICES turns,
+ * the newest and the oldest first by turns; then those that were switched out have one.
  *
- * A request that finds all arenas in use waits for one to be given back. Scripts that wait for the
- * body of a slow client keep theirs; then those go that have waited for some time.
+ * A request that finds all arenas in use waits for one to be given back; LIM_STARVED_TRIES such
+ * requests look for it in a turn. Scripts that wait for the body of a slow client keep theirs; then
+ * those go that have waited for some time.
  */
 #ifndef SERVER_SCHEDULE_H
 #define SERVER_SCHEDULE_H
@@ -31,7 +33,7 @@ struct schedule {
     uint64_t room_ms;         /* when to look for room for them again; 0: none is */
 };
 
-/* How long a script runs before it is switched out. */
+/* How long a script runs before it is switched out, while scripts are busy. */
 uint32_t schedule_slice_us(const struct options *options);
 
 /* Whether the scripts of a new request may start at once. Else stream_wait with STREAM_NEW. */
