@@ -438,7 +438,7 @@ void link_event(struct worker *worker, const struct ring_event *event)
         } else {
             link_receive(worker, link, LIM_LINK_FIRST_BYTES);
         }
-    } else {
+    } else if (event->tag.op != RING_LINK_SEND || !relay_awaits_answer(link->relay)) {
         relay_event(worker, link->relay);
     }
     if (link->fresh.len > 0) {

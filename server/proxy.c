@@ -3,9 +3,8 @@
  *
  * A relay lives in the pool of its exchange from the decision to the end of the answer. It tries
  * targets until one takes the request; what was sent once is repeated only if that cannot do harm.
- * Octets of the answer collect in the stream's chunk and stop being read from the upstream while
- * that is full; octets of the request's body are asked from the client only as the upstream takes
- * them.
+ * Octets of the answer are received as the client has room for them; those that have to wait
+ * collect in the stream's chunk.
  */
 #include "server/proxy_int.h"
 
@@ -16,7 +15,6 @@
 #include "server/forward.h"
 #include "server/log.h"
 #include "server/request.h"
-#include "server/script.h"
 #include "server/serve_int.h"
 #include "server/trailers.h"
 
@@ -257,127 +255,6 @@ void proxy_start(struct worker *worker, struct stream *stream)
     try_next(relay);
 }
 
-/* ---- the request on its way ---- */
-
-static bool send_head(struct relay *relay)
-{
-    const struct exchange *ex = &relay->stream->exchange;
-    uint64_t length;
-    struct forward_options options = {
-        .target = relay->target,
-        .peer_trusted = script_set_trusts(relay->stream->epoch->snapshot->scripts, &ex->peer),
-        .upgrade = forward_upgrade_wanted(ex),
-        .expect_continue = relay->expecting,
-    };
-    relay->expect_end_ms = relay->worker->conns.now_ms + LIM_UPSTREAM_EXPECT_MS;
-    if (ex->by_connect) {
-        if (!websocket_make_key(relay->websocket_key)) {
-            return false;
-        }
-        options.websocket_key = (struct span){relay->websocket_key, WEBSOCKET_KEY_BYTES};
-    }
-    relay->framing = forward_request_framing(ex, &length);
-    relay->begun = true;
-    return forward_request_head(ex, &options, &relay->link->out);
-}
-
-/* Whether octets of the body are wanted now. */
-static bool takes_body(struct relay *relay)
-{
-    const struct link *link = relay->link;
-    relay->expecting = relay->expecting && serve_client_expects(relay->stream);
-    return !relay->body_ended && !relay->expecting && !link->sending && !link->deaf &&
-           buffer_bytes(&link->out) < LIM_LINK_BYTES;
-}
-
-/* Appends a part of the body, framed. False: out of memory. */
-static bool put_body(struct relay *relay, struct span bytes)
-{
-    struct buffer *out = &relay->link->out;
-    return relay->framing == H1_BODY_CHUNKED ? forward_chunk(out, bytes, SIZE_MAX / 2)
-                                             : buffer_append(out, bytes, SIZE_MAX / 2);
-}
-
-/* A kept connection may turn out to be closed; then what was sent by it goes by another one. */
-static bool put_new_body(struct relay *relay, struct span bytes)
-{
-    struct buffer *kept = &relay->stream->kept;
-    bool keeps = relay->reused && !relay->heard && !relay->body_gone &&
-                 buffer_append(kept, bytes, LIM_LINK_BYTES);
-    if (!keeps) {
-        relay->body_gone = true;
-        buffer_release(kept);
-    }
-    return put_body(relay, bytes);
-}
-
-/* Sends again what an earlier attempt has sent. */
-static bool put_kept_body(struct relay *relay)
-{
-    struct buffer *kept = &relay->stream->kept;
-    bool fine = put_body(relay, buffer_span(kept));
-    relay->body_gone = true;
-    buffer_release(kept);
-    return fine;
-}
-
-/* Moves what is here of the body to the upstream, and asks for more. False: out of memory. */
-static bool send_body(struct relay *relay)
-{
-    struct stream *stream = relay->stream;
-    struct request_body *body = &stream->exchange.request_body;
-    struct buffer *out = &relay->link->out;
-    struct span bytes = buffer_span(&body->bytes);
-    if (!takes_body(relay)) {
-        stream_wait(&relay->worker->streams, stream, STREAM_ACTIVE); /* the client is not late */
-        return true;
-    }
-    if (!relay->reused && buffer_bytes(&stream->kept) > 0 && !put_kept_body(relay)) {
-        return false;
-    }
-    if (bytes.len > 0) {
-        if (!put_new_body(relay, bytes)) {
-            return false;
-        }
-        buffer_consume(&body->bytes, bytes.len);
-    }
-    if (body->complete) {
-        relay->body_ended = true;
-        stream_wait(&relay->worker->streams, stream, STREAM_ACTIVE);
-        trailers_withhold(&stream->exchange);
-        return relay->framing != H1_BODY_CHUNKED ||
-               forward_chunk_end(out, &body->trailers, SIZE_MAX / 2);
-    }
-    body->gather_max = LIM_LINK_BYTES;
-    stream->deadline_ms = relay->worker->conns.now_ms + relay->worker->options->body_ms;
-    if (stream->wait != STREAM_AWAITING) {
-        relay->awaiting_ms = relay->worker->conns.now_ms;
-    }
-    stream_wait(&relay->worker->streams, stream, STREAM_AWAITING);
-    serve_want_body(relay->worker, stream);
-    return true;
-}
-
-/* Time in which the upstream kept it waiting is not the client's fault. */
-bool proxy_client_dribbles(struct stream *stream)
-{
-    struct relay *relay = stream->relay;
-    uint64_t now_ms = relay->worker->conns.now_ms;
-    if (stream->wait == STREAM_AWAITING) {
-        relay->awaited_ms += now_ms - relay->awaiting_ms;
-        relay->awaiting_ms = now_ms;
-    }
-    return request_body_is_late(relay->worker, stream, relay->awaited_ms);
-}
-
-void proxy_body_arrived(struct stream *stream)
-{
-    struct relay *relay = stream->relay;
-    if (relay->link != NULL && relay->link->state == LINK_USED) {
-        relay_step(relay->worker, relay);
-    }
-}
-
 /* ---- the answer on its way back ---- */
 
 /* Nothing is left for the relay to do. */
@@ -412,7 +289,7 @@ static bool take_interim(struct relay *relay, const struct h1_response *head)
 {
     if (head->status == 100) {
         relay->expecting = false;
-        return send_body(relay);
+        return proxy_send_body(relay);
     }
     return serve_interim(relay->worker, relay->stream, head);
 }
@@ -550,6 +427,14 @@ static void begin_answer(struct relay *relay)
     }
 }
 
+void proxy_body_arrived(struct stream *stream)
+{
+    struct relay *relay = stream->relay;
+    if (relay->link != NULL && relay->link->state == LINK_USED) {
+        relay_step(relay->worker, relay);
+    }
+}
+
 void proxy_resume(struct stream *stream)
 {
     struct relay *relay = stream->relay;
@@ -584,7 +469,7 @@ static void exchange_octets(struct relay *relay)
     struct worker *worker = relay->worker;
     struct link *link = relay->link;
     struct stream *stream = relay->stream;
-    if ((!relay->begun && !send_head(relay)) || !send_body(relay)) {
+    if ((!relay->begun && !proxy_send_head(relay)) || !proxy_send_body(relay)) {
         proxy_attempt_failed(relay, "the request cannot be sent", 503);
         return;
     }
@@ -650,6 +535,17 @@ static void relay_step(struct worker *worker, struct relay *relay)
     if (stream->relay == relay && relay->link == link) {
         link_receive(worker, link, wanted(relay));
     }
+}
+
+bool relay_awaits_answer(struct relay *relay)
+{
+    const struct link *link = relay->link;
+    bool sent = relay->body_ended && !relay->tunnel && relay->doubt == NULL && !link->deaf &&
+                link->state == LINK_USED && link->tls == NULL && buffer_bytes(&link->out) == 0;
+    if (sent) {
+        set_deadline(relay);
+    }
+    return sent;
 }
 
 void relay_event(struct worker *worker, struct relay *relay)

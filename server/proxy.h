@@ -36,6 +36,8 @@ bool proxy_tunnel_finished(const struct stream *stream);
 
 /* Something happened to the relay's link. May end the relay. */
 void relay_event(struct worker *worker, struct relay *relay);
+/* Something was sent to its link. True: that was all, so that nothing but the answer is to come. */
+bool relay_awaits_answer(struct relay *relay);
 void relay_expired(struct worker *worker, struct relay *relay);
 struct epoch *relay_epoch(const struct relay *relay);
 

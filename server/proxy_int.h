@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by proxy.c (requests and their answers) and proxy_tunnel.c (what follows a change of
- * protocol). */
+/* Shared by proxy.c (who answers, and the answers), proxy_request.c (what goes to the upstream) and
+ * proxy_tunnel.c (what follows a change of protocol). */
 #ifndef SERVER_PROXY_INT_H
 #define SERVER_PROXY_INT_H
 
@@ -42,6 +42,10 @@ struct relay {
 /* The attempt came to nothing. Tries again if that is safe; else the client is told, or cut off
  * when a part of the answer is on its way. Status 503: the upstream is not to blame. */
 void proxy_attempt_failed(struct relay *relay, const char *reason, unsigned status);
+/* Puts the request's head into the link's output. False: it cannot be sent. */
+bool proxy_send_head(struct relay *relay);
+/* Moves what is here of the body to the upstream, and asks for more. False: out of memory. */
+bool proxy_send_body(struct relay *relay);
 /* A 101 came. False: it is not what was asked for, or cannot be told to the client. */
 bool proxy_tunnel_begin(struct relay *relay, const struct h1_response *head);
 /* Moves what may be moved of a tunnel. The relay may be over then. */
