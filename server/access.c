@@ -194,10 +194,10 @@ static char *put_tls(char *out, const struct tls_info *tls)
     if (tls == NULL) {
         return put(out, ",\"tls\":null");
     }
-    out = put_member(put(out, ",\"tls\":{"), "\"version\"", span_of(tls->version));
-    out = put_member(out, ",\"cipher\"", span_of(tls->cipher));
+    out = put_member(put(out, ",\"tls\":{"), "\"version\"", tls->version);
+    out = put_member(out, ",\"cipher\"", tls->cipher);
     out = put_member(out, ",\"sni\"", tls->sni);
-    out = put_member(out, ",\"ja4\"", span_of(tls->ja4));
+    out = put_member(out, ",\"ja4\"", tls->ja4);
     return put(out, "}");
 }
 

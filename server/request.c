@@ -34,9 +34,9 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
             .handshake_complete = true, /* requests are read after it */
             .sni = tls.sni,
             .alpn = tls.alpn,
-            .version = span_of(tls.version),
-            .cipher = span_of(tls.cipher),
-            .ja4 = span_of(tls.ja4),
+            .version = tls.version,
+            .cipher = tls.cipher,
+            .ja4 = tls.ja4,
         };
     }
     return stream;

@@ -187,8 +187,8 @@ static void note_agreed(struct tls_conn *tls)
 {
     tls->agreed = (struct tls_info){
         .alpn = selected_protocol(tls->ssl),
-        .version = SSL_get_version(tls->ssl),
-        .cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(tls->ssl)),
+        .version = span_of(SSL_get_version(tls->ssl)),
+        .cipher = span_of(SSL_CIPHER_standard_name(SSL_get_current_cipher(tls->ssl))),
         .resumed = SSL_session_reused(tls->ssl) == 1,
     };
 }
@@ -434,10 +434,10 @@ struct tls_info tls_info(const struct tls_conn *tls)
 {
     struct tls_info info = tls->agreed;
     info.sni = tls->server_name != NULL ? span_of(tls->server_name) : SPAN("");
-    info.ja4 = tls->ja4;
+    info.ja4 = tls->ja4[0] != '\0' ? (struct span){tls->ja4, JA4_BYTES - 1} : SPAN("");
     if (!tls->established) {
-        info.version = "";
-        info.cipher = "";
+        info.version = SPAN("");
+        info.cipher = SPAN("");
     }
     return info;
 }

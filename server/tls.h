@@ -106,9 +106,9 @@ bool tls_is_h2(const struct tls_conn *tls);
 struct tls_info {
     struct span sni;     /* the host the client named, lower case: letters, digits, "-", "_", "." */
     struct span alpn;    /* "h2", "http/1.1"; empty when the client did not ask */
-    const char *version; /* "TLSv1.3" */
-    const char *cipher;  /* the IANA name */
-    const char *ja4;     /* server/ja4.h */
+    struct span version; /* "TLSv1.3" */
+    struct span cipher;  /* the IANA name */
+    struct span ja4;     /* server/ja4.h */
     bool resumed;
 };
 struct tls_info tls_info(const struct tls_conn *tls);

@@ -105,8 +105,10 @@ Test(access, addresses_of_every_family)
 
 Test(access, json_has_all_members, .init = init)
 {
-    struct tls_info tls = {
-        .sni = span_of("example.org"), .version = "TLSv1.3", .cipher = "TLS_X", .ja4 = "t13d"};
+    struct tls_info tls = {.sni = span_of("example.org"),
+                           .version = SPAN("TLSv1.3"),
+                           .cipher = SPAN("TLS_X"),
+                           .ja4 = SPAN("t13d")};
     struct access_entry entry = entry_of("/p");
     entry.id = 18446744073709551615u;
     entry.host = span_of("example.org:8443");
@@ -178,7 +180,7 @@ Test(access, long_texts_are_cut, .init = init)
 {
     static char text[100000];
     static struct access_log log;
-    struct tls_info tls = {.version = "", .cipher = "", .ja4 = ""};
+    struct tls_info tls = {.version = SPAN(""), .cipher = SPAN(""), .ja4 = SPAN("")};
     for (unsigned filler = 0; filler < 2; filler++) {
         memset(text, filler == 0 ? 'x' : '\n', sizeof text);
         struct span all = {text, sizeof text};
