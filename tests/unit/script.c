@@ -239,7 +239,11 @@ Test(script, chains_wait_for_an_arena)
     }
     cr_assert_eq(script_chain_resume(&ex[CHAINS - 1]), SCRIPT_PENDING);
     script_chain_cancel(&ex[0]);
-    cr_assert_eq(script_chain_resume(&ex[CHAINS - 1]), SCRIPT_RESPONDED);
+    enum script_verdict verdict = SCRIPT_PENDING;
+    for (int goes = 0; goes < 100 && verdict == SCRIPT_PENDING; goes++) { /* ticks may come */
+        verdict = script_chain_resume(&ex[CHAINS - 1]);
+    }
+    cr_assert_eq(verdict, SCRIPT_RESPONDED);
     cr_assert_eq(ex[CHAINS - 1].status, 403);
     for (unsigned i = 0; i < CHAINS; i++) {
         script_chain_cancel(&ex[i]);
