@@ -79,7 +79,7 @@
 #define LIM_RECV_BUFFER_BYTES   4096u
 #define LIM_REQUESTS_PER_TURN   32u    /* of one connection, before the others have their turn */
 #define LIM_EVENTS_PER_TURN     32u /* completions; what they ask for is done before the next ones */
-#define LIM_TURN_BYTES          (128u << 10) /* to send; what else there is to do then waits */
+#define LIM_TURN_BYTES          (256u << 10) /* to send; what else there is to do then waits */
 #define LIM_BULKY_BYTES         (16u << 10)  /* sent at a time: others come first */
 #define LIM_BUFFER_KEPT_BYTES   (16u << 10) /* by an empty one that was sent; most answers fit */
 #define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
