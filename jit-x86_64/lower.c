@@ -339,19 +339,30 @@ static uint16_t near_after(const struct lower *l, const struct vm_op *op)
     return 0;
 }
 
+void *lower_grow(struct lower *l, void *items, size_t count, size_t *capacity, size_t item_bytes)
+{
+    const size_t first = 64;
+    if (count < *capacity) {
+        return items;
+    }
+    size_t grown = *capacity == 0 ? first : 2 * *capacity;
+    void *moved = vm_reallocate(items, grown * item_bytes);
+    if (moved == NULL) {
+        l->emit.error = VM_ERROR_NO_MEMORY;
+        return NULL;
+    }
+    *capacity = grown;
+    return moved;
+}
+
 static void add_note(struct lower *l, struct defer_note note)
 {
-    if (l->note_count == l->note_capacity) {
-        size_t capacity = l->note_capacity == 0 ? 64 : 2 * l->note_capacity;
-        struct defer_note *notes = vm_reallocate(l->notes, capacity * sizeof(*notes));
-        if (notes == NULL) {
-            l->emit.error = VM_ERROR_NO_MEMORY;
-            return;
-        }
+    struct defer_note *notes =
+        lower_grow(l, l->notes, l->note_count, &l->note_capacity, sizeof(*notes));
+    if (notes != NULL) {
         l->notes = notes;
-        l->note_capacity = capacity;
+        l->notes[l->note_count++] = note;
     }
-    l->notes[l->note_count++] = note;
 }
 
 static void note_waiting(struct lower *l)

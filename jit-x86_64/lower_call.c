@@ -12,7 +12,6 @@
 #include "jit-x86_64/calls.h"
 #include "jit-x86_64/compile.h"
 #include "jit-x86_64/mem.h"
-#include "vm/alloc.h"
 
 #define FIELD(name) offsetof(struct vm_context, name)
 
@@ -59,17 +58,12 @@ void lower_enter(struct lower *l)
 
 static void add_outcall(struct lower *l, struct lower_outcall call)
 {
-    if (l->outcall_count == l->outcall_capacity) {
-        size_t capacity = l->outcall_capacity == 0 ? 16 : 2 * l->outcall_capacity;
-        struct lower_outcall *calls = vm_reallocate(l->outcalls, capacity * sizeof(*calls));
-        if (calls == NULL) {
-            l->emit.error = VM_ERROR_NO_MEMORY;
-            return;
-        }
+    struct lower_outcall *calls =
+        lower_grow(l, l->outcalls, l->outcall_count, &l->outcall_capacity, sizeof(*calls));
+    if (calls != NULL) {
         l->outcalls = calls;
-        l->outcall_capacity = capacity;
+        l->outcalls[l->outcall_count++] = call;
     }
-    l->outcalls[l->outcall_count++] = call;
 }
 
 /* Through a register where the distance is too large: slower, and one more indirect branch to
@@ -245,17 +239,12 @@ void lower_CALL(struct lower *l, const struct vm_op *op, enum lower_call call,
 
 static void add_site(struct lower *l, struct lower_site site)
 {
-    if (l->site_count == l->site_capacity) {
-        size_t capacity = l->site_capacity == 0 ? 64 : 2 * l->site_capacity;
-        struct lower_site *sites = vm_reallocate(l->sites, capacity * sizeof(*sites));
-        if (sites == NULL) {
-            l->emit.error = VM_ERROR_NO_MEMORY;
-            return;
-        }
+    struct lower_site *sites =
+        lower_grow(l, l->sites, l->site_count, &l->site_capacity, sizeof(*sites));
+    if (sites != NULL) {
         l->sites = sites;
-        l->site_capacity = capacity;
+        l->sites[l->site_count++] = site;
     }
-    l->sites[l->site_count++] = site;
 }
 
 void lower_fault_if(struct lower *l, enum x86_cond cond, enum vm_fault_kind kind)

@@ -6,7 +6,6 @@
 #include "jit-x86_64/compile.h"
 #include "jit-x86_64/copy.h"
 #include "jit-x86_64/mem.h"
-#include "vm/alloc.h"
 
 #define WORD_BITS  64u
 #define PAIR_BYTES (2 * WORD_BITS / 8)
@@ -110,17 +109,12 @@ static void step(struct emit *e, const struct copy *c)
 
 static void add_retry(struct lower *l, struct lower_retry retry)
 {
-    if (l->retry_count == l->retry_capacity) {
-        size_t capacity = l->retry_capacity == 0 ? 4 : 2 * l->retry_capacity;
-        struct lower_retry *retries = vm_reallocate(l->retries, capacity * sizeof(*retries));
-        if (retries == NULL) {
-            l->emit.error = VM_ERROR_NO_MEMORY;
-            return;
-        }
+    struct lower_retry *retries =
+        lower_grow(l, l->retries, l->retry_count, &l->retry_capacity, sizeof(*retries));
+    if (retries != NULL) {
         l->retries = retries;
-        l->retry_capacity = capacity;
+        l->retries[l->retry_count++] = retry;
     }
-    l->retries[l->retry_count++] = retry;
 }
 
 static size_t jump_out(struct emit *e, enum x86_cond cond)

@@ -150,8 +150,7 @@ static bool put_data(struct conn *conn, struct span head, struct buffer *out, st
 static void advance(struct stream *stream, size_t bytes)
 {
     if (stream->passing.len > 0) {
-        stream->passing.base += bytes;
-        stream->passing.len -= bytes;
+        (void)span_take(&stream->passing, bytes);
         return;
     }
     if (stream->source.bytes.len == 0) {
