@@ -353,7 +353,9 @@ static void received(struct worker *worker, struct link *link, const struct ring
 {
     link->receiving = false;
     link->inflight--;
-    link->more_waits = event->more_waits || event->result == (int)link->asked;
+    /* Of Unix sockets the kernel does not tell what is left. */
+    link->more_waits = event->more_waits || (link->address.any.sa_family == AF_UNIX &&
+                                             event->result == (int)link->asked);
     if (event->result == 0) {
         if (link->tls != NULL && !link->eof) {
             fail(link, "closed without the end of TLS");

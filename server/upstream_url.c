@@ -8,6 +8,7 @@
 
 #include "server/chars.h"
 #include "server/cidr.h"
+#include "server/siphash.h"
 
 enum {
     HOST_BYTES_MAX = 253, /* of a name, RFC 1035 3.1 without the length octets */
@@ -141,6 +142,11 @@ static const char *parse_unix(struct span path, struct upstream_url *url)
     return NULL;
 }
 
+static bool ends_authority(char c)
+{
+    return c == '/' || c == '?' || c == '#';
+}
+
 const char *upstream_url_parse(struct span text, struct upstream_url *url)
 {
     const struct span http = SPAN("http://"), https = SPAN("https://"), socket = SPAN("unix/");
@@ -161,7 +167,7 @@ const char *upstream_url_parse(struct span text, struct upstream_url *url)
     }
     struct span rest = behind(text, start);
     size_t end = 0;
-    while (end < rest.len && memchr("/?#", rest.base[end], 3) == NULL) {
+    while (end < rest.len && !ends_authority(rest.base[end])) {
         end++;
     }
     const char *reason = parse_authority((struct span){rest.base, end}, url);
@@ -207,15 +213,11 @@ unsigned upstream_list_parse(struct span text, struct upstream_url urls[LIM_UPST
     return count;
 }
 
-/* FNV-1a; the last steps spread the difference of a last byte over all bits. */
+/* The same in all workers and after a restart, so without a secret. */
 uint64_t upstream_hash(struct span text)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < text.len; i++) {
-        hash = (hash ^ (uint8_t)text.base[i]) * 0x100000001b3u;
-    }
-    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93u;
-    return hash ^ hash >> 32;
+    static const uint64_t no_secret[2] = {0, 0};
+    return siphash(no_secret, text);
 }
 
 const char *upstream_prefix(enum upstream_scheme scheme)
