@@ -6,6 +6,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,31 +207,55 @@ static void sort(struct list *list)
     qsort(list->items, list->count, sizeof list->items[0], compare);
 }
 
+/* Returns where the digits end. */
+static char *put_hex(char *out, unsigned value, unsigned digits)
+{
+    for (unsigned shift = 4 * digits; shift > 0; shift -= 4) {
+        *out++ = "0123456789abcdef"[value >> (shift - 4) & 15];
+    }
+    return out;
+}
+
 /* "1301,1302"; returns where it ends. */
 static size_t join(const struct list *list, char *text, size_t at)
 {
-    static const char digits[] = "0123456789abcdef";
+    char *out = text + at;
     for (unsigned i = 0; i < list->count; i++) {
         if (i > 0) {
-            text[at++] = ',';
+            *out++ = ',';
         }
-        for (int shift = 12; shift >= 0; shift -= 4) {
-            text[at++] = digits[list->items[i] >> shift & 15];
-        }
+        out = put_hex(out, list->items[i], 4);
     }
-    return at;
+    return (size_t)(out - text);
+}
+
+static EVP_MD *fetched_sha256;
+
+static void fetch_sha256(void)
+{
+    fetched_sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+}
+
+/* Looked up once, as the library takes its time for that. */
+static const EVP_MD *sha256(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fetch_sha256);
+    return fetched_sha256;
 }
 
 /* The first 12 digits of SHA-256; zeros when there is nothing to hash. */
 static bool hash(const char *text, size_t bytes, char out[HASH_CHARS + 1])
 {
     unsigned char digest[SHA256_DIGEST_LENGTH] = {0};
-    if (bytes > 0 && EVP_Digest(text, bytes, digest, NULL, EVP_sha256(), NULL) != 1) {
+    if (bytes > 0 &&
+        (sha256() == NULL || EVP_Digest(text, bytes, digest, NULL, sha256(), NULL) != 1)) {
         return false;
     }
-    for (int i = 0; i < HASH_CHARS / 2; i++) {
-        snprintf(out + (size_t)i * 2, 3, "%02x", digest[i]);
+    for (unsigned i = 0; i < HASH_CHARS / 2; i++) {
+        out = put_hex(out, digest[i], 2);
     }
+    *out = '\0';
     return true;
 }
 
