@@ -164,15 +164,13 @@ static void drop_framing(struct field_list *list)
     list->count = kept;
 }
 
-/* Fields that cannot be sent (bad bytes, no room) are left out. */
+/* They can be sent and lie in the pool; those without room in the list are left out. */
 static void apply_meta(struct exchange *ex)
 {
-    const struct span prefix = SPAN("zs.response.header.");
     for (unsigned i = 0; i < ex->meta.count; i++) {
-        struct span key = ex->meta.items[i].name;
-        if (key.len > prefix.len && memcmp(key.base, prefix.base, prefix.len) == 0) {
-            struct span name = {key.base + prefix.len, key.len - prefix.len};
-            (void)field_set(ex, &ex->response_fields, name, ex->meta.items[i].value);
+        struct span name;
+        if (field_of_meta(ex->meta.items[i].name, &name)) {
+            (void)field_replace(ex, &ex->response_fields, name, ex->meta.items[i].value);
         }
     }
 }

@@ -161,9 +161,22 @@ bool exchange_rewrite(struct exchange *ex, struct span target);
  * `out` has room for raw.len + 1 bytes; no NUL is written. */
 bool path_normalize(struct span raw, char *out, size_t *out_len);
 
+/* Whether the metadata of this key are a field of the response, zs.response.header.NAME; its name. */
+static inline bool field_of_meta(struct span key, struct span *name)
+{
+    const struct span prefix = SPAN("zs.response.header.");
+    if (key.len < prefix.len || memcmp(key.base, prefix.base, prefix.len) != 0) {
+        return false;
+    }
+    *name = (struct span){key.base + prefix.len, key.len - prefix.len};
+    return true;
+}
+
 /* Lists of fields. Names compare without case. False or NULL: out of memory or over a limit. Values
  * are copied into ex->pool. */
 bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value);
+/* The same without a look at them, which somebody had before. */
+bool field_copy(struct exchange *ex, struct field_list *list, struct span name, struct span value);
 /* The list is empty and becomes a copy of `fields`, which were checked where they came from. */
 bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
                     unsigned count);
@@ -175,12 +188,15 @@ bool field_refer(struct exchange *ex, struct field_list *list, struct span name,
 /* The same of a field of our own: its name is in lower case, and it is neither Date nor one that
  * says something about the connection, so that nobody needs to look whether it is. */
 bool field_own(struct exchange *ex, struct field_list *list, struct span name, struct span value);
-/* The list is empty and becomes `items`, all of them our own. They live as long as the exchange, and
- * the list may change them. */
-void field_own_all(struct field_list *list, struct field *items, uint8_t count);
+/* The list is empty and becomes `items`, of which the first `count` are there and all our own. They
+ * live as long as the exchange, and the list may change them. */
+void field_own_all(struct field_list *list, struct field *items, uint8_t count, uint8_t capacity);
 void field_clear(struct field_list *list);
 bool field_set(struct exchange *ex, struct field_list *list, struct span name,
                struct span value);                                /* replaces all of that name */
+/* The same without a look at them or a copy, as field_refer does. */
+bool field_replace(struct exchange *ex, struct field_list *list, struct span name,
+                   struct span value);
 unsigned field_delete(struct field_list *list, struct span name); /* how many went */
 const struct field *field_find(const struct field_list *list,
                                struct span name); /* the last of that name */

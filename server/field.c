@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lists of fields in the pool of an exchange. Every list but the metadata goes to a peer or a
- * script as header fields, so nothing that could end a line ever gets into one. */
+ * script as header fields, so nothing that could end a line ever gets into one; nor does it into the
+ * metadata that are fields of the response. */
 #include "server/exchange.h"
 
 #include <assert.h>
@@ -32,7 +33,7 @@ bool field_value_valid(struct span value)
 static bool valid_in(const struct exchange *ex, const struct field_list *list, struct span name,
                      struct span value)
 {
-    if (list == &ex->meta) {
+    if (list == &ex->meta && !field_of_meta(name, &name)) {
         return name.len > 0;
     }
     return field_name_valid(name) && field_value_valid(value);
@@ -79,10 +80,10 @@ bool field_own(struct exchange *ex, struct field_list *list, struct span name, s
     return true;
 }
 
-void field_own_all(struct field_list *list, struct field *items, uint8_t count)
+void field_own_all(struct field_list *list, struct field *items, uint8_t count, uint8_t capacity)
 {
-    assert(list->count == 0);
-    *list = (struct field_list){.items = items, .count = count, .capacity = count, .own = count};
+    assert(list->count == 0 && count <= capacity);
+    *list = (struct field_list){.items = items, .count = count, .capacity = capacity, .own = count};
 }
 
 /* The field at this place is not what it was. */
@@ -100,8 +101,7 @@ void field_clear(struct field_list *list)
     disown(list, 0);
 }
 
-static bool append(struct exchange *ex, struct field_list *list, struct span name,
-                   struct span value)
+bool field_copy(struct exchange *ex, struct field_list *list, struct span name, struct span value)
 {
     if (name.len > SIZE_MAX - value.len) {
         return false;
@@ -173,7 +173,7 @@ bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct
 
 bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value)
 {
-    return valid_in(ex, list, name, value) && append(ex, list, name, value);
+    return valid_in(ex, list, name, value) && field_copy(ex, list, name, value);
 }
 
 /* Removes from items[from..) what is called `name`. */
@@ -192,26 +192,39 @@ static unsigned delete_from(struct field_list *list, unsigned from, struct span 
     return deleted;
 }
 
+/* The first that is called `name`; list->count: there is none. */
+static unsigned find_first(const struct field_list *list, struct span name)
+{
+    unsigned at = 0;
+    while (at < list->count && !span_equal_nocase(list->items[at].name, name)) {
+        at++;
+    }
+    return at;
+}
+
+bool field_replace(struct exchange *ex, struct field_list *list, struct span name,
+                   struct span value)
+{
+    unsigned at = find_first(list, name);
+    if (at == list->count) {
+        return field_refer(ex, list, name, value);
+    }
+    list->items[at].value = value;
+    disown(list, at);
+    delete_from(list, at + 1, name);
+    return true;
+}
+
 bool field_set(struct exchange *ex, struct field_list *list, struct span name, struct span value)
 {
     if (!valid_in(ex, list, name, value)) {
         return false;
     }
-    unsigned at = 0;
-    while (at < list->count && !span_equal_nocase(list->items[at].name, name)) {
-        at++;
-    }
-    if (at == list->count) {
-        return append(ex, list, name, value);
+    if (find_first(list, name) == list->count) {
+        return field_copy(ex, list, name, value);
     }
     struct span copy = pool_copy(&ex->pool, value);
-    if (copy.base == NULL) {
-        return false;
-    }
-    list->items[at].value = copy;
-    disown(list, at);
-    delete_from(list, at + 1, name);
-    return true;
+    return copy.base != NULL && field_replace(ex, list, name, copy);
 }
 
 unsigned field_delete(struct field_list *list, struct span name)

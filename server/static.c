@@ -28,8 +28,9 @@ enum plain_field {
 };
 
 enum {
-    FACTS = 256,      /* some 120 KiB */
+    FACTS = 256,      /* some 90 KiB */
     TEXT_BYTES = 256, /* the longest type has 73 */
+    SPARE_FIELDS = 3, /* room for what scripts add to an answer */
 };
 
 /* What is told about a file. */
@@ -41,8 +42,14 @@ struct facts {
     char modified[SITE_DATE_BYTES];
     uint16_t text_bytes;
     uint8_t field_count;
-    struct field fields[PLAIN_FIELDS];
     char text[TEXT_BYTES]; /* of the fields, for HTTP/1 */
+};
+
+/* As an exchange has it. Values of `fields` lie in `facts`, whose text is there as far as it goes,
+ * and for HTTP/1 only. */
+struct told {
+    struct field fields[PLAIN_FIELDS + SPARE_FIELDS];
+    struct facts facts;
 };
 
 struct static_facts {
@@ -73,16 +80,14 @@ static bool varies(const struct site_file *file)
 }
 
 /* The values of some lie in the facts themselves. */
-static void refer_fields(struct facts *facts)
+static void refer_fields(const struct facts *facts, struct field fields[PLAIN_FIELDS])
 {
-    struct field *fields = facts->fields;
     fields[PLAIN_TYPE] = (struct field){SPAN("content-type"), facts->type};
     fields[PLAIN_RANGES] = (struct field){SPAN("accept-ranges"), SPAN("bytes")};
     fields[PLAIN_ETAG] = (struct field){SPAN("etag"), {facts->etag, SITE_ETAG_BYTES - 1}};
     fields[PLAIN_MODIFIED] =
         (struct field){SPAN("last-modified"), {facts->modified, SITE_DATE_BYTES - 1}};
     fields[PLAIN_VARY] = (struct field){SPAN("vary"), SPAN("accept-encoding")};
-    facts->field_count = PLAIN_VARY + varies(facts->file);
 }
 
 static char *put_line(const struct facts *facts, char *out, const struct field *field)
@@ -103,10 +108,12 @@ static void find_facts(const struct site_file *file, struct facts *facts)
     site_file_etag(file, facts->etag);
     site_file_last_modified(file, facts->modified);
     (void)date_parse(span_of(facts->modified), &facts->last_modified);
-    refer_fields(facts);
+    facts->field_count = PLAIN_VARY + varies(file);
+    struct field fields[PLAIN_FIELDS];
+    refer_fields(facts, fields);
     char *end = facts->text;
     for (unsigned i = 0; i < facts->field_count; i++) {
-        end = put_line(facts, end, &facts->fields[i]);
+        end = put_line(facts, end, &fields[i]);
     }
     facts->text_bytes = (uint16_t)(end - facts->text);
 }
@@ -118,8 +125,8 @@ static bool writes_lines(const struct exchange *ex)
 }
 
 /* A copy in the pool: what is known is soon another file's. NULL: out of memory. */
-static struct facts *facts_of(struct exchange *ex, struct static_facts *known,
-                              const struct site_file *file)
+static struct told *tell(struct exchange *ex, struct static_facts *known,
+                         const struct site_file *file)
 {
     struct facts one;
     struct facts *kept = known != NULL ? &known->of[(uintptr_t)file / sizeof(*file) % FACTS] : &one;
@@ -127,12 +134,11 @@ static struct facts *facts_of(struct exchange *ex, struct static_facts *known,
         find_facts(file, kept);
     }
     size_t bytes = offsetof(struct facts, text) + (writes_lines(ex) ? kept->text_bytes : 0);
-    struct facts *facts = pool_alloc(&ex->pool, bytes);
-    if (facts != NULL) {
-        memcpy(facts, kept, bytes);
-        refer_fields(facts);
+    struct told *told = pool_alloc(&ex->pool, offsetof(struct told, facts) + bytes);
+    if (told != NULL) {
+        memcpy(&told->facts, kept, bytes);
     }
-    return facts;
+    return told;
 }
 
 /* ---- lookup */
@@ -465,12 +471,15 @@ static bool answer_coded(struct exchange *ex, const struct site_file *coded, enu
 }
 
 /* All of a file, to a request without conditions: what nearly all ask for. */
-static void answer_plain(struct exchange *ex, const struct site_file *file, struct facts *facts)
+static void answer_plain(struct exchange *ex, const struct site_file *file, struct told *told)
 {
+    const struct facts *facts = &told->facts;
     response_start(ex, 200);
     ex->body =
         (struct body){.kind = BODY_FILE, .file_offset = file->offset, .file_bytes = file->bytes};
-    field_own_all(&ex->response_fields, facts->fields, facts->field_count);
+    refer_fields(facts, told->fields);
+    field_own_all(&ex->response_fields, told->fields, facts->field_count,
+                  PLAIN_FIELDS + SPARE_FIELDS);
     if (writes_lines(ex)) {
         ex->own_text = (struct span){facts->text, facts->text_bytes};
         ex->response_fields.own_told = true;
@@ -489,13 +498,16 @@ static bool answer_file(struct exchange *ex, const struct site *site,
     }
     const struct site_file *coded =
         coding == ENCODING_IDENTITY ? file : site_find_coded(site, file, coding);
-    struct facts *facts = facts_of(ex, known, coded);
-    if (coded == file && facts != NULL && !conditional_any(&ex->request_fields)) {
-        answer_plain(ex, file, facts);
+    struct told *told = tell(ex, known, coded);
+    if (told == NULL) {
+        return false;
+    }
+    if (coded == file && !conditional_any(&ex->request_fields)) {
+        answer_plain(ex, file, told);
         return add_cache_control(ex, options, file);
     }
-    struct span type = coded == file && facts != NULL ? facts->type : site_file_type(file);
-    return facts != NULL && answer_coded(ex, coded, coding, type, facts) && add_vary(ex, file) &&
+    struct span type = coded == file ? told->facts.type : site_file_type(file);
+    return answer_coded(ex, coded, coding, type, &told->facts) && add_vary(ex, file) &&
            add_cache_control(ex, options, file);
 }
 

@@ -134,17 +134,15 @@ uint64_t host_zs_res_set_status(struct vm_context *context, const struct vm_arg 
 static struct span effective(const struct exchange *ex, const struct helper_answer *answer,
                              struct span name)
 {
-    const struct span prefix = SPAN("zs.response.header.");
     const struct field *field = field_find(&ex->added_fields, name);
 
     if (field != NULL) {
         return field->value;
     }
     for (unsigned i = ex->meta.count; i-- > 0;) {
-        struct span key = ex->meta.items[i].name;
+        struct span set;
 
-        if (key.len == prefix.len + name.len && memcmp(key.base, prefix.base, prefix.len) == 0 &&
-            span_equal_nocase((struct span){key.base + prefix.len, name.len}, name)) {
+        if (field_of_meta(ex->meta.items[i].name, &set) && span_equal_nocase(set, name)) {
             return ex->meta.items[i].value;
         }
     }

@@ -71,6 +71,9 @@ struct span helper_name(struct vm_context *context, const struct vm_arg *in);
 /* Name and value of a field: a token; a valid value without spaces at its ends. Else faults. */
 struct field helper_field(struct vm_context *context, const struct vm_arg *name,
                           const struct vm_arg *value);
+/* The same of a name that is without spaces already, if it is to be valid. */
+struct field helper_named_field(struct vm_context *context, struct span name,
+                                const struct vm_arg *value);
 
 /* A text being written to a WRITE argument: cut to what fits, always NUL-terminated. */
 struct helper_out {

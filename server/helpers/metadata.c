@@ -3,8 +3,6 @@
  * zs.response.header. are fields of the response (see response_finish). */
 #include "server/helpers/helpers.h"
 
-#define RESPONSE_HEADER SPAN("zs.response.header.")
-
 static struct span key_of(struct vm_context *context, const struct vm_arg *in)
 {
     struct span key = helper_name(context, in);
@@ -36,15 +34,10 @@ uint64_t host_zs_meta_get(struct vm_context *context, const struct vm_arg arg[5]
 static struct span check_field(struct vm_context *context, struct span key,
                                const struct vm_arg *value)
 {
-    struct span prefix = RESPONSE_HEADER;
-    struct vm_arg name = {0};
+    struct span name;
 
-    if (key.len < prefix.len || !span_equal((struct span){key.base, prefix.len}, prefix)) {
-        return helper_text(context, value);
-    }
-    name.data = (uint8_t *)(uintptr_t)(key.base + prefix.len);
-    name.length = key.len - prefix.len;
-    return helper_field(context, &name, value).value;
+    return field_of_meta(key, &name) ? helper_named_field(context, name, value).value
+                                     : helper_text(context, value);
 }
 
 uint64_t host_zs_meta_set(struct vm_context *context, const struct vm_arg arg[5])
@@ -62,7 +55,7 @@ uint64_t host_zs_meta_set(struct vm_context *context, const struct vm_arg arg[5]
         vm_helper_fault(context, "too much metadata");
     }
     if (old == NULL) {
-        helper_allocated(context, field_add(ex, &ex->meta, key, value));
+        helper_allocated(context, field_copy(ex, &ex->meta, key, value));
     } else {
         struct span copy = pool_copy(&ex->pool, value);
 

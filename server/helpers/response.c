@@ -109,23 +109,20 @@ uint64_t host_zs_res_add_header(struct vm_context *context, const struct vm_arg 
     if (bytes > LIM_HEAD_FIELDS_BYTES) {
         vm_helper_fault(context, "response headers are too large");
     }
-    helper_allocated(context, field_add(ex, &ex->added_fields, field.name, field.value));
+    helper_allocated(context, field_copy(ex, &ex->added_fields, field.name, field.value));
     return 0;
 }
 
 /* Metadata that would set the field again. */
 static void forget_metadata(struct exchange *ex, struct span name)
 {
-    struct span prefix = SPAN("zs.response.header.");
     unsigned kept = 0;
 
     for (unsigned i = 0; i < ex->meta.count; i++) {
         struct field entry = ex->meta.items[i];
-        struct span head = {entry.name.base, prefix.len};
-        struct span rest = {entry.name.base + prefix.len, entry.name.len - prefix.len};
+        struct span set;
 
-        if (entry.name.len > prefix.len && span_equal(head, prefix) &&
-            span_equal_nocase(rest, name)) {
+        if (field_of_meta(entry.name, &set) && span_equal_nocase(set, name)) {
             ex->meta_bytes -= entry.name.len + entry.value.len;
         } else {
             ex->meta.items[kept++] = entry;

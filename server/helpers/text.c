@@ -110,8 +110,14 @@ struct span helper_name(struct vm_context *context, const struct vm_arg *in)
 struct field helper_field(struct vm_context *context, const struct vm_arg *name,
                           const struct vm_arg *value)
 {
+    return helper_named_field(context, helper_name(context, name), value);
+}
+
+struct field helper_named_field(struct vm_context *context, struct span name,
+                                const struct vm_arg *value)
+{
     struct field field = {
-        .name = helper_name(context, name),
+        .name = name,
         .value = helper_trim(helper_text(context, value), " \t"),
     };
 

@@ -194,7 +194,7 @@ Test(helpers, metadata_refused)
     static const char *const reasons[] = {
         "empty metadata key", "empty metadata key",   "too many metadata entries",
         "too much metadata",  "invalid header value", "invalid header name",
-        "not UTF-8",          "no room for more",
+        "not UTF-8",          "no room for more", "invalid header name",
     };
 
     bench_expect_faults(
@@ -221,6 +221,7 @@ Test(helpers, metadata_refused)
         "        zs_memset(big, 'v', sizeof big);\n"
         "        for (;;)\n"
         "            zs_meta_set(TEXT(\"k\"), big, 65535);\n"
+        "    case 9: return zs_meta_set(TEXT(\"zs.response.header. a\"), TEXT(\"x\"));\n"
         "    }\n"
         "    return 0;\n"
         "}\n",
