@@ -35,37 +35,55 @@ static bool is_script_entry(const struct vm_entry *entry)
 
 static int by_address(const void *a, const void *b)
 {
-    const struct vm_entry *x = *(const struct vm_entry *const *)a;
-    const struct vm_entry *y = *(const struct vm_entry *const *)b;
+    const struct vm_entry *x = ((const struct script_step *)a)->entry;
+    const struct vm_entry *y = ((const struct script_step *)b)->entry;
 
     return (x->insn > y->insn) - (x->insn < y->insn);
 }
 
-/* Collects the entries that others than scripts run. NULL on success, else what is wrong with the
- * script. */
-static const char *find_entries(struct script *script)
+static unsigned count_entries(const struct script *script,
+                              bool (*is_wanted)(const struct vm_entry *))
 {
-    uint32_t count = vm_program_entry_count(script->program);
-    bool any = false;
+    unsigned count = 0;
 
-    script->entries = calloc(count + 1, sizeof *script->entries);
-    script->handshakes = calloc(count + 1, sizeof *script->handshakes);
-    if (script->entries == NULL || script->handshakes == NULL) {
-        return "out of memory";
+    for (uint32_t i = 0; i < vm_program_entry_count(script->program); i++) {
+        count += is_wanted(vm_program_entry(script->program, i));
     }
-    for (uint32_t i = 0; i < count; i++) {
+    return count;
+}
+
+static void add_steps(struct script_steps *steps, const struct script *script,
+                      bool (*is_wanted)(const struct vm_entry *))
+{
+    unsigned first = steps->count;
+
+    for (uint32_t i = 0; i < vm_program_entry_count(script->program); i++) {
         const struct vm_entry *entry = vm_program_entry(script->program, i);
 
-        any = any || is_script_entry(entry);
-        if (is_request_entry(entry)) {
-            script->entries[script->entry_count++] = entry;
-        } else if (is_handshake_entry(entry)) {
-            script->handshakes[script->handshake_count++] = entry;
+        if (is_wanted(entry)) {
+            steps->items[steps->count++] = (struct script_step){script, entry};
         }
     }
-    qsort(script->entries, script->entry_count, sizeof *script->entries, by_address);
-    qsort(script->handshakes, script->handshake_count, sizeof *script->handshakes, by_address);
-    return any ? NULL : "no entry: no function is in section zeroserve.request";
+    qsort(&steps->items[first], steps->count - first, sizeof steps->items[0], by_address);
+}
+
+/* False: out of memory. */
+static bool find_steps(const struct script_set *set, struct script_steps *steps,
+                       bool (*is_wanted)(const struct vm_entry *))
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < set->count; i++) {
+        count += count_entries(&set->items[i], is_wanted);
+    }
+    steps->items = calloc(count + 1, sizeof steps->items[0]);
+    if (steps->items == NULL) {
+        return false;
+    }
+    for (unsigned i = 0; i < set->count; i++) {
+        add_steps(steps, &set->items[i], is_wanted);
+    }
+    return true;
 }
 
 static size_t code_bytes(const struct script *script, bool interpret)
@@ -95,7 +113,6 @@ static const char *load(struct script *script, const struct script_source *sourc
                         const struct script_options *options, struct vm_diag *diag)
 {
     struct ld_helpers helpers;
-    const char *problem;
 
     helpers.helpers = script_helpers(&helpers.count);
     script->name = strdup(source->name);
@@ -106,9 +123,8 @@ static const char *load(struct script *script, const struct script_source *sourc
     if (script->program == NULL) {
         return diag->text;
     }
-    problem = find_entries(script);
-    if (problem != NULL) {
-        return problem;
+    if (count_entries(script, is_script_entry) == 0) {
+        return "no entry: no function is in section zeroserve.request";
     }
     script->image =
         vm_image_create(options->interpret ? &vm_interp : &jit_x86_64, script->program, diag);
@@ -196,6 +212,12 @@ struct script_set *script_set_load(const struct script_source *sources, unsigned
             return NULL;
         }
     }
+    if (!find_steps(set, &set->requests, is_request_entry) ||
+        !find_steps(set, &set->handshakes, is_handshake_entry)) {
+        snprintf(error, error_bytes, "out of memory");
+        script_set_free(set);
+        return NULL;
+    }
     return set;
 }
 
@@ -213,10 +235,10 @@ void script_set_free(struct script_set *set)
         if (script->program != NULL) {
             vm_program_free(script->program);
         }
-        free(script->entries);
-        free(script->handshakes);
         free(script->name);
     }
+    free(set->requests.items);
+    free(set->handshakes.items);
     script_env_free(&set->shared.env);
     free(set->shared.trusted);
     rate_table_free(set->own_rates);
@@ -240,12 +262,7 @@ size_t script_set_code_bytes(const struct script_set *set, unsigned index)
 
 bool script_set_sees_handshakes(const struct script_set *set)
 {
-    for (unsigned i = 0; i < set->count; i++) {
-        if (set->items[i].handshake_count > 0) {
-            return true;
-        }
-    }
-    return false;
+    return set->handshakes.count > 0;
 }
 
 bool script_set_calls(const struct script_set *set, const char *helper)

@@ -24,13 +24,12 @@ struct hook_undo {
 
 struct script_chain {
     struct script_runs runs;
-    unsigned script; /* the one that runs, or is next */
-    unsigned entry;  /* of its entries */
-    bool is_handshake;
+    const struct script_steps *steps;
+    unsigned step; /* the one that runs, or is next */
     bool in_hooks;
     const struct response_hook *hook; /* that runs, or is next */
     unsigned hooks_left;              /* those that hooks add are not run */
-    struct hook_undo undo;
+    struct hook_undo undo;            /* of a hook that runs */
 };
 
 /* ---- hosts ---- */
@@ -87,35 +86,6 @@ void script_host_forget(struct script_host *host, const struct script_set *set)
 
 /* ---- chains ---- */
 
-static const struct script *current(const struct script_chain *chain)
-{
-    return &chain->runs.set->items[chain->script];
-}
-
-/* What is to be run of a script. */
-static const struct vm_entry *const *entries(const struct script_chain *chain, unsigned *count)
-{
-    const struct script *script = current(chain);
-    *count = chain->is_handshake ? script->handshake_count : script->entry_count;
-    return chain->is_handshake ? script->handshakes : script->entries;
-}
-
-/* Moves on to a script that has an entry left. False: there is none. */
-static bool find_next(struct script_chain *chain)
-{
-    while (chain->script < chain->runs.set->count) {
-        unsigned count;
-
-        (void)entries(chain, &count);
-        if (chain->entry < count) {
-            return true;
-        }
-        chain->script++;
-        chain->entry = 0;
-    }
-    return false;
-}
-
 /* The answer to a request whose scripts cannot be trusted to have guarded it. */
 static enum script_verdict fail_closed(struct exchange *ex)
 {
@@ -150,18 +120,17 @@ static enum script_verdict after_return(struct exchange *ex)
 static enum script_verdict run_one(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
+    const struct script_step *step = &chain->steps->items[chain->step];
     enum runs_end end;
-    unsigned count;
 
-    if (chain->runs.depth == 0 && runs_push(&chain->runs, current(chain),
-                                            entries(chain, &count)[chain->entry], false) == NULL) {
+    if (chain->runs.depth == 0 && runs_push(&chain->runs, step->script, step->entry) == NULL) {
         return out_of_memory(ex);
     }
     end = runs_go(&chain->runs, NULL);
     if (end == RUNS_PENDING) {
         return SCRIPT_PENDING;
     }
-    chain->entry++;
+    chain->step++;
     return end == RUNS_RETURNED ? after_return(ex) : fail_closed(ex);
 }
 
@@ -170,7 +139,7 @@ static enum script_verdict run_chain(struct script_chain *chain)
     struct exchange *ex = chain->runs.ex;
     enum script_verdict verdict = SCRIPT_PASS;
 
-    while (verdict == SCRIPT_PASS && find_next(chain)) {
+    while (verdict == SCRIPT_PASS && chain->step < chain->steps->count) {
         verdict = run_one(chain);
     }
     if ((verdict == SCRIPT_PASS || verdict == SCRIPT_PROXY) && ex->bad_target) {
@@ -183,20 +152,23 @@ static enum script_verdict run_chain(struct script_chain *chain)
 }
 
 static enum script_verdict start(struct script_host *host, const struct script_set *set,
-                                 struct exchange *ex, bool is_handshake)
+                                 const struct script_steps *steps, struct exchange *ex)
 {
     struct script_chain *chain;
 
     assert(ex->chain == NULL);
-    if (set->count == 0) {
+    if (steps->count == 0) {
         return SCRIPT_PASS;
     }
     chain = pool_alloc(&ex->pool, sizeof *chain);
     if (chain == NULL) {
         return out_of_memory(ex);
     }
-    *chain = (struct script_chain){.runs = {.host = host, .set = set, .ex = ex},
-                                   .is_handshake = is_handshake};
+    bytes_clear(chain, offsetof(struct script_chain, undo));
+    chain->runs.host = host;
+    chain->runs.set = set;
+    chain->runs.ex = ex;
+    chain->steps = steps;
     ex->ran = chain;
     return run_chain(chain);
 }
@@ -204,13 +176,13 @@ static enum script_verdict start(struct script_host *host, const struct script_s
 enum script_verdict script_chain_start(struct script_host *host, const struct script_set *set,
                                        struct exchange *ex)
 {
-    return start(host, set, ex, false);
+    return start(host, set, &set->requests, ex);
 }
 
 enum script_verdict script_handshake_start(struct script_host *host, const struct script_set *set,
                                            struct exchange *ex)
 {
-    return start(host, set, ex, true);
+    return start(host, set, &set->handshakes, ex);
 }
 
 /* ---- hooks ---- */
@@ -259,7 +231,7 @@ static bool begin_hook(struct script_chain *chain)
 
     if (entry != NULL) {
         problem = "out of memory";
-        frame = remember(&chain->undo, runs->ex) ? runs_push(runs, script, entry, true) : NULL;
+        frame = remember(&chain->undo, runs->ex) ? runs_push_apart(runs, script, entry) : NULL;
         if (frame != NULL) {
             frame->state.response = &frame->saved;
             frame->input = helper_json_give_text(&frame->state, hook->input);

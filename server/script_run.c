@@ -17,46 +17,65 @@ static struct script_frame *top(const struct script_runs *runs)
     return runs->frames[runs->depth - 1];
 }
 
-struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
-                               const struct vm_entry *entry, bool own_answer)
+/* The frame of the next depth. NULL: out of memory. */
+static struct script_frame *next_frame(struct script_runs *runs)
 {
-    struct script_frame *frame;
-    struct helper_json *json;
+    struct script_frame *frame = runs->frames[runs->depth];
 
-    assert(runs->depth <= LIM_CALL_DEPTH);
-    frame = runs->frames[runs->depth];
     if (frame == NULL) {
         frame = pool_alloc(&runs->ex->pool, sizeof *frame);
         if (frame == NULL) {
             return NULL;
         }
+        frame->run = NULL;
+        frame->state.ex = runs->ex;
+        frame->state.shared = &runs->set->shared;
         frame->state.json = NULL;
         frame->state.log = NULL;
         frame->state.body = NULL;
         frame->state.body_capacity = 0;
         runs->frames[runs->depth] = frame;
     }
-    json = frame->state.json;
-    frame->run = NULL;
+    return frame;
+}
+
+struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
+                               const struct vm_entry *entry)
+{
+    struct script_frame *frame;
+
+    assert(runs->depth <= LIM_CALL_DEPTH);
+    frame = next_frame(runs);
+    if (frame == NULL) {
+        return NULL;
+    }
+    assert(frame->run == NULL);
     frame->script = script;
     frame->entry = entry;
     frame->input = 0;
-    frame->own_answer = own_answer;
-    frame->state.ex = runs->ex;
+    frame->own_answer = false;
     frame->state.script = script->name;
-    frame->state.shared = &runs->set->shared;
-    frame->state.json = json;
-    frame->state.call = (struct helper_call){.state = CALL_NONE};
+    frame->state.call.state = CALL_NONE;
     frame->state.response = runs->depth > 0 ? top(runs)->state.response : NULL;
     frame->state.log_used = 0;
-    if (own_answer) {
-        frame->saved = helper_answer_take(runs->ex);
+    runs->depth++;
+    return frame;
+}
+
+struct script_frame *runs_push_apart(struct script_runs *runs, const struct script *script,
+                                     const struct vm_entry *entry)
+{
+    struct script_frame *frame = runs_push(runs, script, entry);
+
+    if (frame == NULL) {
+        return NULL;
     }
-    if (own_answer && runs->depth == 0) { /* the memory holds what a script before has answered */
+    frame->own_answer = true;
+    frame->saved = helper_answer_take(runs->ex);
+    if (runs->depth == 1) { /* the memory holds what a script before has answered */
         frame->state.body = NULL;
         frame->state.body_capacity = 0;
     }
-    runs->depth++;
     return frame;
 }
 
@@ -65,7 +84,7 @@ static void drop_values_above(struct script_runs *runs)
 {
     struct script_frame *ended = runs->depth <= LIM_CALL_DEPTH ? runs->frames[runs->depth] : NULL;
 
-    if (ended != NULL) {
+    if (ended != NULL && ended->state.json != NULL) {
         helper_json_finish(&ended->state);
     }
 }
@@ -88,7 +107,9 @@ static void pop(struct script_runs *runs)
     struct script_frame *frame = top(runs);
 
     if (frame->run != NULL) {
-        helper_log_finish(&frame->state);
+        if (frame->state.log_used > 0) {
+            helper_log_finish(&frame->state);
+        }
         runs->budget_left_ns = vm_run_budget_left(frame->run);
         give_back(runs->host, frame);
     }
@@ -118,15 +139,13 @@ void runs_drop(struct script_runs *runs)
 
 /* ---- starting ---- */
 
-/* r1 of a called function points to its handle. */
-static bool pass_input(struct script_frame *frame)
+/* r1 of a called function points to its handle. Not inlined, or its array would have the compiler
+ * guard the stack at every start. */
+static __attribute__((noinline)) bool pass_input(struct script_frame *frame)
 {
     uint64_t args[5] = {0};
     uint8_t *host;
 
-    if (frame->input == 0) {
-        return true;
-    }
     args[0] = vm_run_heap_alloc(frame->run, sizeof frame->input, &host);
     if (args[0] == 0) {
         return false;
@@ -157,7 +176,7 @@ static bool start(struct script_runs *runs)
         vm_run_set_budget(frame->run, runs->budget_left_ns);
     }
     runs->has_run = true;
-    if (!pass_input(frame)) {
+    if (frame->input != 0 && !pass_input(frame)) {
         give_back(host, frame);
         host->wanted = true;
         return false;
@@ -247,7 +266,7 @@ static void begin_call(struct script_runs *runs)
     if (entry == NULL || runs->depth > LIM_CALL_DEPTH) {
         return;
     }
-    frame = runs_push(runs, script, entry, true);
+    frame = runs_push_apart(runs, script, entry);
     if (frame == NULL) {
         return;
     }

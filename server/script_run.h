@@ -52,10 +52,12 @@ enum runs_end {
     RUNS_PENDING, /* preempted, waiting, or out of arenas: go on later */
 };
 
-/* Adds a frame for `entry`. own_answer: what it answers is its own and is dropped. NULL: out of
- * memory. It runs by runs_go. */
+/* Adds a frame for `entry`. NULL: out of memory. It runs by runs_go. */
 struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
-                               const struct vm_entry *entry, bool own_answer);
+                               const struct vm_entry *entry);
+/* The same; what it answers is its own and is dropped. */
+struct script_frame *runs_push_apart(struct script_runs *runs, const struct script *script,
+                                     const struct vm_entry *entry);
 /* Runs until the only frame has ended, which is then gone; *result (may be NULL) is its r0. */
 enum runs_end runs_go(struct script_runs *runs, uint64_t *result);
 /* Whether the topmost could not start for want of an arena. */

@@ -12,16 +12,24 @@ struct script {
     char *name;
     struct vm_program *program;
     struct vm_image *image;
-    const struct vm_entry **entries; /* of requests, by address */
-    unsigned entry_count;            /* may be 0: the script is there for its other entries */
-    const struct vm_entry **handshakes; /* entries of TLS handshakes, by address */
-    unsigned handshake_count;
     size_t code_bytes;
+};
+
+/* What a chain runs: entries of one kind, script by script, those of each by address. */
+struct script_step {
+    const struct script *script;
+    const struct vm_entry *entry;
+};
+struct script_steps {
+    struct script_step *items;
+    unsigned count; /* may be 0: the scripts are there for other entries */
 };
 
 struct script_set {
     struct helper_shared shared;
     struct rate_table *own_rates; /* or NULL: they are another's */
+    struct script_steps requests;
+    struct script_steps handshakes;
     unsigned count;
     struct script items[];
 };

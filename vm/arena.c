@@ -214,8 +214,3 @@ bool vm_arena_unmapped(const struct vm_arena *arena, int64_t address, uint32_t b
     *unmapped = is_mapped(arena, address) ? last & ~(int64_t)(VM_PAGE_BYTES - 1) : address;
     return !is_mapped(arena, *unmapped);
 }
-
-struct vm_context *vm_arena_context(const struct vm_arena *arena)
-{
-    return (struct vm_context *)(void *)arena->reservation;
-}

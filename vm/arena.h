@@ -43,6 +43,9 @@ bool vm_arena_unmapped(const struct vm_arena *arena, int64_t address, uint32_t b
 uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t length,
                         bool write);
 /* The context below the window. */
-struct vm_context *vm_arena_context(const struct vm_arena *arena);
+static inline struct vm_context *vm_arena_context(const struct vm_arena *arena)
+{
+    return (struct vm_context *)(void *)arena->reservation;
+}
 
 #endif

@@ -99,11 +99,13 @@ void vm_thread_free(struct vm_thread *t)
         return;
     }
     assert(t->live_count == 0);
-    while (t->pool != NULL) {
-        struct vm_run *run = t->pool;
+    for (unsigned i = 0; i < VM_POOL_LISTS; i++) {
+        while (t->pool[i] != NULL) {
+            struct vm_run *run = t->pool[i];
 
-        t->pool = run->next;
-        destroy_run(run);
+            t->pool[i] = run->next;
+            destroy_run(run);
+        }
     }
     vm_trap_detach(t);
     vm_release(t);
@@ -111,14 +113,13 @@ void vm_thread_free(struct vm_thread *t)
 
 void vm_thread_forget(struct vm_thread *t, const struct vm_image *image)
 {
-    struct vm_run **link = &t->pool;
+    struct vm_run **link = vm_pool_of(t, image);
 
     while (*link != NULL) {
         struct vm_run *run = *link;
 
         if (run->image == image) {
             *link = run->next;
-            t->pool_count--;
             destroy_run(run);
         } else {
             link = &run->next;
@@ -131,12 +132,11 @@ void vm_thread_forget(struct vm_thread *t, const struct vm_image *image)
 /* A pooled run of this image, or NULL. */
 static struct vm_run *take_pooled(struct vm_thread *t, const struct vm_image *image)
 {
-    for (struct vm_run **link = &t->pool; *link != NULL; link = &(*link)->next) {
+    for (struct vm_run **link = vm_pool_of(t, image); *link != NULL; link = &(*link)->next) {
         struct vm_run *run = *link;
 
         if (run->image == image) {
             *link = run->next;
-            t->pool_count--;
             return run;
         }
     }
@@ -374,7 +374,9 @@ enum vm_state vm_run_resume(struct vm_run *run)
     }
     t->resume_count++;
     t->running = run;
-    vm_trap_arm(t, run->resumed); /* one that is long has one tick, no more */
+    if (run->resumed || !t->armed) {
+        vm_trap_arm(t);
+    }
     enter(run);
     t->running = NULL;
     if (run->state == VM_STATE_PREEMPTED) {
@@ -396,15 +398,14 @@ const struct vm_fault *vm_run_fault(const struct vm_run *run)
 
 void vm_run_free(struct vm_run *run)
 {
-    struct vm_thread *t;
+    struct vm_run **pool;
 
     if (run == NULL) {
         return;
     }
-    t = run->thread;
-    t->live_count--;
+    run->thread->live_count--;
     vm_arena_restore(&run->arena);
-    run->next = t->pool;
-    t->pool = run;
-    t->pool_count++;
+    pool = vm_pool_of(run->thread, run->image);
+    run->next = *pool;
+    *pool = run;
 }

@@ -9,6 +9,8 @@
 #include "vm/arena.h"
 #include "vm/fiber.h"
 
+#define VM_POOL_LISTS 64u
+
 struct vm_run {
     struct vm_thread *thread;
     const struct vm_image *image;
@@ -43,9 +45,14 @@ struct vm_thread {
     uint32_t run_count_max;
     uint32_t heap_bytes_max;
     uint32_t live_count;
-    uint32_t pool_count;
-    struct vm_run *pool;
+    struct vm_run *pool[VM_POOL_LISTS]; /* runs that ended, see vm_pool_of */
 };
+
+/* The list that pooled runs of this image are in. Images lie further apart than 64 bytes. */
+static inline struct vm_run **vm_pool_of(struct vm_thread *thread, const struct vm_image *image)
+{
+    return &thread->pool[(uintptr_t)image / 64 % VM_POOL_LISTS];
+}
 
 /* ---- trap.c ---- */
 
@@ -54,8 +61,8 @@ struct vm_thread *vm_thread_self(void);
 /* Installs the process-wide handlers if need be, gives this thread its signal stack and timer. */
 enum vm_error vm_trap_attach(struct vm_thread *thread, struct vm_diag *diag) VM_MUST_USE;
 void vm_trap_detach(struct vm_thread *thread);
-/* A run is resumed: starts ticks, unless they run already and need not begin anew. */
-void vm_trap_arm(struct vm_thread *thread, bool anew);
+/* Starts ticks, anew if they run already: one that is long has one tick, no more. */
+void vm_trap_arm(struct vm_thread *thread);
 /* A run was switched out: ticks are fine from now on, for some time. */
 void vm_trap_refine(struct vm_thread *thread);
 

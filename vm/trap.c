@@ -212,16 +212,14 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * US_PER_S * NS_PER_US + (uint64_t)now.tv_nsec;
 }
 
-void vm_trap_arm(struct vm_thread *t, bool anew)
+void vm_trap_arm(struct vm_thread *t)
 {
-    if (!t->armed || anew) {
-        bool fine = t->fine_until_ns != 0 && monotonic_ns() < t->fine_until_ns;
+    bool fine = t->fine_until_ns != 0 && monotonic_ns() < t->fine_until_ns;
 
-        t->armed = 1;
-        t->period_us = fine ? t->fine_tick_us : t->tick_us;
-        t->resume_count_seen = t->resume_count; /* it will have had a whole tick at the first one */
-        set_timer(t, t->period_us);
-    }
+    t->armed = 1;
+    t->period_us = fine ? t->fine_tick_us : t->tick_us;
+    t->resume_count_seen = t->resume_count; /* it will have had a whole tick at the first one */
+    set_timer(t, t->period_us);
 }
 
 void vm_trap_refine(struct vm_thread *t)

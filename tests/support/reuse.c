@@ -29,15 +29,32 @@ static bool fits(const struct vm_run *run, const struct vm_program *program)
                    program->data_bytes);
 }
 
+/* Takes a run that fits and has no image off this list. NULL: there is none. */
+static struct vm_run *take(struct vm_run **list, const struct vm_program *program)
+{
+    for (struct vm_run **link = list; *link; link = &(*link)->next) {
+        struct vm_run *run = *link;
+        if (!run->image && fits(run, program)) {
+            *link = run->next;
+            return run;
+        }
+    }
+    return NULL;
+}
+
 static void adopt(const struct vm_image *image)
 {
-    for (struct vm_run *run = t_thread()->pool; run; run = run->next)
-        if (!run->image && fits(run, image->program)) {
-            run->image = image;
-            run->arena.program = image->program;
-            vm_arena_context(&run->arena)->program = image->program;
-            return;
-        }
+    struct vm_run **pool = vm_pool_of(t_thread(), image);
+    struct vm_run *run = NULL;
+    for (uint32_t i = 0; !run && i < VM_POOL_LISTS; i++)
+        run = take(&t_thread()->pool[i], image->program);
+    if (run) {
+        run->image = image;
+        run->arena.program = image->program;
+        vm_arena_context(&run->arena)->program = image->program;
+        run->next = *pool;
+        *pool = run;
+    }
 }
 
 const char *t_run_reusing(const struct vm_image *image, const struct t_input *input,
