@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP/2 (RFC 9113) of one connection, bytes in, bytes out, over nghttp2: framing, HPACK, flow
- * control, RFC 9218 priorities, and the limits that keep a hostile peer cheap. No I/O, no clock.
+/* HTTP/2 (RFC 9113) of one connection, bytes in, bytes out: framing, streams, flow control, RFC
+ * 9218 priorities, and the limits that keep a hostile peer cheap. No I/O, no clock.
  *
  * The owner (a connection) feeds what it received with h2_receive and empties h2_send into its
  * output; the handler's functions are called from within these two. Requests and their answers are
@@ -26,16 +26,18 @@
 enum { H2_FRAME_HEAD_BYTES = 9 };
 
 struct h2;
-struct h2_memory; /* server/h2_memory.h */
 
-/* RFC 9113 7: those the owner has a use for. */
+/* RFC 9113 7: those that are sent. */
 enum h2_error {
     H2_NO_ERROR = 0x0,
     H2_PROTOCOL_ERROR = 0x1,
     H2_INTERNAL_ERROR = 0x2,
     H2_FLOW_CONTROL_ERROR = 0x3,
+    H2_STREAM_CLOSED = 0x5,
+    H2_FRAME_SIZE_ERROR = 0x6,
     H2_REFUSED_STREAM = 0x7,
     H2_CANCEL = 0x8,
+    H2_COMPRESSION_ERROR = 0x9,
     H2_ENHANCE_YOUR_CALM = 0xb,
 };
 
@@ -46,7 +48,6 @@ struct h2_options {
     uint32_t max_streams;       /* requests at a time */
     uint32_t total_streams;     /* requests in all; then the client is told to open no more */
     bool connect_protocol;      /* take extended CONNECT, RFC 8441 */
-    struct h2_memory *memory;   /* borrowed; NULL: the C library's */
 };
 
 /* The head of a request. All spans live until handler.request returns. */
@@ -64,7 +65,7 @@ struct h2_head {
     unsigned field_count;
     bool has_body; /* handler.body_end will be called, unless the stream ends early */
     bool has_length;
-    uint64_t content_length; /* nghttp2 sees to it that the body has that length */
+    uint64_t content_length; /* the body has that length, or the stream is reset */
     bool expect_continue;    /* the client may wait for h2_inform 100 */
 };
 
@@ -114,9 +115,9 @@ bool h2_is_busy(const struct h2 *h2);
 /* An interim response (100, 103); `fields` may be NULL. */
 bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_list *fields);
 /* The head of the answer: status and response_fields of `ex`, date unless it has one, and
- * content-length as h1_write_head tells it. `date` is an IMF-fixdate. The texts of the fields stay
- * where they are until `closed`; all else is copied. With with_body the handler is asked for the
- * body, else the answer ends here. Once a stream. */
+ * content-length as h1_write_head tells it. `date` is an IMF-fixdate. All is copied; a head that is
+ * too long resets the stream. With with_body the handler is asked for the body, else the answer
+ * ends here. Once a stream. */
 bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct span date,
                 bool with_body);
 /* Trailers, copied; to be called from within handler.ready, by the call that sets *end. */

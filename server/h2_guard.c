@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What HTTP/2 lets a peer do cheaply and us dearly, counted: resets of both kinds (CVE-2023-44487,
  * CVE-2025-8671), streams in one read, frames without content (the floods of 2019), oddities. The
- * clock comes in with the bytes. What one frame may be is nghttp2's or h2.c's to check. */
+ * clock comes in with the bytes. What one frame may be is checked elsewhere. */
 #include "server/h2_int.h"
 
 enum { THOUSANDTHS = 1000 };

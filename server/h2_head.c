@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Heads of HTTP/2 requests: collects the fields of a header block under the limits HTTP/1 has too,
- * then checks what they mean together. nghttp2 has refused before what is malformed (RFC 9113 8.2,
- * 8.3: bytes, order, pseudo fields, connection-specific fields, framing).
- *
- * Values are not copied: nghttp2's counted buffers are held until the request was handed over.
- * Cookies are copied, to join them (8.2.3).
+/* Header blocks: what HPACK decodes is checked (h2_field.c), copied and collected under the limits
+ * HTTP/1 has too; then a request's fields are looked at together. Cookies are joined (RFC 9113
+ * 8.2.3). A block that is over a limit is read to its end, for HPACK's table is the connection's.
  */
 #include <assert.h>
 
@@ -14,46 +11,25 @@
 
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, of each field of a header list */
 
-struct h2_block *h2_block_new(struct h2_memory *memory, int32_t stream_id, bool is_trailer)
+/* Not the whole: most of it is arrays, filled up to their counts. */
+void h2_block_begin(struct h2_block *block, const struct h2_block_start *start)
 {
-    struct h2_block *block = h2_memory_take(memory, sizeof *block);
-    if (block == NULL) {
-        return NULL;
-    }
-    /* Not the whole: most of it is arrays, filled up to their counts. */
-    block->stream_id = stream_id;
-    block->is_trailer = is_trailer;
+    block->start = *start;
+    block->malformed = false;
+    block->priority = H2_PRIORITY_DEFAULT;
+    block->seen = 0;
     block->cookie = 0;
     block->expects = 0;
-    block->held_count = 0;
     block->list_bytes = 0;
     block->host = block->expect = SPAN("");
-    block->cookies = (struct buffer){0};
+    block->cookie_bytes = 0;
+    block->text_bytes = 0;
     struct h2_head *head = &block->head;
     head->status = 0;
     head->method = head->scheme = head->authority = head->target = head->protocol = SPAN("");
     head->field_count = 0;
     head->has_body = head->has_length = head->expect_continue = false;
     head->content_length = 0;
-    return block;
-}
-
-void h2_block_free(struct h2_memory *memory, struct h2_block *block)
-{
-    if (block == NULL) {
-        return;
-    }
-    for (unsigned i = 0; i < block->held_count; i++) {
-        nghttp2_rcbuf_decref(block->held[i]);
-    }
-    buffer_release(&block->cookies);
-    h2_memory_give(memory, block);
-}
-
-static struct span span_of_rcbuf(nghttp2_rcbuf *buffer)
-{
-    nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buffer);
-    return (struct span){(const char *)bytes.base, bytes.len};
 }
 
 /* The first reason to refuse is the one that is told. */
@@ -64,113 +40,153 @@ static void refuse(struct h2_block *block, unsigned status)
     }
 }
 
-static bool hold(struct h2_block *block, nghttp2_rcbuf *buffer)
+/* The limit of the list is that of the texts, so there is room. */
+static struct span keep(struct h2_block *block, struct span text)
 {
-    if (block->held_count == sizeof block->held / sizeof block->held[0]) {
-        return false;
-    }
-    nghttp2_rcbuf_incref(buffer);
-    block->held[block->held_count++] = buffer;
-    return true;
+    assert(text.len <= sizeof block->text - block->text_bytes);
+    char *copy = block->text + block->text_bytes;
+    (void)span_put(copy, text);
+    block->text_bytes += text.len;
+    return (struct span){copy, text.len};
 }
 
-/* nghttp2 lets no pseudo field come twice, and none it does not know. */
 static void add_pseudo(struct h2_block *block, struct span name, struct span value)
 {
     struct h2_head *head = &block->head;
-    if (span_equal(name, SPAN(":method"))) {
-        head->method = value;
-    } else if (span_equal(name, SPAN(":scheme"))) {
-        head->scheme = value;
-    } else if (span_equal(name, SPAN(":authority"))) {
-        head->authority = value;
-    } else if (span_equal(name, SPAN(":protocol"))) {
-        head->protocol = value;
-    } else if (span_equal(name, SPAN(":path"))) {
-        head->target = value;
+    struct span kept = keep(block, value);
+    switch (name.base[1]) {
+    case 'm': head->method = kept; break;
+    case 's': head->scheme = kept; break;
+    case 'a': head->authority = kept; break;
+    case 'p':
+        if (name.base[2] == 'r') {
+            head->protocol = kept;
+            break;
+        }
+        head->target = kept;
         if (value.len > LIM_REQUEST_LINE_BYTES) {
             refuse(block, 414);
         }
+        break;
+    default: assert(false);
     }
 }
 
-static void join_cookie(struct h2_block *block, struct span name, struct span value)
+static void join_cookie(struct h2_block *block, struct span value)
 {
-    bool joins = buffer_bytes(&block->cookies) > 0 && value.len > 0; /* no "; " at the end */
+    bool joins = block->cookie_bytes > 0 && value.len > 0; /* no "; " at the end */
     struct span separator = joins ? SPAN("; ") : SPAN("");
-    if (!buffer_reserve(&block->cookies, separator.len + value.len, LIM_FIELD_BYTES)) {
+    if (separator.len + value.len > sizeof block->cookies - block->cookie_bytes) {
         refuse(block, 431);
         return;
     }
-    (void)buffer_append(&block->cookies, separator, LIM_FIELD_BYTES);
-    (void)buffer_append(&block->cookies, value, LIM_FIELD_BYTES);
+    char *end = span_put(block->cookies + block->cookie_bytes, separator);
+    block->cookie_bytes = (size_t)(span_put(end, value) - block->cookies);
     struct h2_head *head = &block->head;
     if (block->cookie == 0) {
-        head->fields[head->field_count] = (struct field){name, SPAN("")};
+        head->fields[head->field_count] = (struct field){SPAN("cookie"), SPAN("")};
         block->cookie = ++head->field_count;
     }
 }
 
-static void note_length(struct h2_head *head, struct span value)
+static void note_field(struct h2_block *block, const struct field *field)
 {
-    head->has_length = true;
-    for (size_t i = 0; i < value.len; i++) {
-        assert(value.base[i] >= '0' && value.base[i] <= '9'); /* nghttp2 has read it as int64_t */
-        head->content_length = head->content_length * 10 + (uint64_t)(value.base[i] - '0');
+    switch (field->name.len) {
+    case 4:
+        if (span_equal(field->name, SPAN("host"))) {
+            block->host = field->value;
+        }
+        break;
+    case 6:
+        if (span_equal(field->name, SPAN("expect"))) {
+            block->expect = field->value;
+            block->expects++;
+        }
+        break;
+    case 8:
+        if (span_equal(field->name, SPAN("priority"))) {
+            block->priority = h2_priority_parse(field->value);
+        }
+        break;
+    case 14: block->head.has_length |= span_equal(field->name, SPAN("content-length")); break;
+    default: break;
     }
 }
 
 static void add_field(struct h2_block *block, struct span name, struct span value)
 {
     struct h2_head *head = &block->head;
-    if (head->field_count == LIM_FIELD_COUNT || name.len + value.len > LIM_FIELD_BYTES) {
+    bool is_cookie = block->start.kind == H2_REQUEST && span_equal(name, SPAN("cookie"));
+    bool joins = is_cookie && block->cookie != 0;
+    if ((head->field_count == LIM_FIELD_COUNT && !joins) ||
+        name.len + value.len > LIM_FIELD_BYTES) {
         refuse(block, 431);
         return;
     }
-    if (!field_name_valid(name) || !field_value_valid(value)) {
-        refuse(block, 400);
+    if (is_cookie) {
+        join_cookie(block, value);
         return;
     }
-    if (span_equal(name, SPAN("cookie"))) {
-        join_cookie(block, name, value);
-        return;
+    struct field *field = &head->fields[head->field_count++];
+    field->name = keep(block, name);
+    field->value = keep(block, value);
+    if (block->start.kind == H2_REQUEST) {
+        note_field(block, field);
     }
-    if (span_equal(name, SPAN("host"))) {
-        block->host = value;
-    } else if (span_equal(name, SPAN("expect"))) {
-        block->expect = value;
-        block->expects++;
-    } else if (span_equal(name, SPAN("content-length"))) {
-        note_length(head, value);
-    }
-    head->fields[head->field_count++] = (struct field){name, value};
 }
 
-bool h2_block_add(struct h2_block *block, nghttp2_rcbuf *name, nghttp2_rcbuf *value)
+static uint32_t add(struct h2_block *block, struct span name, struct span value)
 {
-    struct span name_text = span_of_rcbuf(name);
-    struct span value_text = span_of_rcbuf(value);
-    block->list_bytes += name_text.len + value_text.len + FIELD_OVERHEAD;
+    block->list_bytes += name.len + value.len + FIELD_OVERHEAD;
     if (block->list_bytes > LIM_H2_BLOCK_BYTES) {
-        return false;
+        return H2_ENHANCE_YOUR_CALM;
     }
-    if (block->list_bytes > (block->is_trailer ? LIM_TRAILER_BYTES : LIM_HEAD_FIELDS_BYTES)) {
+    if (block->start.kind == H2_IGNORED || block->malformed) {
+        return H2_NO_ERROR;
+    }
+    if (!h2_field_check(block, name, value)) {
+        block->malformed = true;
+        return H2_NO_ERROR;
+    }
+    bool is_trailer = block->start.kind == H2_TRAILERS;
+    if (block->list_bytes > (is_trailer ? LIM_TRAILER_BYTES : LIM_HEAD_FIELDS_BYTES)) {
         refuse(block, 431);
-        return true;
-    }
-    bool is_pseudo = name_text.len > 0 && name_text.base[0] == ':';
-    bool is_copied = block->cookie > 0 && span_equal(name_text, SPAN("cookie"));
-    if (!is_copied && (!hold(block, value) || (!is_pseudo && !hold(block, name)))) {
-        refuse(block, 431);
-        return true;
-    }
-    if (is_pseudo) {
-        add_pseudo(block, name_text, value_text);
+    } else if (name.base[0] == ':') {
+        add_pseudo(block, name, value);
     } else {
-        add_field(block, name_text, value_text);
+        add_field(block, name, value);
     }
-    return true;
+    return H2_NO_ERROR;
 }
+
+uint32_t h2_block_read(struct h2_block *block, nghttp2_hd_inflater *inflater, struct span bytes,
+                       bool is_last)
+{
+    int flags = 0;
+    do {
+        nghttp2_nv item;
+        ssize_t used = nghttp2_hd_inflate_hd2(inflater, &item, &flags, (const uint8_t *)bytes.base,
+                                              bytes.len, is_last);
+        if (used < 0) {
+            return used == NGHTTP2_ERR_NOMEM ? H2_INTERNAL_ERROR : H2_COMPRESSION_ERROR;
+        }
+        (void)span_take(&bytes, (size_t)used);
+        if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0) {
+            uint32_t error = add(block, (struct span){(const char *)item.name, item.namelen},
+                                 (struct span){(const char *)item.value, item.valuelen});
+            if (error != H2_NO_ERROR) {
+                return error;
+            }
+        }
+    } while ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0);
+    assert(bytes.len == 0); /* it stops early for a field only */
+    if (is_last) {
+        (void)nghttp2_hd_inflate_end_headers(inflater);
+    }
+    return H2_NO_ERROR;
+}
+
+/* ---- the whole */
 
 /* RFC 9113 8.3.1: Host and :authority must not disagree. */
 static void finish_authority(struct h2_block *block)
@@ -203,10 +219,14 @@ static void finish_expect(struct h2_block *block)
 void h2_block_finish(struct h2_block *block)
 {
     struct h2_head *head = &block->head;
-    assert(!block->is_trailer);
-    if (block->cookie > 0) {
-        head->fields[block->cookie - 1].value = buffer_span(&block->cookies);
+    if (block->malformed || !h2_fields_complete(block)) {
+        block->malformed = true;
+        return;
     }
+    if (block->cookie > 0) {
+        head->fields[block->cookie - 1].value = (struct span){block->cookies, block->cookie_bytes};
+    }
+    head->has_body = !block->start.ends_stream;
     finish_authority(block);
     finish_expect(block);
     if (span_equal(head->method, SPAN("CONNECT")) && head->protocol.len == 0) {

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP/2 answers: their heads as lists of fields, their bodies frame by frame, which the owner puts
- * into the output itself. */
+/* HTTP/2 answers: their heads, coded as they are made and queued, and their bodies frame by frame,
+ * which the owner puts into the output itself. */
 #include <assert.h>
 
 #include "server/chars.h"
 #include "server/date.h"
 #include "server/h2_int.h"
 
-enum { STATUS_DIGITS = 3 };
+enum {
+    STATUS_DIGITS = 3,
+    /* Of header blocks and of DATA: a frame with its head fills a TLS record. The peer takes that
+     * much, whatever its SETTINGS say. */
+    CONTENT_BYTES_MAX = LIM_H2_FRAME_BYTES - H2_FRAME_HEAD_BYTES,
+};
 
-/* A header list for nghttp2, with the texts that are nowhere else. */
+/* A header list for HPACK, with the texts that are nowhere else. */
 struct list {
     nghttp2_nv items[LIM_RESPONSE_FIELDS + 3]; /* :status, date, content-length */
     size_t count;
+    size_t upper_bytes; /* of names that are not in lower case */
     bool is_dated;
     char status[STATUS_DIGITS];
     char length[CHAR_DECIMAL_MAX];
@@ -22,10 +28,11 @@ struct list {
 static void start(struct list *list)
 {
     list->count = 0;
+    list->upper_bytes = 0;
     list->is_dated = false;
 }
 
-static void put(struct list *list, struct span name, struct span value, uint8_t flags)
+static void put(struct list *list, struct span name, struct span value)
 {
     assert(list->count < sizeof list->items / sizeof list->items[0]);
     list->items[list->count++] = (nghttp2_nv){
@@ -33,14 +40,7 @@ static void put(struct list *list, struct span name, struct span value, uint8_t 
         .namelen = name.len,
         .value = (uint8_t *)(value.len > 0 ? value.base : ""),
         .valuelen = value.len,
-        .flags = flags,
     };
-}
-
-/* A field of our own: the name is a literal in lower case, the value is copied. */
-static void put_own(struct list *list, struct span name, struct span value)
-{
-    put(list, name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 }
 
 static void put_status(struct list *list, unsigned status)
@@ -48,14 +48,14 @@ static void put_status(struct list *list, unsigned status)
     list->status[0] = (char)('0' + status / 100);
     list->status[1] = (char)('0' + status / 10 % 10);
     list->status[2] = (char)('0' + status % 10);
-    put_own(list, SPAN(":status"), (struct span){list->status, sizeof list->status});
+    put(list, SPAN(":status"), (struct span){list->status, sizeof list->status});
 }
 
 static void put_length(struct list *list, uint64_t length)
 {
     char *end = list->length + sizeof list->length;
     char *first = char_decimal(end, length);
-    put_own(list, SPAN("content-length"), (struct span){first, (size_t)(end - first)});
+    put(list, SPAN("content-length"), (struct span){first, (size_t)(end - first)});
 }
 
 /* RFC 9113 8.2.2: what HTTP/1 says about its connection has no place here. */
@@ -72,80 +72,90 @@ static bool is_connection_specific(struct span name)
     }
 }
 
-/* nghttp2 makes names lower case when it copies them, and only then. What is borrowed it does not
- * look at any more once the stream is closed. */
-static void put_fields(struct list *list, const struct field_list *fields, bool borrowed)
+/* The first `own` have names in lower case, and are not about the connection or a date. */
+static void put_fields(struct list *list, const struct field_list *fields, unsigned own)
 {
     assert(fields->count <= LIM_RESPONSE_FIELDS);
-    const uint8_t no_copy = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
-    unsigned own = borrowed ? fields->own : 0;
     for (unsigned i = 0; i < own; i++) {
-        put(list, fields->items[i].name, fields->items[i].value, no_copy);
+        put(list, fields->items[i].name, fields->items[i].value);
     }
     for (unsigned i = own; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
         if (is_connection_specific(field->name)) {
             continue;
         }
-        uint8_t flags = borrowed ? NGHTTP2_NV_FLAG_NO_COPY_VALUE : NGHTTP2_NV_FLAG_NONE;
-        if (borrowed && !chars_any_upper(field->name)) {
-            flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME;
+        list->upper_bytes += chars_any_upper(field->name) ? field->name.len : 0;
+        put(list, field->name, field->value);
+        list->is_dated |= field->name.len == 4 && span_equal_nocase(field->name, SPAN("date"));
+    }
+}
+
+/* Names in lower case: copies at `at`, which has room for upper_bytes. */
+static void lower_names(struct list *list, uint8_t *at)
+{
+    for (size_t i = 0; i < list->count && list->upper_bytes > 0; i++) {
+        nghttp2_nv *item = &list->items[i];
+        if (!chars_any_upper((struct span){(const char *)item->name, item->namelen})) {
+            continue;
         }
-        put(list, field->name, field->value, flags);
-        list->is_dated |= span_equal_nocase(field->name, SPAN("date"));
+        for (size_t n = 0; n < item->namelen; n++) {
+            at[n] = (uint8_t)ascii_lower((char)item->name[n]);
+        }
+        item->name = at;
+        at += item->namelen;
+        list->upper_bytes -= item->namelen;
     }
 }
 
-static ssize_t data_read(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t max,
-                         uint32_t *flags, nghttp2_data_source *source, void *user)
+/* Makes frames of a block that has room for a head before it and, if it is longer than a frame, for
+ * as many behind it as it needs. Returns how many there are. */
+static unsigned put_heads(uint8_t *at, size_t bytes, struct h2_frame frame)
 {
-    (void)session, (void)id, (void)buffer;
-    const struct h2 *h2 = user;
-    struct h2_stream *stream = source->ptr;
-    bool end = false;
-    size_t bytes = stream->muted ? 0 : h2->handler->ready(stream->owner, max, &end);
-    assert(bytes <= max);
-    if (stream->muted || (bytes == 0 && !end)) {
-        return NGHTTP2_ERR_DEFERRED;
+    unsigned frames = 1;
+    uint8_t *content = at + H2_FRAME_HEAD_BYTES;
+    uint8_t ends_stream = frame.flags;
+    for (; bytes > CONTENT_BYTES_MAX; frames++) {
+        frame.length = CONTENT_BYTES_MAX;
+        h2_frame_write(content - H2_FRAME_HEAD_BYTES, &frame);
+        frame.type = H2_CONTINUATION;
+        frame.flags = 0;
+        ends_stream = 0;
+        content += CONTENT_BYTES_MAX;
+        bytes -= CONTENT_BYTES_MAX;
+        memmove(content + H2_FRAME_HEAD_BYTES, content, bytes);
+        content += H2_FRAME_HEAD_BYTES;
     }
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (end) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-    }
-    if (stream->has_trailers) {
-        assert(end);
-        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    }
-    return (ssize_t)bytes;
+    frame.length = (uint32_t)bytes;
+    frame.flags = ends_stream | H2_END_HEADERS;
+    h2_frame_write(content - H2_FRAME_HEAD_BYTES, &frame);
+    return frames;
 }
 
-ssize_t h2_data_length(nghttp2_session *session, uint8_t frame_type, int32_t stream_id,
-                       int32_t session_window, int32_t stream_window, uint32_t frame_max,
-                       void *user)
+/* A stream whose head would be too long is reset. False: out of memory. */
+static bool queue_head(struct h2 *h2, struct h2_stream *stream, struct list *list, bool ends_stream)
 {
-    (void)session, (void)frame_type, (void)stream_id, (void)frame_max, (void)user;
-    (void)session_window, (void)stream_window; /* nghttp2 takes the smallest of all these */
-    return LIM_H2_FRAME_BYTES - H2_FRAME_HEAD_BYTES;
-}
-
-int h2_data_send(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *frame_head,
-                 size_t bytes, nghttp2_data_source *source, void *user)
-{
-    (void)session;
-    struct h2 *h2 = user;
-    struct h2_stream *stream = source->ptr;
-    struct span head = {(const char *)frame_head, H2_FRAME_HEAD_BYTES};
-    assert(frame->data.padlen == 0); /* we never pad */
-    (void)frame;
-    bool fine = bytes > 0 ? h2->handler->take(stream->owner, head, h2->out, bytes)
-                          : buffer_append(h2->out, head, h2_out_limit(h2));
-    if (!fine) {
-        return h2_fail(h2, H2_INTERNAL_ERROR);
+    size_t bound = nghttp2_hd_deflate_bound(h2->deflater, list->items, list->count);
+    if (bound > LIM_H2_ANSWER_BYTES) {
+        h2_stream_mute(h2, stream, H2_INTERNAL_ERROR);
+        return true;
     }
-    h2->out_bytes += head.len + bytes;
-    h2->guard.payload += bytes;
-    h2->framed = stream;
-    return h2->out_bytes < h2->out_max ? 0 : NGHTTP2_ERR_PAUSE;
+    size_t heads = (bound / CONTENT_BYTES_MAX + 1) * H2_FRAME_HEAD_BYTES;
+    uint8_t *at = h2_queue_reserve(h2, heads + bound + list->upper_bytes);
+    if (at == NULL) {
+        return false;
+    }
+    lower_names(list, at + heads + bound);
+    ssize_t bytes = nghttp2_hd_deflate_hd(h2->deflater, at + H2_FRAME_HEAD_BYTES, bound,
+                                          list->items, list->count);
+    if (bytes < 0) {
+        h2_fail(h2, H2_INTERNAL_ERROR);
+        return false;
+    }
+    struct h2_frame frame = {
+        .type = H2_HEADERS, .flags = ends_stream ? H2_END_STREAM : 0, .stream = stream->turn.id};
+    unsigned frames = put_heads(at, (size_t)bytes, frame);
+    h2_queue_put(h2, (size_t)bytes + (size_t)frames * H2_FRAME_HEAD_BYTES, frames);
+    return true;
 }
 
 bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_list *fields)
@@ -159,10 +169,9 @@ bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_li
     start(&list);
     put_status(&list, status);
     if (fields != NULL) {
-        put_fields(&list, fields, false);
+        put_fields(&list, fields, 0);
     }
-    return nghttp2_submit_headers(h2->session, NGHTTP2_FLAG_NONE, id, NULL, list.items, list.count,
-                                  NULL) == 0;
+    return queue_head(h2, stream, &list, false);
 }
 
 bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct span date,
@@ -178,17 +187,24 @@ bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct spa
     struct list list;
     start(&list);
     put_status(&list, ex->status);
-    put_fields(&list, &ex->response_fields, true);
+    put_fields(&list, &ex->response_fields, ex->response_fields.own);
     if (!list.is_dated) {
-        put_own(&list, SPAN("date"), date);
+        put(&list, SPAN("date"), date);
     }
     if (ex->status != 204 && ex->status != 304 && body_has_length(&ex->body)) {
         put_length(&list, body_length(&ex->body));
     }
-    nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = data_read};
-    stream->responded = nghttp2_submit_response(h2->session, id, list.items, list.count,
-                                                with_body ? &provider : NULL) == 0;
-    return stream->responded;
+    stream->responded = queue_head(h2, stream, &list, !with_body);
+    if (!stream->responded || stream->muted) {
+        return stream->responded;
+    }
+    if (with_body) {
+        stream->sends = true;
+        h2_stream_schedule(h2, stream);
+    } else {
+        h2_stream_answered_soon(h2, stream);
+    }
+    return true;
 }
 
 bool h2_trailers(struct h2 *h2, int32_t id, const struct field_list *fields)
@@ -197,13 +213,77 @@ bool h2_trailers(struct h2 *h2, int32_t id, const struct field_list *fields)
     if (stream == NULL) {
         return false;
     }
-    assert(stream->responded && !stream->has_trailers);
+    assert(stream->sends && !stream->has_trailers);
     struct list list;
     start(&list);
-    put_fields(&list, fields, false);
+    put_fields(&list, fields, 0);
     if (list.count == 0) {
         return true; /* the body ends the stream as well */
     }
-    stream->has_trailers = nghttp2_submit_trailer(h2->session, id, list.items, list.count) == 0;
+    stream->has_trailers = queue_head(h2, stream, &list, true);
     return stream->has_trailers;
+}
+
+void h2_resume(struct h2 *h2, int32_t id)
+{
+    struct h2_stream *stream = h2_stream_find(h2, id);
+    if (stream != NULL) {
+        stream->rests = false;
+        h2_stream_schedule(h2, stream);
+    }
+}
+
+static bool put_data(struct h2 *h2, struct h2_stream *stream, size_t bytes, bool ends_stream)
+{
+    struct h2_frame frame = {.type = H2_DATA,
+                             .flags = ends_stream ? H2_END_STREAM : 0,
+                             .length = (uint32_t)bytes,
+                             .stream = stream->turn.id};
+    uint8_t head[H2_FRAME_HEAD_BYTES];
+    h2_frame_write(head, &frame);
+    struct span head_text = {(const char *)head, sizeof head};
+    bool fine = bytes > 0 ? h2->handler->take(stream->owner, head_text, h2->out, bytes)
+                          : buffer_append(h2->out, head_text, h2_out_limit(h2));
+    if (!fine) {
+        return false;
+    }
+    h2->out_bytes += sizeof head + bytes;
+    h2->guard.payload += bytes;
+    h2->window -= (int32_t)bytes;
+    stream->window -= (int32_t)bytes;
+    return true;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+bool h2_write_data(struct h2 *h2, struct h2_stream *stream)
+{
+    assert(h2->window > 0 && stream->window > 0 && stream->owner != NULL);
+    size_t max = least(CONTENT_BYTES_MAX, least((size_t)h2->window, (size_t)stream->window));
+    bool end = false;
+    size_t bytes = h2->handler->ready(stream->owner, max, &end);
+    assert(bytes <= max);
+    if (stream->muted) {
+        return true;
+    }
+    bool has_trailers = stream->has_trailers;
+    bool ends_here = end && !has_trailers;
+    assert(end || !has_trailers);
+    if ((bytes > 0 || ends_here) && !put_data(h2, stream, bytes, ends_here)) {
+        return false;
+    }
+    if (end) {
+        /* Behind trailers, which are queued, its owner has nothing to do either. */
+        h2_stream_answered(h2, stream);
+        return true;
+    }
+    stream->rests = bytes == 0;
+    if (stream->place == H2_SCHEDULED) {
+        h2_schedule_sent(&h2->schedule, &stream->turn);
+        h2_stream_schedule(h2, stream);
+    }
+    return true;
 }

@@ -27,6 +27,8 @@
 #define LIM_H2_SETTINGS          32u          /* entries of one frame */
 #define LIM_H2_ACKS              1000u        /* not sent, for the peer does not read */
 #define LIM_H2_QUEUED_FRAMES     2000u        /* the same of all frames but DATA */
+#define LIM_H2_QUEUED_BYTES      (8u << 20)   /* the same of their octets */
+#define LIM_H2_ANSWER_BYTES      (64u << 10)  /* coded head of an answer; beyond: the stream is reset */
 #define LIM_H2_RESETS_BURST      1000u        /* streams reset, by the peer or by its errors */
 #define LIM_H2_RESETS_PER_SECOND 33u          /* in the long run, each kind */
 #define LIM_H2_STREAMS_PER_READ  2u           /* times those allowed at a time */

@@ -366,8 +366,7 @@ void serve_h2_begin(struct worker *worker, struct conn *conn)
     conn->worker = worker;
     struct h2_options options = {.connection_window = worker->options->h2_connection_window,
                                  .total_streams = worker->options->h2_requests,
-                                 .connect_protocol = worker->epoch->snapshot->tls_client != NULL,
-                                 .memory = worker->h2_memory};
+                                 .connect_protocol = worker->epoch->snapshot->tls_client != NULL};
     conn->h2 = h2_open(&options, &handler, conn);
     if (conn->h2 == NULL) {
         serve_close(worker, conn);

@@ -74,7 +74,7 @@ void serve_h2_tunnel(struct worker *worker, struct stream *stream);
 void serve_h2_tunnel_up(struct stream *stream);
 void serve_h2_want_body(struct worker *worker, struct stream *stream);
 
-/* Has nghttp2 fill `out` as far as it may be. Not while it is at work. False: it is broken. */
+/* Has h2_send fill `out` as far as it may be. Not while it is at work. False: it is broken. */
 bool serve_h2_frame(struct conn *conn);
 
 /* ---- HTTP/2: serve_h2_body.c ---- */

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "server/clock.h"
-#include "server/h2_memory.h"
 #include "server/log.h"
 #include "server/proxy.h"
 #include "server/request.h"
@@ -285,7 +284,6 @@ static void trim(struct worker *worker)
     bool busy = worker->streams.live > 0;
     worker->trim_ms = busy ? worker->conns.now_ms + LIM_TRIM_MS : 0;
     if (!busy) {
-        h2_memory_trim(worker->h2_memory);
         stream_table_shrink(&worker->streams);
         malloc_trim(0);
     }
@@ -398,7 +396,6 @@ static bool init(struct worker *worker)
         log_line("zeroserve: %s", error);
         return false;
     }
-    worker->h2_memory = h2_memory_create();
     worker->upstreams = upstreams_create();
     worker->resolved_fd = eventfd(0, EFD_CLOEXEC);
     worker->resolve = resolve_client_create(worker->resolver, worker->resolved_fd);
@@ -407,7 +404,7 @@ static bool init(struct worker *worker)
         return false;
     }
     worker->epoch = epoch_begin(worker->snapshot, worker->host);
-    if (worker->epoch == NULL || worker->h2_memory == NULL) {
+    if (worker->epoch == NULL) {
         log_line("zeroserve: out of memory");
         return false;
     }
@@ -430,7 +427,6 @@ static void finish(struct worker *worker)
     ring_free(worker->ring);
     script_host_free(worker->host);
     conn_table_free(&worker->conns);
-    h2_memory_free(worker->h2_memory);
     stream_table_free(&worker->streams);
     link_table_free(&worker->links);
     if (worker->resolve != NULL) {

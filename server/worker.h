@@ -63,7 +63,6 @@ struct worker {
     struct schedule schedule;
     struct link_table links;
     uint64_t links_scanned_ms;
-    struct h2_memory *h2_memory;
     struct upstreams *upstreams;
     struct resolve_client *resolve;
     int resolved_fd; /* eventfd: names were looked up */

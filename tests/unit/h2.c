@@ -327,6 +327,98 @@ Test(h2, urgency_is_honoured)
     h2_peer_free(peer);
 }
 
+/* RFC 9218 7: it may come before the request, and outweighs what that says. */
+Test(h2, a_priority_may_come_early)
+{
+    struct h2_peer *peer = h2_peer_new();
+    peer->app.answer_bytes = 40000;
+    peer->app.defer_bodies = true;
+    h2_peer_open(peer, &defaults);
+    nghttp2_submit_window_update(peer->session, NGHTTP2_FLAG_NONE, 0, 1 << 28);
+    const nghttp2_nv late[] = {FIELD("priority", "u=6")};
+    const char urgent[] = "u=1";
+    cr_assert_eq(nghttp2_submit_priority_update(peer->session, NGHTTP2_FLAG_NONE, 3,
+                                                (const uint8_t *)urgent, 3),
+                 0);
+    h2_peer_run(peer);
+    int32_t first = h2_peer_request(peer, "GET", "/", NULL, 0);
+    int32_t second = h2_peer_request(peer, "GET", "/", late, 1);
+    cr_assert(first == 1 && second == 3);
+    h2_peer_run(peer);
+    h2_app_provide(h2_peer_seen(peer, first), 40000);
+    h2_app_provide(h2_peer_seen(peer, second), 40000);
+    h2_peer_run(peer);
+    cr_assert_eq(peer->order_count, 6);
+    for (int i = 0; i < 6; i++) {
+        cr_expect_eq(peer->order[i], i < 3 ? second : first, "frame %d", i);
+    }
+    h2_peer_free(peer);
+}
+
+Test(h2, incremental_answers_share)
+{
+    struct h2_peer *peer = h2_peer_new();
+    peer->app.answer_bytes = 40000;
+    peer->app.defer_bodies = true;
+    h2_peer_open(peer, &defaults);
+    nghttp2_submit_window_update(peer->session, NGHTTP2_FLAG_NONE, 0, 1 << 28);
+    const nghttp2_nv share[] = {FIELD("priority", "i")};
+    int32_t ids[2] = {h2_peer_request(peer, "GET", "/", share, 1),
+                      h2_peer_request(peer, "GET", "/", share, 1)};
+    h2_peer_run(peer);
+    h2_app_provide(h2_peer_seen(peer, ids[0]), 40000);
+    h2_app_provide(h2_peer_seen(peer, ids[1]), 40000);
+    h2_peer_run(peer);
+    cr_assert_eq(peer->order_count, 6);
+    for (int i = 0; i < 6; i++) {
+        cr_expect_eq(peer->order[i], ids[i % 2], "frame %d is of %d", i, peer->order[i]);
+    }
+    h2_peer_free(peer);
+}
+
+/* A head of several frames, whose names HTTP/2 wants in lower case. */
+Test(h2, a_head_longer_than_a_frame)
+{
+    static char value[17000];
+    memset(value, 'v', sizeof value);
+    struct h2_peer *peer = h2_peer_new();
+    peer->app.hold_answers = true;
+    peer->out_max = 100;
+    h2_peer_open(peer, &defaults);
+    int32_t id = h2_peer_request(peer, "GET", "/", NULL, 0);
+    h2_peer_run(peer);
+    struct exchange ex;
+    exchange_init(&ex);
+    ex.status = 204;
+    struct span text = {value, sizeof value};
+    cr_assert(field_add(&ex, &ex.response_fields, SPAN("X-Long"), text));
+    cr_assert(field_add(&ex, &ex.response_fields, SPAN("X-Longer"), text));
+    cr_assert(field_add(&ex, &ex.response_fields, SPAN("X-End"), SPAN("yes")));
+    cr_expect(h2_respond(peer->app.h2, id, &ex, SPAN("Sun, 06 Nov 1994 08:49:37 GMT"), false));
+    h2_peer_run(peer);
+    struct h2_answer *answer = h2_peer_answer(peer, id);
+    cr_expect(answer->status == 204 && answer->closed && answer->error == H2_NO_ERROR);
+    cr_expect_eq(strncmp(answer->fields, "x-long: vvv", 11), 0);
+    exchange_free(&ex);
+    cr_expect_not(peer->server_done);
+    h2_peer_free(peer);
+}
+
+Test(h2, who_has_ended_begins_nothing)
+{
+    struct h2_peer *peer = open_peer();
+    nghttp2_session_terminate_session(peer->session, NGHTTP2_NO_ERROR);
+    h2_peer_run(peer);
+    cr_assert(peer->server_done);
+    struct buffer bytes = {0};
+    h2_raw_get(&bytes, 1, "/");
+    cr_expect(h2_receive(peer->app.h2, buffer_span(&bytes), 2000));
+    cr_expect_eq(peer->app.request_count, 0);
+    cr_expect(h2_finished(peer->app.h2));
+    buffer_release(&bytes);
+    h2_peer_free(peer);
+}
+
 Test(h2, draining_lets_streams_end)
 {
     struct h2_peer *peer = h2_peer_new();

@@ -352,7 +352,12 @@ Test(h2_limits, trailers)
     }
 }
 
-/* ---- rules nghttp2 leaves to us */
+/* ---- rules of frames */
+
+static void write_reset(struct buffer *frames, uint32_t id)
+{
+    h2_raw_frame(frames, NGHTTP2_RST_STREAM, 0, id, SPAN("\0\0\0\010"));
+}
 
 struct frame_case {
     uint8_t type;
@@ -365,7 +370,19 @@ struct frame_case {
 static const struct frame_case frame_cases[] = {
     {NGHTTP2_PRIORITY, 0, {"\0\0\0\1\20", 5}, H2_PROTOCOL_ERROR},
     {NGHTTP2_PRIORITY_UPDATE, 0, {"\0\0\0\0u=1", 7}, H2_PROTOCOL_ERROR},
+    {NGHTTP2_PRIORITY, 3, {"\200\0\0\3\20", 5}, H2_PROTOCOL_ERROR}, /* on itself */
+    {NGHTTP2_PRIORITY_UPDATE, 0, {"\0\0\0\2u=1", 7}, H2_PROTOCOL_ERROR}, /* never pushed */
     {NGHTTP2_WINDOW_UPDATE, 1, {"\177\377\377\377", 4}, H2_FLOW_CONTROL_ERROR},
+    {NGHTTP2_WINDOW_UPDATE, 1, {"\200\0\0\0", 4}, H2_PROTOCOL_ERROR},
+    {NGHTTP2_WINDOW_UPDATE, 3, {"\0\0\0\1", 4}, H2_PROTOCOL_ERROR}, /* idle */
+    {NGHTTP2_DATA, 1, {"x", 1}, H2_STREAM_CLOSED},
+    {NGHTTP2_DATA, 3, {"x", 1}, H2_PROTOCOL_ERROR},
+    {NGHTTP2_HEADERS, 1, {"", 0}, H2_STREAM_CLOSED},
+    {NGHTTP2_HEADERS, 2, {"", 0}, H2_PROTOCOL_ERROR},
+    {NGHTTP2_RST_STREAM, 3, {"\0\0\0\0", 4}, H2_PROTOCOL_ERROR},
+    {NGHTTP2_SETTINGS, 0, {"\0\11\0\0\0\1", 6}, H2_PROTOCOL_ERROR}, /* 0 before */
+    {NGHTTP2_CONTINUATION, 1, {"", 0}, H2_PROTOCOL_ERROR},
+    {NGHTTP2_PUSH_PROMISE, 1, {"\0\0\0\2", 4}, H2_PROTOCOL_ERROR},
 };
 
 Test(h2_limits, frames_that_end_the_connection)
@@ -383,6 +400,65 @@ Test(h2_limits, frames_that_end_the_connection)
         close_app(app);
         buffer_release(&frames);
     }
+}
+
+Test(h2_limits, settings_are_acknowledged_once)
+{
+    for (unsigned acks = 1; acks <= 2; acks++) {
+        struct buffer frames = {0};
+        for (unsigned i = 0; i < acks; i++) {
+            h2_raw_frame(&frames, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, SPAN(""));
+        }
+        struct h2_raw_result result = play_new(&frames);
+        cr_expect_eq(result.ended, acks == 2);
+        cr_expect_eq(result.goaway, acks == 2 ? H2_PROTOCOL_ERROR : H2_NO_ERROR);
+    }
+}
+
+/* A window that our SETTINGS make smaller counts once they are acknowledged (RFC 9113 6.5.3). */
+Test(h2_limits, bodies_keep_to_their_windows)
+{
+    static char body[1000];
+    for (unsigned acknowledged = 0; acknowledged < 2; acknowledged++) {
+        struct h2_app *app = calloc(1, sizeof *app);
+        cr_assert_not_null(app);
+        h2_app_open(app, &(struct h2_options){.stream_window = 500});
+        app->hold_answers = app->hold_bodies = true;
+        struct buffer frames = {0};
+        write_post(&frames, 1, "1000");
+        if (acknowledged != 0) {
+            h2_raw_frame(&frames, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, SPAN(""));
+        }
+        h2_raw_frame(&frames, NGHTTP2_DATA, 0, 1, (struct span){body, 500});
+        h2_raw_frame(&frames, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, (struct span){body, 500});
+        struct h2_raw_result result = play(app, &frames, SIZE_MAX);
+        cr_expect_eq(result.goaway, acknowledged != 0 ? H2_FLOW_CONTROL_ERROR : H2_NO_ERROR);
+        cr_expect_eq(app->requests[0].body_bytes, acknowledged != 0 ? 500 : 1000);
+        close_app(app);
+        buffer_release(&frames);
+    }
+}
+
+/* The answer is a burst of heads that nobody takes. */
+Test(h2_limits, a_queue_that_nobody_empties)
+{
+    struct h2_app *app = open_app();
+    struct buffer bytes = {0};
+    h2_raw_hello(&bytes);
+    bool good = true;
+    unsigned streams = 0;
+    while (good && streams < 2 * LIM_H2_QUEUED_FRAMES) {
+        app->request_count = app->closed_count = 0; /* it need not remember them */
+        h2_raw_get(&bytes, 2 * streams + 1, "/");
+        write_reset(&bytes, 2 * streams + 1);
+        good = h2_receive(app->h2, buffer_span(&bytes), 1000 + 100 * streams);
+        buffer_consume(&bytes, buffer_bytes(&bytes));
+        streams++;
+    }
+    cr_expect_not(good);
+    cr_expect(streams > LIM_H2_QUEUED_FRAMES / 2 && streams <= LIM_H2_QUEUED_FRAMES, "%u", streams);
+    close_app(app);
+    buffer_release(&bytes);
 }
 
 /* RFC 9113 6.9.2: a window beyond 2^31-1 by way of SETTINGS. */
@@ -424,11 +500,6 @@ Test(h2_limits, streams_at_a_time)
     cr_expect(result.resets == 10 && result.reset == H2_REFUSED_STREAM);
     close_app(app);
     buffer_release(&frames);
-}
-
-static void write_reset(struct buffer *frames, uint32_t id)
-{
-    h2_raw_frame(frames, NGHTTP2_RST_STREAM, 0, id, SPAN("\0\0\0\010"));
 }
 
 /* Requests that are reset at once, with each piece of bytes its own read. */
