@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Growing byte buffers. Capacities are powers of two, so appending costs a constant per byte. */
+/* Growing byte buffers. They grow to powers of two, so appending costs a constant per byte. */
 #include "server/buffer.h"
 
 #include <assert.h>
@@ -40,6 +40,21 @@ bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max)
     }
     buffer->start = 0;
     buffer->end = held;
+    return true;
+}
+
+bool buffer_hold(struct buffer *buffer, struct span data)
+{
+    assert(buffer_bytes(buffer) == 0);
+    char *base = data.len > 0 ? malloc(data.len) : NULL;
+    if (data.len > 0 && base == NULL) {
+        return false;
+    }
+    free(buffer->base);
+    *buffer = (struct buffer){.base = base, .end = data.len, .capacity = data.len};
+    if (data.len > 0) {
+        memcpy(base, data.base, data.len);
+    }
     return true;
 }
 

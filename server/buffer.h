@@ -46,6 +46,9 @@ static inline bool buffer_append(struct buffer *buffer, struct span data, size_t
     }
     return true;
 }
+/* An empty one becomes a copy of `data`, without room for more: that may stay for long. False: out
+ * of memory. */
+bool buffer_hold(struct buffer *buffer, struct span data);
 void buffer_consume(struct buffer *buffer, size_t bytes);
 /* If the buffer is empty, gives memory back that the next one to be large can use. */
 void buffer_trim(struct buffer *buffer);

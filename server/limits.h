@@ -162,6 +162,7 @@
 #define LIM_LINK_BYTES             (64u << 10) /* in hand each way before reading stops */
 #define LIM_DIRECT_BYTES           (8u << 10) /* of a body: fewer are copied, to join what is before */
 #define LIM_LINK_FIRST_BYTES       1024u /* received while it is not known what there is room for */
+#define LIM_LINK_SHUT_BYTES        256u  /* of an answer whose client's windows are shut */
 #define LIM_LINK_BUFFERS           16u         /* provided to the kernel; a power of two */
 #define LIM_LINK_BUFFER_BYTES      (64u << 10)
 #define LIM_TUNNEL_MS              600000u /* of silence, both ways, after a change of protocol */

@@ -19,6 +19,8 @@
 
 enum { TCP_STATE_CLOSE = 7 }; /* of struct tcp_info, as in netinet/tcp.h, which lacks the rest */
 
+enum { TLS_REASON_BYTES = 96 };
+
 enum { SCAN_MS = 250 }; /* deadlines are looked at so often, so that no list has to be sorted */
 
 static struct ring_tag tag_of(const struct link *link, enum ring_op op)
@@ -61,6 +63,7 @@ static void release(struct worker *worker, struct link *link)
     buffer_release(&link->out);
     buffer_release(&link->wire);
     tls_free(link->tls);
+    free(link->tls_reason);
     struct link blank = {
         .slot = link->slot,
         .generation = (link->generation + 1) & RING_GENERATION_MASK,
@@ -174,6 +177,9 @@ void link_consume(struct link *link, size_t bytes)
         link->fresh.len -= bytes;
     } else {
         buffer_consume(&link->in, bytes);
+        if (link->tls == NULL && buffer_bytes(&link->in) == 0) {
+            buffer_release(&link->in); /* what comes next is read where it was received */
+        }
     }
 }
 
@@ -218,7 +224,7 @@ struct link *link_connect(struct worker *worker, struct relay *relay, struct ups
     link->fd = fd;
     link->relay = relay;
     link->upstream = upstream;
-    link->address = *address;
+    link->local = address->any.sa_family == AF_UNIX;
     link->state = LINK_CONNECTING;
     uint32_t most = worker->options->proxy_ms;
     link_within(link, worker->conns.now_ms,
@@ -231,7 +237,7 @@ struct link *link_connect(struct worker *worker, struct relay *relay, struct ups
         }
     }
     link->inflight++;
-    ring_connect(worker->ring, fd, &link->address.any, address_bytes(&link->address),
+    ring_connect(worker->ring, fd, &address->any, address_bytes(address),
                  tag_of(link, RING_LINK_CONNECT));
     return link;
 }
@@ -313,7 +319,7 @@ enum link_fate link_fate(const struct link *link)
     if (!link->sending && link->sent_bytes == link->sent_before) {
         return LINK_UNTAKEN;
     }
-    if (!link->eof || link->deaf || link->address.any.sa_family == AF_UNIX ||
+    if (!link->eof || link->deaf || link->local ||
         getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 ||
         info.tcpi_bytes_acked > link->sent_before + 1) { /* SYN counts as one */
         return LINK_TAKEN;
@@ -333,12 +339,22 @@ static void connected(struct link *link, int result)
     }
 }
 
+/* The text stays as long as the link. */
+static void fail_tls(struct link *link)
+{
+    char text[TLS_REASON_BYTES];
+    tls_error(link->tls, text, sizeof(text));
+    if (link->tls_reason == NULL) {
+        link->tls_reason = strdup(text);
+    }
+    fail(link, link->tls_reason != NULL ? link->tls_reason : "TLS failed");
+}
+
 static void receive_records(struct worker *worker, struct link *link, struct span data)
 {
     tls_at(link->tls, worker->conns.now_ms);
     if (!tls_receive(link->tls, data, &link->in, IN_BYTES_MAX)) {
-        tls_error(link->tls, link->tls_reason, sizeof(link->tls_reason));
-        fail(link, link->tls_reason);
+        fail_tls(link);
     } else if (tls_ended(link->tls)) {
         link->eof = true;
     }
@@ -354,8 +370,7 @@ static void received(struct worker *worker, struct link *link, const struct ring
     link->receiving = false;
     link->inflight--;
     /* Of Unix sockets the kernel does not tell what is left. */
-    link->more_waits = event->more_waits || (link->address.any.sa_family == AF_UNIX &&
-                                             event->result == (int)link->asked);
+    link->more_waits = event->more_waits || (link->local && event->result == (int)link->asked);
     if (event->result == 0) {
         if (link->tls != NULL && !link->eof) {
             fail(link, "closed without the end of TLS");

@@ -28,8 +28,6 @@ union link_address {
     struct sockaddr_un path;
 };
 
-enum { LINK_REASON_BYTES = 96 };
-
 enum link_state {
     LINK_FREE,
     LINK_CONNECTING, /* to the end of the TLS handshake, if there is one */
@@ -44,10 +42,11 @@ struct link {
     uint32_t generation;
     int fd;
     uint32_t inflight;
+    uint32_t asked; /* for so many octets, when last received */
     bool receiving;
     bool more_waits; /* when last received: the kernel had more, or may have had */
-    uint32_t asked;  /* for so many octets, when last received */
     bool suspect;    /* what follows the last answer may be on its way: there was no body */
+    bool local;      /* by a Unix socket */
     bool sending;
     bool connected; /* TLS may begin */
     bool eof;       /* the upstream sends no more */
@@ -56,7 +55,7 @@ struct link {
     bool ended;     /* and the upstream was told */
     bool broken;    /* it failed: `reason` */
     const char *reason;
-    char tls_reason[LINK_REASON_BYTES];
+    char *tls_reason;    /* its text, if TLS failed and there was memory for it */
     struct relay *relay; /* NULL: idle or closing */
     struct upstream *upstream;
     struct upstream_idle idle;
@@ -71,7 +70,6 @@ struct link {
     struct span fresh;      /* what has just come, where it was received, when `in` is empty */
     struct buffer out;
     struct buffer wire;
-    union link_address address;
 };
 
 /* What is known of octets sent since the link was taken. */

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/forward.h"
@@ -30,8 +31,22 @@ static bool next_address(struct relay *relay);
 
 /* ---- ends ---- */
 
+static void end_lookup(struct relay *relay)
+{
+    if (relay->lookup == NULL) {
+        return;
+    }
+    if (relay->resolving) {
+        resolve_cancel(&relay->lookup->query);
+        relay->resolving = false;
+    }
+    free(relay->lookup);
+    relay->lookup = NULL;
+}
+
 static void leave_link(struct relay *relay, bool reusable)
 {
+    end_lookup(relay);
     if (relay->link != NULL) {
         link_keep(relay->worker, relay->link, reusable);
         relay->link = NULL;
@@ -47,9 +62,6 @@ void proxy_cancel(struct stream *stream)
     struct relay *relay = stream->relay;
     if (relay == NULL) {
         return;
-    }
-    if (relay->resolving) {
-        resolve_cancel(&relay->query);
     }
     leave_link(relay, false);
     stream->relay = NULL;
@@ -154,8 +166,12 @@ static void connect_to(struct relay *relay, const union link_address *address)
 static void connect_to_found(struct relay *relay)
 {
     union link_address address;
-    const union resolve_address *found = &relay->query.addresses[relay->address];
+    const struct lookup *lookup = relay->lookup;
+    const union resolve_address *found = &lookup->query.addresses[lookup->address];
     memcpy(&address, found, sizeof(*found));
+    if (lookup->address + 1 == lookup->query.count) {
+        end_lookup(relay);
+    }
     connect_to(relay, &address);
 }
 
@@ -163,14 +179,14 @@ static void connect_to_found(struct relay *relay)
 static bool next_address(struct relay *relay)
 {
     struct link *link = relay->link;
+    struct lookup *lookup = relay->lookup;
     bool connecting = link != NULL && link->state == LINK_CONNECTING;
-    if (!connecting || relay->target->scheme == UPSTREAM_UNIX ||
-        relay->address + 1 >= relay->query.count) {
+    if (!connecting || lookup == NULL) {
         return false;
     }
     link_close(relay->worker, link);
     relay->link = NULL;
-    relay->address++;
+    lookup->address++;
     connect_to_found(relay);
     return true;
 }
@@ -191,6 +207,21 @@ static void name_found(struct relay *relay, enum resolve_status status)
     case RESOLVE_FAILED: proxy_attempt_failed(relay, "no address for this name", 502); return;
     case RESOLVE_TIMED_OUT: proxy_attempt_failed(relay, "name look-up took too long", 504); return;
     }
+}
+
+static void look_up(struct relay *relay)
+{
+    struct worker *worker = relay->worker;
+    const struct upstream_url *target = relay->target;
+    relay->lookup = malloc(sizeof(*relay->lookup));
+    if (relay->lookup == NULL) {
+        proxy_attempt_failed(relay, "no memory to look the name up", 503);
+        return;
+    }
+    relay->lookup->relay = relay;
+    relay->lookup->address = 0;
+    name_found(relay, resolve_ask(worker->resolve, &relay->lookup->query, target->host,
+                                  target->port, worker->conns.now_ms));
 }
 
 /* When the connection turns out to be closed, the request just goes by another one. */
@@ -215,7 +246,6 @@ static void try_next(struct relay *relay)
     relay->target = &request->targets[index];
     relay->stream->upstream_name =
         relay->target->scheme == UPSTREAM_UNIX ? relay->target->path : relay->target->authority;
-    relay->address = 0;
     begin(relay);
     /* The second attempt gets a connection of its own: the others may be as stale as the first. */
     relay->link = relay->retries == 0
@@ -227,8 +257,7 @@ static void try_next(struct relay *relay)
     } else if (relay->target->scheme == UPSTREAM_UNIX) {
         connect_to_path(relay);
     } else {
-        name_found(relay, resolve_ask(worker->resolve, &relay->query, relay->target->host,
-                                      relay->target->port, now));
+        look_up(relay);
     }
 }
 
@@ -236,7 +265,9 @@ void proxy_resolved(struct worker *worker)
 {
     struct resolve_query *query;
     while ((query = resolve_next(worker->resolve, worker->conns.now_ms)) != NULL) {
-        struct relay *relay = (struct relay *)((char *)query - offsetof(struct relay, query));
+        const struct lookup *lookup =
+            (struct lookup *)((char *)query - offsetof(struct lookup, query));
+        struct relay *relay = lookup->relay;
         worker_touch(worker, relay->stream->conn);
         name_found(relay, query->status);
     }
@@ -304,6 +335,9 @@ static bool take_content(struct relay *relay, struct span content)
     }
     size_t taken = serve_pass(relay->worker, stream, content);
     struct span left = {content.base + taken, content.len - taken};
+    if (buffer_bytes(&stream->chunk) == 0 && serve_is_shut(stream)) {
+        return buffer_hold(&stream->chunk, left);
+    }
     return buffer_append(&stream->chunk, left, SIZE_MAX / 2);
 }
 
@@ -469,6 +503,7 @@ static void exchange_octets(struct relay *relay)
     struct worker *worker = relay->worker;
     struct link *link = relay->link;
     struct stream *stream = relay->stream;
+    end_lookup(relay); /* it is connected */
     if ((!relay->begun && !proxy_send_head(relay)) || !proxy_send_body(relay)) {
         proxy_attempt_failed(relay, "the request cannot be sent", 503);
         return;
@@ -506,6 +541,9 @@ static size_t wanted(struct relay *relay)
     }
     if (relay->answered) {
         return link_input(link).len == 0 ? serve_room(relay->worker, stream, waiting) : 0;
+    }
+    if (serve_is_shut(stream)) {
+        return LIM_LINK_SHUT_BYTES;
     }
     return waiting > 0 ? waiting : LIM_LINK_FIRST_BYTES;
 }

@@ -10,6 +10,13 @@
 #include "server/websocket.h"
 #include "server/worker.h"
 
+/* Where a target is, until one of its addresses is connected to or the last one is tried. */
+struct lookup {
+    struct relay *relay;
+    unsigned address; /* of those found: the one that is tried */
+    struct resolve_query query;
+};
+
 struct relay {
     struct worker *worker;
     struct stream *stream;
@@ -18,9 +25,9 @@ struct relay {
     const struct upstream_url *target;
     uint32_t tried; /* a bit for each target */
     unsigned retries;
-    unsigned address;  /* of those the name has */
-    bool resolving;    /* the query is pending */
-    bool reused;       /* the link had served before */
+    struct lookup *lookup; /* NULL: none, or no more */
+    bool resolving;        /* its query is pending */
+    bool reused;           /* the link had served before */
     const char *doubt; /* why it failed, while it is not known if it took the request; or NULL */
     bool begun;        /* the head of the request is in `out` */
     bool expecting;    /* the client sends its body when the upstream says 100, or is slow */
@@ -36,7 +43,6 @@ struct relay {
     uint64_t awaiting_ms; /* since when octets of the request's body are awaited */
     uint64_t awaited_ms;  /* and for how long before that */
     struct answer answer;
-    struct resolve_query query;
 };
 
 /* The attempt came to nothing. Tries again if that is safe; else the client is told, or cut off

@@ -11,6 +11,17 @@
 #include "server/serve_int.h"
 #include "server/trailers.h"
 
+/* Into memory of its own size: many may be on their way at a time. */
+static bool put_head(struct relay *relay, const struct forward_options *options)
+{
+    struct buffer *head = &relay->worker->forwarded;
+    bool fine = forward_request_head(&relay->stream->exchange, options, head) &&
+                buffer_hold(&relay->link->out, buffer_span(head));
+    buffer_consume(head, buffer_bytes(head));
+    buffer_trim(head);
+    return fine;
+}
+
 bool proxy_send_head(struct relay *relay)
 {
     const struct exchange *ex = &relay->stream->exchange;
@@ -30,7 +41,7 @@ bool proxy_send_head(struct relay *relay)
     }
     relay->framing = forward_request_framing(ex, &length);
     relay->begun = true;
-    return forward_request_head(ex, &options, &relay->link->out);
+    return put_head(relay, &options);
 }
 
 /* Whether octets of the body are wanted now. */

@@ -12,6 +12,7 @@
 #include <liburing.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "server/limits.h"
@@ -43,12 +44,14 @@ struct message {
     struct iovec pieces[2];
 };
 
-enum { MESSAGES = 32 };
+enum { MESSAGES = 32, ADDRESSES = 16 };
 
 struct ring {
     struct io_uring uring;
     struct message messages[MESSAGES];
     unsigned message_count; /* that may not be submitted yet */
+    struct sockaddr_storage addresses[ADDRESSES]; /* as messages: to connect to */
+    unsigned address_count;
     struct group groups[GROUPS];
     int lent;            /* id of the buffer the last event showed, or -1 */
     unsigned lent_group; /* that it belongs to */
@@ -192,6 +195,7 @@ void ring_submit(struct ring *ring)
         assert(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY);
     }
     ring->message_count = 0;
+    ring->address_count = 0;
 }
 
 static void submit(struct ring *ring, struct ring_tag tag, const struct io_uring_sqe *filled)
@@ -216,7 +220,13 @@ void ring_connect(struct ring *ring, int fd, const struct sockaddr *address, uns
                   struct ring_tag tag)
 {
     struct io_uring_sqe sqe = {0};
-    io_uring_prep_connect(&sqe, fd, address, bytes);
+    if (ring->address_count == ADDRESSES || io_uring_sq_space_left(&ring->uring) == 0) {
+        ring_submit(ring);
+    }
+    struct sockaddr_storage *copy = &ring->addresses[ring->address_count++];
+    assert(bytes <= sizeof(*copy));
+    memcpy(copy, address, bytes);
+    io_uring_prep_connect(&sqe, fd, (const struct sockaddr *)copy, bytes);
     submit(ring, tag, &sqe);
 }
 
@@ -314,6 +324,7 @@ bool ring_turn(struct ring *ring, int64_t timeout_ms)
     }
     if (io_uring_sq_ready(&ring->uring) == 0) {
         ring->message_count = 0;
+        ring->address_count = 0;
     }
     if (result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
         result == -EBUSY) {

@@ -57,7 +57,7 @@ struct ring *ring_create(char *error, size_t error_bytes);
 void ring_free(struct ring *ring);
 
 struct sockaddr;
-/* The address is the kernel's until the event. */
+/* The address is copied. */
 void ring_connect(struct ring *ring, int fd, const struct sockaddr *address, unsigned bytes,
                   struct ring_tag tag);
 /* Accepts until an event comes without `more`. The result is a descriptor. */

@@ -383,6 +383,11 @@ size_t serve_room(struct worker *worker, struct stream *stream, size_t waiting)
                                     : serve_h1_room(stream->conn);
 }
 
+bool serve_is_shut(const struct stream *stream)
+{
+    return stream->conn->h2 != NULL && serve_h2_window(stream) < LIM_LINK_FIRST_BYTES;
+}
+
 size_t serve_pass(struct worker *worker, struct stream *stream, struct span bytes)
 {
     return stream->conn->h2 != NULL ? serve_h2_pass(worker, stream, bytes)

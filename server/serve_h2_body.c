@@ -256,8 +256,8 @@ size_t serve_h2_room(struct worker *worker, struct stream *stream, size_t waitin
     if (buffer_bytes(&stream->chunk) > 0 || stream->closed) {
         return 0;
     }
-    if (window < LIM_RECV_BUFFER_BYTES) {
-        return LIM_LINK_FIRST_BYTES; /* so that there is something to send when it opens */
+    if (window < LIM_RECV_BUFFER_BYTES) { /* so that there is something to send when it opens */
+        return serve_is_shut(stream) ? LIM_LINK_SHUT_BYTES : LIM_LINK_FIRST_BYTES;
     }
     if (waiting == 0) {
         return LIM_RECV_BUFFER_BYTES;

@@ -119,6 +119,8 @@ void serve_taken(struct stream *stream);
 /* How many octets of the answer's body to receive now, of which that many wait in the kernel (0:
  * none that we know of). With 0 the relay is asked to go on later, by proxy_resume. */
 size_t serve_room(struct worker *worker, struct stream *stream, size_t waiting);
+/* The client takes next to nothing of the answer's body now, and perhaps never will. */
+bool serve_is_shut(const struct stream *stream);
 /* Takes octets of the answer's body at once, from wherever they lie. Returns how many; the others
  * have to wait in the stream's chunk. */
 size_t serve_pass(struct worker *worker, struct stream *stream, struct span bytes);

@@ -438,6 +438,7 @@ static void finish(struct worker *worker)
     if (worker->resolved_fd >= 0) {
         close(worker->resolved_fd);
     }
+    buffer_release(&worker->forwarded);
     free(worker->access);
     accept_finish(worker);
 }

@@ -67,6 +67,7 @@ struct worker {
     struct resolve_client *resolve;
     int resolved_fd; /* eventfd: names were looked up */
     uint64_t resolved_value;
+    struct buffer forwarded;     /* scratch: head of the request to an upstream */
     struct h1_response response; /* scratch: head of an upstream's answer */
     struct touched_list touched;
     struct touched_list bulky;

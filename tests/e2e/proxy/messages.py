@@ -6,6 +6,8 @@ import os
 import threading
 import time
 
+from h2.settings import SettingCodes
+
 from peers import CLOSE, H1, H2, SECONDS, Cut, Upstream, answering
 from harness import CLIENTS, Server, ask, case, check, eventually
 
@@ -52,6 +54,46 @@ def framings():
                     got = ask(client, upstream, method, "/%s%d" % (way, number))
                     check("%s: %s, %s" % (client.name, name, {"w": "whole", "b": "byte by byte"}[way]), got.brief(),
                           (status, body, "complete"))
+
+
+@case
+def shut_windows():
+    """HTTP/2: the client lets nothing of the body through at first, then a little, then all."""
+    content = bytes(range(256)) * 400
+    framings = {
+        "length": lambda body: b"Content-Length: %d\r\n\r\n%s" % (len(body), body),
+        "chunk": lambda body: b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nX-T: 1\r\n\r\n" % (len(body), body),
+        "end": lambda body: b"Connection: close\r\n\r\n" + body,
+    }
+
+    def serve(peer, _):
+        request = peer.request()
+        padding, framing, size = request.target[1:].split("/")
+        peer.send(b"HTTP/1.1 200 OK\r\nX-Padding: %s\r\n" % (b"x" * int(padding)) +
+                  framings[framing](content[: int(size)]))
+
+    def opened(client, path):
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        client.start("GET", path, [("x-to", upstream.url)])
+        while client.now.status == 0 and client.pump():
+            pass
+        for window in (100, len(content)):
+            if client.now.end == "complete":
+                break
+            client.h2.increment_flow_control_window(window, client.id)
+            client.flush()
+            while len(client.now.body) < window and client.now.end != "complete" and client.pump():
+                pass
+        return client.response().brief()
+
+    with Upstream(serve) as upstream:
+        for framing in framings:
+            for padding in (0, 200, 5000):
+                for size in (1, 99, 100, 5000, len(content)):
+                    client = H2(Server.main.port)
+                    check("%s of %d octets behind a head of %d" % (framing, size, padding),
+                          opened(client, "/%d/%s/%d" % (padding, framing, size)), (200, content[:size], "complete"))
+                    client.close()
 
 
 @case
