@@ -79,7 +79,8 @@ bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
     struct vm_context *context;
 
     assert(heap_bytes_max <= VM_HEAP_BYTES_MAX);
-    *arena = (struct vm_arena){.program = program, .heap_bytes_max = heap_bytes_max};
+    *arena = (struct vm_arena){
+        .program = program, .stack_low = VM_STACK_TOP, .heap_bytes_max = heap_bytes_max};
     if (!reserve(arena) || !map_regions(arena, program)) {
         (void)vm_diag_set(diag, VM_ERROR_HOST, VM_NO_INSN, "cannot map guest memory: %m");
         vm_arena_destroy(arena);
@@ -124,13 +125,28 @@ static void clear(uint8_t *at, size_t bytes)
     }
 }
 
+/* Below both what instructions may write to and what helpers were given to write, it is pristine.
+ */
+static void restore_stack(struct vm_arena *arena)
+{
+    const struct vm_region *stack = &arena->regions[VM_REGION_STACK];
+    uint32_t low = VM_STACK_TOP - arena->program->stored_bytes;
+
+    low = low < arena->stack_low ? low : arena->stack_low;
+    low = low < stack->start ? stack->start : low;
+    clear(arena->base + low, stack->end - low);
+    arena->stack_low = VM_STACK_TOP;
+}
+
 static void restore_stack_and_data(struct vm_arena *arena)
 {
     const struct vm_program *program = arena->program;
-    const struct vm_region *stack = &arena->regions[VM_REGION_STACK];
     const struct vm_region *data = &arena->regions[VM_REGION_DATA];
 
-    clear(arena->base + stack->start, stack->end - stack->start);
+    restore_stack(arena);
+    if (data->start == data->end) {
+        return;
+    }
     if (program->data_bytes != 0) {
         memcpy(arena->base + data->start, program->data, program->data_bytes);
     }
@@ -178,20 +194,6 @@ uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **h
         *host = arena->base + at;
     }
     return at;
-}
-
-uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t length, bool write)
-{
-    uint32_t start = (uint32_t)address;
-
-    for (int i = 0; i < VM_REGION_COUNT; i++) {
-        const struct vm_region *r = &arena->regions[i];
-
-        if (start >= r->start && start < r->end) {
-            return length <= r->end - start && (!write || r->writable) ? arena->base + start : NULL;
-        }
-    }
-    return NULL;
 }
 
 static bool is_mapped(const struct vm_arena *arena, int64_t address)

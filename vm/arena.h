@@ -21,6 +21,7 @@ struct vm_arena {
     uint8_t *base; /* guest address 0 */
     const struct vm_program *program;
     struct vm_region regions[VM_REGION_COUNT];
+    uint32_t stack_low; /* of the stack, nothing below was given to a helper to be written */
     uint32_t heap_used; /* bytes given out */
     uint32_t heap_bytes_max;
 };
@@ -39,9 +40,48 @@ uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **h
  * The first that cannot is *unmapped. Addresses count from the base. Async-signal-safe. */
 bool vm_arena_unmapped(const struct vm_arena *arena, int64_t address, uint32_t bytes,
                        int64_t *unmapped);
-/* See vm_guest_range. */
-uint8_t *vm_arena_range(const struct vm_arena *arena, uint64_t address, uint64_t length,
-                        bool write);
+/* The region that holds `address` if any does: see vm/limits.h. */
+static inline const struct vm_region *vm_arena_region(const struct vm_arena *arena,
+                                                      uint32_t address)
+{
+    const struct vm_region *data = &arena->regions[VM_REGION_DATA];
+
+    return address >= VM_HEAP_BASE      ? &arena->regions[VM_REGION_HEAP]
+           : address >= VM_STACK_BOTTOM ? &arena->regions[VM_REGION_STACK]
+           : address >= data->start     ? data
+                                        : &arena->regions[VM_REGION_RODATA];
+}
+
+/* Whether all of [address, address + length) is in the region. */
+static inline bool vm_region_has(const struct vm_region *region, uint32_t address, uint64_t length)
+{
+    return address >= region->start && address < region->end && length <= region->end - address;
+}
+
+/* Host address of memory that is readable, or NULL. */
+static inline uint8_t *vm_arena_readable(const struct vm_arena *arena, uint64_t address,
+                                         uint64_t length)
+{
+    uint32_t start = (uint32_t)address;
+
+    return vm_region_has(vm_arena_region(arena, start), start, length) ? arena->base + start : NULL;
+}
+
+/* The same of what is going to be written. */
+static inline uint8_t *vm_arena_writable(struct vm_arena *arena, uint64_t address, uint64_t length)
+{
+    uint32_t start = (uint32_t)address;
+    const struct vm_region *region = vm_arena_region(arena, start);
+
+    if (!region->writable || !vm_region_has(region, start, length)) {
+        return NULL;
+    }
+    if (region == &arena->regions[VM_REGION_STACK] && start < arena->stack_low) {
+        arena->stack_low = start;
+    }
+    return arena->base + start;
+}
+
 /* The context below the window. */
 static inline struct vm_context *vm_arena_context(const struct vm_arena *arena)
 {

@@ -17,6 +17,7 @@
 struct scan {
     uint32_t copies;
     uint32_t depth; /* bytes below r10 */
+    bool strays;    /* it stores where r10 does not tell, or where no frame is */
 };
 
 static void note_depth(struct scan *scan, int64_t offset)
@@ -46,6 +47,7 @@ static void scan_op(struct scan *scan, const struct vm_op *op)
         if (op->dst == 10) {
             note_depth(scan, op->off);
         }
+        scan->strays = scan->strays || op->dst != 10 || -op->off > (int)VM_FRAME_BYTES_MAX;
         break;
     case VM_GROUP_ALU:
         if (row->source == VM_SOURCE_REG && from_copy) {
@@ -81,7 +83,7 @@ static enum vm_error check_own_frame(const struct vm_program *p, uint32_t index,
 }
 
 static enum vm_error measure_function(const struct vm_program *p, struct vm_function *function,
-                                      struct vm_diag *diag)
+                                      bool *strays, struct vm_diag *diag)
 {
     struct scan scan = {0};
     uint32_t before;
@@ -103,6 +105,7 @@ static enum vm_error measure_function(const struct vm_program *p, struct vm_func
         scan.depth = VM_FRAME_ESCAPED_BYTES;
     }
     function->frame_bytes = (scan.depth + VM_FRAME_ALIGN - 1) & ~(VM_FRAME_ALIGN - 1);
+    *strays = *strays || scan.strays;
     return VM_ERROR_OK;
 }
 
@@ -114,6 +117,7 @@ struct walk {
     uint32_t *path;   /* functions on the path */
     uint32_t *resume; /* per path element: next instruction to look at */
     bool unbounded;   /* a function can reach itself, or calls through a pointer */
+    bool strays;      /* a function stores elsewhere than to its frame */
 };
 
 static void walk_from(const struct vm_program *p, struct walk *w, uint32_t root)
@@ -181,6 +185,7 @@ static void measure_stack(struct vm_program *p, struct walk *w)
         deepest = w->bytes[f] > deepest ? w->bytes[f] : deepest;
     }
     p->stack_bytes = w->unbounded || deepest > VM_STACK_BYTES ? VM_STACK_BYTES : deepest;
+    p->stored_bytes = w->strays ? VM_STACK_BYTES : p->stack_bytes;
 }
 
 enum vm_error vm_measure_frames(struct vm_program *p, struct vm_diag *diag)
@@ -195,7 +200,7 @@ enum vm_error vm_measure_frames(struct vm_program *p, struct vm_diag *diag)
         error = vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
     }
     for (uint32_t f = 0; f < p->function_count && error == VM_ERROR_OK; f++) {
-        error = measure_function(p, &p->functions[f], diag);
+        error = measure_function(p, &p->functions[f], &w.strays, diag);
     }
     if (error == VM_ERROR_OK) {
         measure_stack(p, &w);

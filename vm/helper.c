@@ -69,6 +69,15 @@ static void check_string(struct vm_context *context, const struct vm_helper *hel
     refuse(context, helper, i + 1, 0, "is not a string: not readable, or not terminated");
 }
 
+static inline uint8_t *range(struct vm_context *context, uint64_t address, uint64_t length,
+                             bool write)
+{
+    struct vm_arena *arena = &context->run->arena;
+
+    return write ? vm_arena_writable(arena, address, length)
+                 : vm_arena_readable(arena, address, length);
+}
+
 static inline void check_range(struct vm_context *context, const struct vm_helper *helper,
                                uint32_t i, uint64_t length, bool write, struct vm_arg arg[5])
 {
@@ -79,7 +88,7 @@ static inline void check_range(struct vm_context *context, const struct vm_helpe
         arg[i].length = 0;
         return;
     }
-    arg[i].data = vm_arena_range(&context->run->arena, arg[i].value, length, write);
+    arg[i].data = range(context, arg[i].value, length, write);
     if (arg[i].data == NULL) {
         refuse(context, helper, i + 1, length, write ? "is not writable" : "is not readable");
     }
@@ -258,5 +267,5 @@ void vm_helper_wait(struct vm_context *context)
 
 uint8_t *vm_guest_range(struct vm_context *context, uint64_t address, uint64_t length, bool write)
 {
-    return vm_arena_range(&context->run->arena, address, length, write);
+    return range(context, address, length, write);
 }

@@ -307,7 +307,7 @@ void vm_run_pause(struct vm_run *run)
 
 const uint8_t *vm_run_memory(const struct vm_run *run, uint64_t address, uint64_t length)
 {
-    return length == 0 ? NULL : vm_arena_range(&run->arena, address, length, false);
+    return length == 0 ? NULL : vm_arena_readable(&run->arena, address, length);
 }
 
 const struct vm_program *vm_run_program(const struct vm_run *run)

@@ -14,7 +14,7 @@ enum vm_error vm_validate_insns(struct vm_program *program, struct vm_diag *diag
  * function falls off its end. */
 enum vm_error vm_validate_flow(const struct vm_program *program, struct vm_diag *diag) VM_MUST_USE;
 
-/* Sets frame_bytes of every function and program->stack_bytes. */
+/* Sets frame_bytes of every function, stack_bytes and stored_bytes of the program. */
 enum vm_error vm_measure_frames(struct vm_program *program, struct vm_diag *diag) VM_MUST_USE;
 
 /* May control go on to the next instruction after `op`? */

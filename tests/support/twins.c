@@ -26,6 +26,7 @@ struct twins {
 
 static struct twins all[STACK_PAGES_MAX + 1]; /* by pages of stack */
 static struct twins *last;                    /* that ran */
+static bool unforeseen; /* one of them wrote where vm_arena_restore would not clear its stack */
 
 /* ---- set-up */
 
@@ -65,6 +66,7 @@ static void begin(struct vm_run *run, const struct vm_image *image, const struct
     uint8_t *memory;
     run->image = image;
     vm_arena_context(&run->arena)->program = image->program;
+    run->arena.stack_low = VM_STACK_BOTTOM; /* the arena does not know what program it had */
     vm_arena_rewind(&run->arena);
     vm_run_begin(run, NULL, NULL);
     uint32_t address = vm_run_heap_alloc(run, input->memory_bytes, &memory);
@@ -86,6 +88,17 @@ static void finish(struct vm_run *run, struct t_outcome *out)
     out->writable_hash = 0;
 }
 
+static bool has_unforeseen(const struct vm_run *run)
+{
+    const struct vm_region *stack = &run->arena.regions[VM_REGION_STACK];
+    uint32_t low = VM_STACK_TOP - run->image->program->stored_bytes;
+    low = low < run->arena.stack_low ? low : run->arena.stack_low;
+    for (uint32_t at = stack->start; at < low; at++)
+        if (run->arena.base[at] != 0)
+            return true;
+    return false;
+}
+
 void t_twins_run(const struct t_code *code, const struct vm_image *const images[T_TWINS],
                  const struct t_input *input, struct t_outcome outcomes[T_TWINS])
 {
@@ -94,6 +107,7 @@ void t_twins_run(const struct t_code *code, const struct vm_image *const images[
         begin(last->twin[i].run, images[i], input);
         finish(last->twin[i].run, &outcomes[i]);
     }
+    unforeseen = has_unforeseen(last->twin[0].run); /* the other one's stack is the same */
 }
 
 /* ---- looking at what they left */
@@ -140,7 +154,7 @@ const char *t_twins_difference(const struct t_outcome outcomes[T_TWINS], char *d
 
 const char *t_twins_harm(void)
 {
-    const char *harm = NULL;
+    const char *harm = unforeseen ? "the stack was written to where nobody would clear it" : NULL;
     for (unsigned i = 0; i < T_TWINS && !harm; i++)
         harm = t_canaries_harm(&last->twin[i].canaries);
     return harm;

@@ -19,7 +19,7 @@ void t_twins_run(const struct t_code *code, const struct vm_image *const images[
  * else what differs; `detail` says where. */
 const char *t_twins_difference(const struct t_outcome outcomes[T_TWINS], char *detail,
                                size_t detail_bytes);
-/* NULL, or which host memory one of the two has written to. */
+/* NULL, or which host memory one of the two has written to, or if nobody would clear its stack. */
 const char *t_twins_harm(void);
 
 #endif

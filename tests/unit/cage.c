@@ -247,3 +247,122 @@ Test(cage, runs_start_pristine_jit)
 {
     leave_and_look(&jit_x86_64);
 }
+
+/* Programs that write to their stack, each in another way. */
+static const char *const soilers[] = {
+    /* its own frame */
+    "    stdw [r10-8], -1\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    /* frames of functions it calls */
+    "    stb [r10-200], 1\n"
+    "    call deeper\n"
+    "    exit\n"
+    "deeper:\n"
+    "    stb [r10-300], 1\n"
+    "    call deepest\n"
+    "    exit\n"
+    "deepest:\n"
+    "    sth [r10-400], 1\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    /* the lowest byte of the page, by a pointer */
+    "    mov r1, r10\n"
+    "    sub r1, 4096\n"
+    "    stb [r1+0], 1\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    "    mov r1, r10\n"
+    "    sub r1, 4096\n"
+    "    mov r2, 1\n"
+    "    atomic_xchg [r1+0], r2\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    "    lddw r1, 0x201f000\n"
+    "    stxb [r1+0], r1\n"
+    "    stb [r10-1], 1\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    /* the same, by helpers, one behind the other */
+    "    mov r1, r10\n"
+    "    sub r1, 4096\n"
+    "    mov r2, 3\n"
+    "    mov r3, 255\n"
+    "    call fill\n"
+    "    mov r1, r10\n"
+    "    sub r1, 64\n"
+    "    mov r2, 64\n"
+    "    mov r3, 255\n"
+    "    call fill\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    "    stdw [r10-8], 1\n"
+    "    mov r1, r10\n"
+    "    sub r1, 8\n"
+    "    mov r2, r10\n"
+    "    sub r2, 4096\n"
+    "    call increment\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    /* all of the stack, by recursion and by a function that is computed */
+    "again:\n"
+    "    stb [r10-1], 1\n"
+    "    jeq r1, 20, stop\n"
+    "    add r1, 1\n"
+    "    call again\n"
+    "stop:\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    "    lddw r1, &called\n"
+    "    stb [r10-256], 1\n"
+    "    callx r1\n"
+    "    exit\n"
+    "called:\n"
+    "    stb [r10-512], 1\n"
+    "    mov r0, 0\n"
+    "    exit\n",
+    /* a frame, and then it faults */
+    "    stdw [r10-16], -1\n"
+    "    mov r1, 0\n"
+    "    ldxb r0, [r1+0]\n"
+    "    exit\n",
+};
+
+/* Of a stack, only what may have been written to is cleared; this looks at all of it. */
+static void expect_clean_stack(const struct vm_engine *engine, const char *text)
+{
+    struct t_asm code;
+    struct vm_diag diag;
+    cr_assert(t_assemble(&code, text, t_helpers, t_helper_count), "%s", code.error);
+    struct vm_program *program = t_program(code.insns, code.count, &diag);
+    cr_assert(program, "%s", diag.text);
+    struct vm_image *image = vm_image_create(engine, program, &diag);
+    cr_assert(image, "%s", diag.text);
+    for (int i = 0; i < 2; i++) {
+        struct vm_run *run = vm_run_start(t_thread(), image, NULL, NULL);
+        const struct vm_region *stack = &run->arena.regions[VM_REGION_STACK];
+        const uint8_t *bytes = run->arena.base + stack->start;
+        size_t count = stack->end - stack->start;
+        enum vm_state state = vm_run_resume(run);
+        cr_assert(state == VM_STATE_DONE || state == VM_STATE_FAULT);
+        cr_expect(memchr(bytes, 1, count) || memchr(bytes, 255, count), "nothing written:\n%s",
+                  text);
+        vm_run_free(run);
+        for (size_t at = 0; at < count; at++)
+            cr_assert_eq(bytes[at], 0, "%s, run %d, byte %zu of %zu is left:\n%s",
+                         vm_engine_name(engine), i, at, count, text);
+    }
+    vm_thread_forget(t_thread(), image);
+    vm_image_free(image);
+    vm_program_free(program);
+    t_asm_free(&code);
+}
+
+Test(cage, stacks_are_left_clean)
+{
+    for (size_t i = 0; i < sizeof soilers / sizeof soilers[0]; i++) {
+        expect_clean_stack(&vm_interp, soilers[i]);
+        expect_clean_stack(&jit_x86_64, soilers[i]);
+    }
+    t_thread_end();
+}
