@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    BLOCK_BYTES_MIN = 1768 - sizeof(struct pool_block), /* each stream of HTTP/2 has one at least */
+    BLOCK_BYTES_MIN = 1960 - sizeof(struct pool_block), /* each stream of HTTP/2 has one at least */
     BLOCK_BYTES_MAX = 64 << 10, /* no doubling beyond; larger requests get a block of their size */
 };
 
