@@ -13,6 +13,7 @@ enum {
     CHAR_TARGET = 1 << 2, /* in a request target: visible ASCII but '#' */
     CHAR_HOST = 1 << 3,   /* in a reg-name, RFC 3986 3.2.2, without '%' */
     CHAR_PATH = 1 << 4,   /* in a path without escaping, RFC 3986 3.3, and '/' */
+    CHAR_LOWER = 1 << 5,  /* a tchar that is no upper case letter: field names of HTTP/2 */
 };
 
 extern const uint8_t char_class[256];

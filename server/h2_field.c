@@ -6,23 +6,6 @@
 #include "server/h1_int.h"
 #include "server/h2_int.h"
 
-/* Bits of h2_block.seen. */
-enum {
-    SEEN_METHOD = 1 << 0,
-    SEEN_SCHEME = 1 << 1,
-    SEEN_AUTHORITY = 1 << 2,
-    SEEN_PATH = 1 << 3,
-    SEEN_PROTOCOL = 1 << 4,
-    SEEN_HOST = 1 << 5,
-    SEEN_LENGTH = 1 << 6,
-    SEEN_FIELD = 1 << 7, /* any that is no pseudo field */
-    SEEN_CONNECT = 1 << 8,
-    SEEN_OPTIONS = 1 << 9,
-    SEEN_HTTP = 1 << 10,     /* a scheme whose paths begin with a slash */
-    SEEN_ASTERISK = 1 << 11, /* a path that is "*" */
-    SEEN_SLASH = 1 << 12,    /* a path that begins with a slash */
-};
-
 static bool once(struct h2_block *block, unsigned bit)
 {
     bool is_first = (block->seen & bit) == 0;
@@ -43,22 +26,35 @@ static bool authority_allowed(struct span value)
     return value.len > 0;
 }
 
+/* Of Host or :authority. */
+static bool check_authority(struct h2_block *block, unsigned bit, struct span value)
+{
+    if (!once(block, bit)) {
+        return false;
+    }
+    if (h1_authority_valid(value)) {
+        return true;
+    }
+    block->seen |= H2_SEEN_BAD_HOST;
+    return authority_allowed(value);
+}
+
 static bool check_method(struct h2_block *block, struct span value)
 {
     if (span_equal(value, SPAN("CONNECT"))) {
-        block->seen |= SEEN_CONNECT;
+        block->seen |= H2_SEEN_CONNECT;
     } else if (span_equal(value, SPAN("OPTIONS"))) {
-        block->seen |= SEEN_OPTIONS;
+        block->seen |= H2_SEEN_OPTIONS;
     }
-    return once(block, SEEN_METHOD) && field_name_valid(value);
+    return once(block, H2_SEEN_METHOD) && field_name_valid(value);
 }
 
 /* RFC 3986 3.1 */
 static bool check_scheme(struct h2_block *block, struct span value)
 {
     if (span_equal_nocase(value, SPAN("https")) || span_equal_nocase(value, SPAN("http"))) {
-        block->seen |= SEEN_HTTP;
-        return once(block, SEEN_SCHEME);
+        block->seen |= H2_SEEN_HTTP;
+        return once(block, H2_SEEN_SCHEME);
     }
     for (size_t i = 0; i < value.len; i++) {
         char c = ascii_lower(value.base[i]);
@@ -68,25 +64,28 @@ static bool check_scheme(struct h2_block *block, struct span value)
             return false;
         }
     }
-    return value.len > 0 && once(block, SEEN_SCHEME);
+    return value.len > 0 && once(block, H2_SEEN_SCHEME);
 }
 
 static bool check_path(struct h2_block *block, struct span value)
 {
-    if (value.len == 0 || !once(block, SEEN_PATH)) {
+    if (value.len == 0 || !once(block, H2_SEEN_PATH)) {
         return false;
     }
-    block->seen |= value.base[0] == '/'           ? SEEN_SLASH
-                   : span_equal(value, SPAN("*")) ? SEEN_ASTERISK
+    block->seen |= value.base[0] == '/'           ? H2_SEEN_SLASH
+                   : span_equal(value, SPAN("*")) ? H2_SEEN_ASTERISK
                                                   : 0;
-    return chars_all_target(value) ||
-           (chars_all_value(value) && memchr(value.base, ' ', value.len) == NULL &&
-            memchr(value.base, '\t', value.len) == NULL);
+    if (chars_all_target(value)) {
+        return true;
+    }
+    block->seen |= H2_SEEN_BAD_PATH;
+    return chars_all_value(value) && memchr(value.base, ' ', value.len) == NULL &&
+           memchr(value.base, '\t', value.len) == NULL;
 }
 
 static bool check_pseudo(struct h2_block *block, struct span name, struct span value)
 {
-    if (block->start.kind == H2_TRAILERS || (block->seen & SEEN_FIELD) != 0) {
+    if (block->start.kind == H2_TRAILERS || (block->seen & H2_SEEN_FIELD) != 0) {
         return false;
     }
     switch (name.len) {
@@ -97,10 +96,10 @@ static bool check_pseudo(struct h2_block *block, struct span name, struct span v
                                                    : false;
     case 9:
         return span_equal(name, SPAN(":protocol")) && block->start.takes_protocol &&
-               once(block, SEEN_PROTOCOL) && field_value_valid(value) && value.len > 0;
+               once(block, H2_SEEN_PROTOCOL) && field_value_valid(value) && value.len > 0;
     case 10:
-        return span_equal(name, SPAN(":authority")) && once(block, SEEN_AUTHORITY) &&
-               authority_allowed(value);
+        return span_equal(name, SPAN(":authority")) &&
+               check_authority(block, H2_SEEN_AUTHORITY, value);
     default: return false;
     }
 }
@@ -111,13 +110,12 @@ static bool check_known(struct h2_block *block, struct span name, struct span va
     switch (name.len) {
     case 2: return !span_equal(name, SPAN("te")) || span_equal_nocase(value, SPAN("trailers"));
     case 4:
-        return !span_equal(name, SPAN("host")) ||
-               (once(block, SEEN_HOST) && authority_allowed(value));
+        return !span_equal(name, SPAN("host")) || check_authority(block, H2_SEEN_HOST, value);
     case 7: return !span_equal(name, SPAN("upgrade"));
     case 10: return !span_equal(name, SPAN("connection")) && !span_equal(name, SPAN("keep-alive"));
     case 14:
         return !span_equal(name, SPAN("content-length")) ||
-               (once(block, SEEN_LENGTH) && h1_parse_length(value, &block->head.content_length));
+               (once(block, H2_SEEN_LENGTH) && h1_parse_length(value, &block->head.content_length));
     case 16: return !span_equal(name, SPAN("proxy-connection"));
     case 17: return !span_equal(name, SPAN("transfer-encoding"));
     default: return true;
@@ -129,8 +127,8 @@ bool h2_field_check(struct h2_block *block, struct span name, struct span value)
     if (name.len > 0 && name.base[0] == ':') {
         return check_pseudo(block, name, value);
     }
-    block->seen |= SEEN_FIELD;
-    return field_name_valid(name) && !chars_any_upper(name) && field_value_valid(value) &&
+    block->seen |= H2_SEEN_FIELD;
+    return name.len > 0 && chars_all(name, CHAR_LOWER) && field_value_valid(value) &&
            check_known(block, name, value);
 }
 
@@ -141,19 +139,19 @@ static bool has(const struct h2_block *block, unsigned bits)
 
 bool h2_fields_complete(const struct h2_block *block)
 {
-    bool is_connect = has(block, SEEN_CONNECT);
-    bool has_protocol = has(block, SEEN_PROTOCOL);
+    bool is_connect = has(block, H2_SEEN_CONNECT);
+    bool has_protocol = has(block, H2_SEEN_PROTOCOL);
     if (block->start.ends_stream && block->head.content_length > 0) {
         return false;
     }
     if (is_connect && !has_protocol) { /* RFC 9113 8.5 */
-        return has(block, SEEN_AUTHORITY) && (block->seen & (SEEN_SCHEME | SEEN_PATH)) == 0;
+        return has(block, H2_SEEN_AUTHORITY) && (block->seen & (H2_SEEN_SCHEME | H2_SEEN_PATH)) == 0;
     }
-    if (has_protocol && !(is_connect && has(block, SEEN_AUTHORITY))) { /* RFC 8441 4 */
+    if (has_protocol && !(is_connect && has(block, H2_SEEN_AUTHORITY))) { /* RFC 8441 4 */
         return false;
     }
-    bool has_path = !has(block, SEEN_HTTP) || has(block, SEEN_SLASH) ||
-                    has(block, SEEN_OPTIONS | SEEN_ASTERISK);
-    return has(block, SEEN_METHOD | SEEN_SCHEME | SEEN_PATH) && has_path &&
-           (block->seen & (SEEN_AUTHORITY | SEEN_HOST)) != 0;
+    bool has_path = !has(block, H2_SEEN_HTTP) || has(block, H2_SEEN_SLASH) ||
+                    has(block, H2_SEEN_OPTIONS | H2_SEEN_ASTERISK);
+    return has(block, H2_SEEN_METHOD | H2_SEEN_SCHEME | H2_SEEN_PATH) && has_path &&
+           (block->seen & (H2_SEEN_AUTHORITY | H2_SEEN_HOST)) != 0;
 }

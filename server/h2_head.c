@@ -5,8 +5,6 @@
  */
 #include <assert.h>
 
-#include "server/chars.h"
-#include "server/h1_int.h"
 #include "server/h2_int.h"
 
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, of each field of a header list */
@@ -198,11 +196,9 @@ static void finish_authority(struct h2_block *block)
     } else if (has_host && !span_equal_nocase(head->authority, block->host)) {
         refuse(block, 400);
     }
-    if (!h1_authority_valid(head->authority)) {
+    if ((block->seen & H2_SEEN_BAD_HOST) != 0) {
         refuse(block, 400);
-        return;
-    }
-    if (!has_host) {
+    } else if (!has_host && head->authority.len > 0) { /* it is empty beyond a limit */
         head->fields[head->field_count++] = (struct field){SPAN("host"), head->authority};
     }
 }
@@ -229,15 +225,9 @@ void h2_block_finish(struct h2_block *block)
     head->has_body = !block->start.ends_stream;
     finish_authority(block);
     finish_expect(block);
-    if (span_equal(head->method, SPAN("CONNECT")) && head->protocol.len == 0) {
+    if ((block->seen & (H2_SEEN_CONNECT | H2_SEEN_PROTOCOL)) == H2_SEEN_CONNECT) {
         refuse(block, 501);
-        return;
-    }
-    if (!span_equal_nocase(head->scheme, SPAN("http")) &&
-        !span_equal_nocase(head->scheme, SPAN("https"))) {
-        refuse(block, 400);
-    }
-    if (!chars_all_target(head->target)) {
+    } else if ((block->seen & H2_SEEN_HTTP) == 0 || (block->seen & H2_SEEN_BAD_PATH) != 0) {
         refuse(block, 400);
     }
 }

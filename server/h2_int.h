@@ -50,6 +50,25 @@ enum h2_block_kind {
     H2_IGNORED, /* of a stream that is no more, or is refused: read for the sake of HPACK */
 };
 
+/* What fields came, and what they said. */
+enum h2_seen {
+    H2_SEEN_METHOD = 1 << 0,
+    H2_SEEN_SCHEME = 1 << 1,
+    H2_SEEN_AUTHORITY = 1 << 2,
+    H2_SEEN_PATH = 1 << 3,
+    H2_SEEN_PROTOCOL = 1 << 4,
+    H2_SEEN_HOST = 1 << 5,
+    H2_SEEN_LENGTH = 1 << 6,
+    H2_SEEN_FIELD = 1 << 7, /* any that is no pseudo field */
+    H2_SEEN_CONNECT = 1 << 8,
+    H2_SEEN_OPTIONS = 1 << 9,
+    H2_SEEN_HTTP = 1 << 10,     /* a scheme whose paths begin with a slash */
+    H2_SEEN_ASTERISK = 1 << 11, /* a path that is "*" */
+    H2_SEEN_SLASH = 1 << 12,    /* a path that begins with a slash */
+    H2_SEEN_BAD_PATH = 1 << 13, /* well formed for HTTP/2, but no path of a URI */
+    H2_SEEN_BAD_HOST = 1 << 14, /* the same of Host or :authority */
+};
+
 /* What is known of a block before its first field. */
 struct h2_block_start {
     uint32_t stream;
@@ -63,7 +82,7 @@ struct h2_block {
     struct h2_block_start start;
     bool malformed; /* RFC 9113 8.1.1; what follows of it is not looked at */
     uint8_t priority;
-    unsigned seen;   /* bits of h2_field.c: what came that may come once */
+    unsigned seen; /* bits of h2_seen */
     unsigned cookie; /* index of the cookie field + 1, or 0 */
     unsigned expects;
     size_t list_bytes; /* as RFC 9113 6.5.2 counts */

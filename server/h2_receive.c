@@ -75,13 +75,13 @@ static void continue_stream(struct h2 *h2, uint32_t id, struct h2_block_start *s
 
 static void open_stream(struct h2 *h2, uint32_t id, struct h2_block_start *start)
 {
-    if (h2->draining) {
-        start->kind = H2_IGNORED; /* the client was told that nothing becomes of it */
-        return;
-    }
     h2->id_last = id;
     if (!h2_guard_stream(&h2->guard, h2->streams_max)) {
         h2_fail(h2, H2_ENHANCE_YOUR_CALM);
+        return;
+    }
+    if (h2->draining) {
+        start->kind = H2_IGNORED; /* the client was told that nothing becomes of it */
         return;
     }
     if (h2->count >= h2->streams_max) { /* RFC 9113 5.1.2 */

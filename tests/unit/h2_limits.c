@@ -461,6 +461,33 @@ Test(h2_limits, a_queue_that_nobody_empties)
     buffer_release(&bytes);
 }
 
+/* RFC 9113 6.8: what crosses the last GOAWAY is ignored, but for HPACK and the connection's window. */
+Test(h2_limits, streams_beyond_the_last)
+{
+    static char body[16384];
+    struct h2_app *app = open_app();
+    app->hold_answers = true;
+    struct buffer frames = {0};
+    h2_raw_get(&frames, 1, "/");
+    EXPECT_OPEN(play(app, &frames, SIZE_MAX));
+    h2_drain(app->h2, true);
+    for (unsigned i = 0; i < 100; i++) { /* more than the window, in all */
+        buffer_consume(&frames, buffer_bytes(&frames));
+        write_post(&frames, 3 + 2 * i, "5");
+        h2_raw_frame(&frames, NGHTTP2_DATA, 0, 3 + 2 * i, (struct span){body, sizeof body});
+        h2_raw_frame(&frames, NGHTTP2_WINDOW_UPDATE, 0, 3 + 2 * i, SPAN("\0\0\0\1"));
+        struct h2_raw_result result = h2_raw_play(app, buffer_span(&frames), SIZE_MAX, 1000);
+        cr_assert(!result.ended && result.resets == 0, "stream %u", 3 + 2 * i);
+        cr_expect(result.goaways == (i == 0) && (i > 0 || result.goaway_last == 1));
+    }
+    cr_expect_eq(app->request_count, 1);
+    h2_app_answer(&app->requests[0]);
+    struct h2_raw_result result = h2_raw_play(app, SPAN("\0\0\0\4\0\0\0\0\0"), SIZE_MAX, 1000);
+    cr_expect(result.ended && result.heads == 1 && result.goaways == 0);
+    close_app(app);
+    buffer_release(&frames);
+}
+
 /* RFC 9113 6.9.2: a window beyond 2^31-1 by way of SETTINGS. */
 Test(h2_limits, settings_make_a_window_too_large)
 {
