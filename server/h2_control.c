@@ -7,7 +7,7 @@
 /* RFC 9113 5.1: a stream of that id was never opened, and we open none. */
 static bool is_idle(const struct h2 *h2, uint32_t id)
 {
-    return id > h2->id_last || id % 2 == 0;
+    return id > h2->past.id_last || id % 2 == 0;
 }
 
 /* ---- windows for what is sent */
@@ -155,7 +155,7 @@ static void on_priority_update(struct h2 *h2, const struct h2_frame *frame, cons
     struct h2_stream *stream = h2_stream_any(h2, id);
     if (stream != NULL) {
         h2_stream_prioritise(h2, stream, priority);
-    } else if (id > h2->id_last) {
+    } else if (id > h2->past.id_last) {
         note_early(h2, id, priority);
     }
 }
@@ -171,6 +171,7 @@ static void on_reset(struct h2 *h2, uint32_t id, uint32_t error)
     struct h2_stream *stream = h2_stream_any(h2, id);
     if (stream != NULL) {
         h2_stream_close(h2, stream, error);
+        h2_past_close(&h2->past, id, H2_LEFT);
     }
     if (!h2_guard_reset(&h2->guard, &h2->guard.resets_received)) {
         h2_fail(h2, H2_ENHANCE_YOUR_CALM);

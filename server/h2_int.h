@@ -11,6 +11,7 @@
 
 #include "server/h2.h"
 #include "server/h2_frame.h"
+#include "server/h2_past.h"
 #include "server/h2_schedule.h"
 
 /* ---- h2_guard.c: what a connection did so far, and whether that is too much */
@@ -238,7 +239,7 @@ struct h2 {
     unsigned count; /* of streams */
     unsigned owned; /* of these, with an owner */
     uint32_t streams_max;
-    uint32_t id_last;      /* the highest that the peer used */
+    struct h2_past past;   /* streams that are closed */
     uint32_t id_processed; /* the same of those that were not refused */
     struct h2_flow flow;
     uint32_t stream_max;    /* flow.max of a new stream */

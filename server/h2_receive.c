@@ -57,14 +57,27 @@ static void take_piece(struct h2 *h2, struct span *in, size_t bytes)
     }
 }
 
+/* HEADERS or DATA came for a stream that is no more. They may have crossed our reset of it. */
+static void on_closed(struct h2 *h2, uint32_t id)
+{
+    switch (h2_past_fate(&h2->past, id)) {
+    case H2_SKIPPED: h2_fail(h2, H2_PROTOCOL_ERROR); break; /* RFC 9113 5.1.1 */
+    case H2_ENDED: h2_fail(h2, H2_STREAM_CLOSED); break;
+    case H2_LEFT: h2_stream_refuse(h2, id, H2_STREAM_CLOSED); break;
+    case H2_DISMISSED: break;
+    }
+}
+
 /* ---- header blocks */
 
-/* The trailers of a stream, or of one that is no more. Streams that were closed are not remembered:
- * what comes for them may have crossed our reset. */
+/* The trailers of a stream, or what comes after its end. */
 static void continue_stream(struct h2 *h2, uint32_t id, struct h2_block_start *start)
 {
     const struct h2_stream *stream = h2_stream_any(h2, id);
-    if (stream == NULL || stream->muted) {
+    if (stream == NULL) {
+        start->kind = H2_IGNORED;
+        on_closed(h2, id);
+    } else if (stream->muted) {
         start->kind = H2_IGNORED;
     } else if (stream->has_ended) {
         h2_fail(h2, H2_STREAM_CLOSED);
@@ -75,7 +88,7 @@ static void continue_stream(struct h2 *h2, uint32_t id, struct h2_block_start *s
 
 static void open_stream(struct h2 *h2, uint32_t id, struct h2_block_start *start)
 {
-    h2->id_last = id;
+    h2_past_open(&h2->past, id);
     if (!h2_guard_stream(&h2->guard, h2->streams_max)) {
         h2_fail(h2, H2_ENHANCE_YOUR_CALM);
         return;
@@ -111,7 +124,7 @@ static void begin_headers(struct h2 *h2, const struct h2_frame *frame, const uin
     }
     input->in_head = true;
     input->continuations = 0;
-    if (id > h2->id_last) {
+    if (id > h2->past.id_last) {
         open_stream(h2, id, &input->start);
     } else {
         continue_stream(h2, id, &input->start);
@@ -231,13 +244,15 @@ static void begin_data(struct h2 *h2, const struct h2_frame *frame)
 {
     const struct h2_stream *stream = h2_stream_any(h2, frame->stream);
     bool is_open = stream != NULL && !stream->muted;
-    if (frame->stream > h2->id_last || frame->stream % 2 == 0) { /* idle */
+    if (frame->stream > h2->past.id_last || frame->stream % 2 == 0) { /* idle */
         h2_fail(h2, H2_PROTOCOL_ERROR);
     } else if (is_open && stream->has_ended) {
         h2_fail(h2, H2_STREAM_CLOSED);
     } else if ((int64_t)frame->length > h2->flow.window ||
                (is_open && (int64_t)frame->length > stream->flow.window)) {
         h2_fail(h2, H2_FLOW_CONTROL_ERROR);
+    } else if (stream == NULL) {
+        on_closed(h2, frame->stream);
     }
 }
 

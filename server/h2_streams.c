@@ -74,6 +74,7 @@ static void forget(struct h2 *h2, struct h2_stream *stream)
     }
     *link = stream->chain;
     leave(h2, stream);
+    h2_past_close(&h2->past, stream->turn.id, stream->muted ? H2_DISMISSED : H2_ENDED);
     free(stream);
     h2->count--;
 }
