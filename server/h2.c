@@ -91,6 +91,7 @@ void h2_free(struct h2 *h2)
         }
     }
     free(h2->input.block);
+    free(h2->early.hints);
     buffer_release(&h2->input.part);
     buffer_release(&h2->queue.bytes);
     nghttp2_hd_inflate_del(h2->inflater);

@@ -2,6 +2,8 @@
 /* What control frames do: SETTINGS, WINDOW_UPDATE, RST_STREAM, PING, GOAWAY, PRIORITY_UPDATE, and
  * PRIORITY, which does nothing. Their heads were checked before. Frames about streams that are no
  * more are ignored, as they may have crossed our last ones. */
+#include <stdlib.h>
+
 #include "server/h2_int.h"
 
 /* RFC 9113 5.1: a stream of that id was never opened, and we open none. */
@@ -116,27 +118,59 @@ static void on_settings(struct h2 *h2, const struct h2_frame *frame, const uint8
 
 /* ---- priorities */
 
-uint8_t h2_priority_of(const struct h2 *h2, uint32_t id, uint8_t priority)
+uint8_t h2_early_take(struct h2 *h2, uint8_t priority)
 {
-    for (unsigned i = 0; i < H2_EARLY; i++) {
-        if (h2->early[i].id == id) {
-            return h2->early[i].priority;
+    struct h2_early *early = &h2->early;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < early->count; i++) {
+        if (early->hints[i].id == h2->id_last) {
+            priority = early->hints[i].priority;
+        } else if (early->hints[i].id > h2->id_last) {
+            early->hints[kept++] = early->hints[i];
         }
+    }
+    early->count = kept;
+    if (kept == 0 && early->hints != NULL) {
+        free(early->hints);
+        *early = (struct h2_early){0};
     }
     return priority;
 }
 
-/* It may come before its stream (RFC 9218 7); the last few of these are remembered. */
+static bool reserve_hint(struct h2_early *early)
+{
+    enum { FIRST = 8 };
+    if (early->count < early->capacity) {
+        return true;
+    }
+    unsigned capacity = early->capacity > 0 ? early->capacity * 2 : FIRST;
+    struct h2_hint *hints = realloc(early->hints, capacity * sizeof *hints);
+    if (hints == NULL) {
+        return false;
+    }
+    early->hints = hints;
+    early->capacity = capacity;
+    return true;
+}
+
+/* It may come before its stream, but not for more streams than there may be (RFC 9218 7.1). */
 static void note_early(struct h2 *h2, uint32_t id, uint8_t priority)
 {
-    for (unsigned i = 0; i < H2_EARLY; i++) {
-        if (h2->early[i].id == id) {
-            h2->early[i].priority = priority;
+    struct h2_early *early = &h2->early;
+    (void)h2_early_take(h2, priority); /* drops those of streams that were skipped */
+    for (unsigned i = 0; i < early->count; i++) {
+        if (early->hints[i].id == id) {
+            early->hints[i].priority = priority;
             return;
         }
     }
-    h2->early[h2->early_next] = (struct h2_early){id, priority};
-    h2->early_next = (h2->early_next + 1) % H2_EARLY;
+    if (early->count + h2->count >= h2->streams_max) {
+        h2_fail(h2, H2_PROTOCOL_ERROR);
+    } else if (!reserve_hint(early)) {
+        h2_fail(h2, H2_INTERNAL_ERROR);
+    } else {
+        early->hints[early->count++] = (struct h2_hint){id, priority};
+    }
 }
 
 static void on_priority_update(struct h2 *h2, const struct h2_frame *frame, const uint8_t *payload)

@@ -83,7 +83,7 @@ struct h2_block {
     struct h2_block_start start;
     bool malformed; /* RFC 9113 8.1.1; what follows of it is not looked at */
     uint8_t priority;
-    unsigned seen; /* bits of h2_seen */
+    unsigned seen;   /* bits of h2_seen */
     unsigned cookie; /* index of the cookie field + 1, or 0 */
     unsigned expects;
     size_t list_bytes; /* as RFC 9113 6.5.2 counts */
@@ -204,8 +204,6 @@ bool h2_queue_is_long(const struct h2_queue *queue);
 
 /* ---- h2.c */
 
-enum { H2_EARLY = 8 };
-
 /* What comes; of a frame in pieces. */
 struct h2_input {
     uint8_t preface;       /* octets of it that came */
@@ -221,9 +219,16 @@ struct h2_input {
 };
 
 /* A priority that came before its stream. */
-struct h2_early {
-    uint32_t id; /* 0: none */
+struct h2_hint {
+    uint32_t id;
     uint8_t priority;
+};
+
+/* All of them; no memory while there are none. */
+struct h2_early {
+    struct h2_hint *hints;
+    unsigned count;
+    unsigned capacity;
 };
 
 struct h2 {
@@ -246,8 +251,7 @@ struct h2 {
     int32_t stream_flow;    /* flow.window of a new one: SETTINGS are in force once acknowledged */
     int32_t window;         /* for all bodies of answers */
     int32_t window_initial; /* for one */
-    struct h2_early early[H2_EARLY];
-    unsigned early_next;
+    struct h2_early early;
     struct h2_guard guard;
     uint32_t error;            /* what the connection ends with, or 0 */
     uint32_t streams_notified; /* guard.streams when `notified` was set */
@@ -283,8 +287,8 @@ void h2_glitch(struct h2 *h2);
 void h2_read(struct h2 *h2, struct span bytes);
 /* A control frame whose head is fine. */
 void h2_control(struct h2 *h2, const struct h2_frame *frame, const uint8_t *payload);
-/* A priority that came ahead of the stream, else `priority`. */
-uint8_t h2_priority_of(const struct h2 *h2, uint32_t id, uint8_t priority);
+/* The priority that came ahead of the stream with the highest id so far, else `priority`. */
+uint8_t h2_early_take(struct h2 *h2, uint8_t priority);
 
 /* ---- h2_write.c */
 

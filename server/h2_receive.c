@@ -147,7 +147,7 @@ static void on_request(struct h2 *h2, struct h2_block *block)
     }
     const struct h2_head *head = &block->head;
     h2->guard.payload += block->list_bytes;
-    stream->turn.priority = h2_priority_of(h2, id, block->priority);
+    stream->turn.priority = h2_early_take(h2, block->priority);
     stream->has_ended = block->start.ends_stream;
     stream->is_tunnel = head->protocol.len > 0;
     stream->length_left = head->has_length ? head->content_length : H2_LENGTH_UNKNOWN;

@@ -402,6 +402,35 @@ Test(h2_limits, frames_that_end_the_connection)
     }
 }
 
+static void write_priority(struct buffer *frames, uint32_t id)
+{
+    char payload[] = {(char)(id >> 24), (char)(id >> 16), (char)(id >> 8), (char)id, 'u', '=', '1'};
+    h2_raw_frame(frames, NGHTTP2_PRIORITY_UPDATE, 0, 0, (struct span){payload, sizeof payload});
+}
+
+/* RFC 9218 7.1: with the streams that are open, for no more than there may be at a time. */
+Test(h2_limits, priorities_of_streams_to_come)
+{
+    struct h2_app *app = open_app();
+    app->hold_answers = true;
+    struct buffer frames = {0};
+    h2_raw_get(&frames, 1, "/");
+    for (uint32_t i = 0; i < 500; i++) { /* most of them again and again */
+        write_priority(&frames, 3 + 2 * (i % (LIM_H2_STREAMS - 1)));
+    }
+    h2_raw_get(&frames, 1001, "/"); /* all streams below are closed */
+    for (uint32_t i = 0; i < LIM_H2_STREAMS - 2; i++) {
+        write_priority(&frames, 1003 + 2 * i);
+    }
+    EXPECT_OPEN(play(app, &frames, 1000));
+    buffer_consume(&frames, buffer_bytes(&frames));
+    write_priority(&frames, 2001);
+    struct h2_raw_result result = h2_raw_play(app, buffer_span(&frames), SIZE_MAX, 1000);
+    cr_expect(result.ended && result.goaway == H2_PROTOCOL_ERROR, "%u", result.goaway);
+    close_app(app);
+    buffer_release(&frames);
+}
+
 Test(h2_limits, settings_are_acknowledged_once)
 {
     for (unsigned acks = 1; acks <= 2; acks++) {
