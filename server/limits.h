@@ -140,6 +140,7 @@
 #define LIM_SCRIPT_RUNS_KEPT    4u
 #define LIM_SLICES_PER_TICK     8u  /* so often others are looked after while scripts are busy */
 #define LIM_STARVED_TRIES       32u /* in a turn, of those that wait for an arena */
+#define LIM_STARTS_PER_LOOK     2u  /* of requests by HTTP/2, between looks at the clock */
 #define LIM_NEWCOMER_SLICES     3u  /* for scripts that start, then one for those that go on */
 #define LIM_CALL_DEPTH          8u     /* zs_call inside zs_call */
 #define LIM_CALL_NS             5000u  /* of the budget, for each call: entering a script takes time */

@@ -30,6 +30,17 @@ void schedule_spent(struct worker *worker)
     worker->schedule.newcomer_slices++;
 }
 
+void schedule_started(struct worker *worker)
+{
+    struct schedule *schedule = &worker->schedule;
+    schedule->started++;
+    bool scripted = script_set_count(worker->epoch->snapshot->scripts) > 0;
+    if (scripted && schedule->started % LIM_STARTS_PER_LOOK == 0 && !schedule->spent &&
+        clock_us() - worker->turn_us >= schedule_slice_us(worker->options)) {
+        schedule_spent(worker);
+    }
+}
+
 /* Gives the stream a go. Several that are short spend the slice, too. */
 static void resume(struct worker *worker, struct stream *stream)
 {
@@ -136,6 +147,7 @@ bool schedule_turn(struct worker *worker)
         give_slice(worker);
     }
     worker->schedule.spent = false;
+    worker->schedule.started = 0;
     return somebody;
 }
 

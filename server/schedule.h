@@ -25,6 +25,7 @@ struct worker;  /* server/worker.h */
 
 struct schedule {
     bool spent;               /* the slice of this turn */
+    unsigned started;         /* requests by HTTP/2, in this turn */
     bool oldest_first;        /* of newcomers; else the newest */
     unsigned newcomer_slices; /* that newcomers spent since somebody else did */
     uint64_t end_us;          /* of the slice of this turn */
@@ -38,6 +39,9 @@ uint32_t schedule_slice_us(const struct options *options);
 
 /* Whether the scripts of a new request may start at once. Else stream_wait with STREAM_NEW. */
 bool schedule_may_start(const struct worker *worker);
+/* A connection of HTTP/2 has started one of many requests. Their scripts may all be too short to be
+ * switched out: no more start in a turn that has lasted a slice. */
+void schedule_started(struct worker *worker);
 /* A script was switched out. */
 void schedule_spent(struct worker *worker);
 /* Ends a turn: what was prepared to be sent is, and those get their go that wait for it. False:

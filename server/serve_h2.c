@@ -87,6 +87,7 @@ static void start_requests(struct worker *worker, struct conn *conn)
             request_refuse(worker, stream, stream->refusal);
         } else {
             request_start(worker, stream);
+            schedule_started(worker);
         }
     }
 }

@@ -327,7 +327,8 @@ static bool turn(struct worker *worker)
         return false;
     }
     worker->turns++;
-    worker->conns.now_ms = clock_ms();
+    worker->turn_us = clock_us();
+    worker->conns.now_ms = worker->turn_us / 1000;
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     accept_turn(worker);
     worker->turn_bytes = 0;

@@ -75,6 +75,7 @@ struct worker {
     struct h1_head head;       /* scratch: of the request being started */
     uint64_t requests;
     uint32_t turns;    /* of the loop; may begin again at 0 */
+    uint64_t turn_us;  /* when this one began */
     size_t turn_bytes; /* made to be sent: by completions of this turn, then by its connections */
     unsigned warm;      /* connections that keep their memory between requests */
     uint64_t cool_ms;   /* when to look for connections to cool; 0: none is warm */

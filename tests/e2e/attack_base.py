@@ -74,6 +74,10 @@ ZS_ENTRY zs_u64 entry(void)
     } else if (zs_strcmp(path, "/spin") == 0) {
         for (volatile zs_u64 i = 0;; i++) {
         }
+    } else if (zs_strcmp(path, "/work") == 0) {
+        for (volatile zs_u64 i = 0; i < 30000; i++) {
+        }
+        zs_respond(200, ZS_STR("done\n"));
     }
     return 0;
 }

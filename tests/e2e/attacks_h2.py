@@ -38,6 +38,20 @@ def rapid_reset(server):
 
 
 @case(honest=True)
+def streams_of_scripts(server):
+    """A hundred at a time, none of which takes long."""
+    client = h2_connect(server)
+    for first in range(1, 801, 200):
+        send(client, b"".join(head(i, "/work") for i in range(first, first + 200, 2)))
+        answers = 0
+        while answers < 100:
+            got = client.recv(1 << 16)
+            assert got, "closed after %d" % answers
+            answers += got.count(b"done\n")
+    client.close()
+
+
+@case(honest=True)
 def made_you_reset(server):
     """Frames that make the server reset the stream, of each kind."""
     for wrong in (lambda i: number(WINDOW_UPDATE, i, 0),
