@@ -123,9 +123,9 @@ uint8_t h2_early_take(struct h2 *h2, uint8_t priority)
     struct h2_early *early = &h2->early;
     unsigned kept = 0;
     for (unsigned i = 0; i < early->count; i++) {
-        if (early->hints[i].id == h2->id_last) {
+        if (early->hints[i].id == h2->past.id_last) {
             priority = early->hints[i].priority;
-        } else if (early->hints[i].id > h2->id_last) {
+        } else if (early->hints[i].id > h2->past.id_last) {
             early->hints[kept++] = early->hints[i];
         }
     }
