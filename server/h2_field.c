@@ -109,8 +109,7 @@ static bool check_known(struct h2_block *block, struct span name, struct span va
 {
     switch (name.len) {
     case 2: return !span_equal(name, SPAN("te")) || span_equal_nocase(value, SPAN("trailers"));
-    case 4:
-        return !span_equal(name, SPAN("host")) || check_authority(block, H2_SEEN_HOST, value);
+    case 4: return !span_equal(name, SPAN("host")) || check_authority(block, H2_SEEN_HOST, value);
     case 7: return !span_equal(name, SPAN("upgrade"));
     case 10: return !span_equal(name, SPAN("connection")) && !span_equal(name, SPAN("keep-alive"));
     case 14:
@@ -145,7 +144,8 @@ bool h2_fields_complete(const struct h2_block *block)
         return false;
     }
     if (is_connect && !has_protocol) { /* RFC 9113 8.5 */
-        return has(block, H2_SEEN_AUTHORITY) && (block->seen & (H2_SEEN_SCHEME | H2_SEEN_PATH)) == 0;
+        return has(block, H2_SEEN_AUTHORITY) &&
+               (block->seen & (H2_SEEN_SCHEME | H2_SEEN_PATH)) == 0;
     }
     if (has_protocol && !(is_connect && has(block, H2_SEEN_AUTHORITY))) { /* RFC 8441 4 */
         return false;
