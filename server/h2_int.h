@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between the parts of HTTP/2: h2.c (the connection), h2_receive.c (frames that come),
  * h2_control.c (what they do to connection and streams), h2_head.c and h2_field.c (header blocks),
- * h2_streams.c (streams), h2_write.c (answers), h2_queue.c (frames that wait to be sent) and
- * h2_guard.c (limits over time). Of nghttp2 only its HPACK is used.
+ * h2_streams.c and h2_past.c (streams, and those that are closed), h2_write.c (answers), h2_queue.c
+ * (frames that wait to be sent) and h2_guard.c (limits over time). Of nghttp2 only its HPACK is
+ * used.
  */
 #ifndef SERVER_H2_INT_H
 #define SERVER_H2_INT_H
@@ -245,7 +246,7 @@ struct h2 {
     unsigned owned; /* of these, with an owner */
     uint32_t streams_max;
     struct h2_past past;   /* streams that are closed */
-    uint32_t id_processed; /* the same of those that were not refused */
+    uint32_t id_processed; /* the highest id that was not refused */
     struct h2_flow flow;
     uint32_t stream_max;    /* flow.max of a new stream */
     int32_t stream_flow;    /* flow.window of a new one: SETTINGS are in force once acknowledged */
