@@ -341,7 +341,6 @@ static struct site *make_site(void)
 /* A set of the one script; ended by free_set. */
 static struct script_set *make_set(const struct script_options *options, struct vm_program *program)
 {
-    static const struct vm_entry *entries[1];
     static char name[] = "fuzz";
     char error[256];
     struct vm_diag diag;
@@ -351,16 +350,17 @@ static struct script_set *make_set(const struct script_options *options, struct 
     check(none != NULL && set != NULL);
     *set = *none;
     free(none);
-    entries[0] = vm_program_entry(program, 0);
     set->count = 1;
     set->items[0] = (struct script){
         .name = name,
         .program = program,
         .image = vm_image_create(options->interpret ? &vm_interp : &jit_x86_64, program, &diag),
-        .entries = entries,
-        .entry_count = 1,
     };
-    check(set->items[0].image != NULL);
+    free(set->requests.items);
+    set->requests.items = calloc(1, sizeof set->requests.items[0]);
+    check(set->items[0].image != NULL && set->requests.items != NULL);
+    set->requests.items[0] = (struct script_step){&set->items[0], vm_program_entry(program, 0)};
+    set->requests.count = 1;
     return set;
 }
 
