@@ -94,8 +94,12 @@ void h2_free(struct h2 *h2)
     free(h2->early.hints);
     buffer_release(&h2->input.part);
     buffer_release(&h2->queue.bytes);
-    nghttp2_hd_inflate_del(h2->inflater);
-    nghttp2_hd_deflate_del(h2->deflater);
+    if (h2->inflater != NULL) { /* the library takes no NULL */
+        nghttp2_hd_inflate_del(h2->inflater);
+    }
+    if (h2->deflater != NULL) {
+        nghttp2_hd_deflate_del(h2->deflater);
+    }
     free(h2);
 }
 
