@@ -6,12 +6,6 @@
 
 #include "server/h2_int.h"
 
-/* RFC 9113 5.1: a stream of that id was never opened, and we open none. */
-static bool is_idle(const struct h2 *h2, uint32_t id)
-{
-    return id > h2->past.id_last || id % 2 == 0;
-}
-
 /* ---- windows for what is sent */
 
 /* False: it would be too large. */
@@ -28,7 +22,7 @@ static bool widen(int32_t *window, int64_t more)
 static void on_window_update(struct h2 *h2, uint32_t id, uint32_t increment)
 {
     struct h2_stream *stream = id != 0 ? h2_stream_any(h2, id) : NULL;
-    if (increment == 0 || (id != 0 && is_idle(h2, id))) {
+    if (increment == 0 || (id != 0 && h2_is_idle(h2, id))) {
         h2_fail(h2, H2_PROTOCOL_ERROR);
     } else if (id == 0 && !widen(&h2->window, increment)) {
         h2_fail(h2, H2_FLOW_CONTROL_ERROR);
@@ -198,7 +192,7 @@ static void on_priority_update(struct h2 *h2, const struct h2_frame *frame, cons
 
 static void on_reset(struct h2 *h2, uint32_t id, uint32_t error)
 {
-    if (is_idle(h2, id)) {
+    if (h2_is_idle(h2, id)) {
         h2_fail(h2, H2_PROTOCOL_ERROR);
         return;
     }

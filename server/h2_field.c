@@ -104,20 +104,29 @@ static bool check_pseudo(struct h2_block *block, struct span name, struct span v
     }
 }
 
+bool h2_connection_specific(struct span name)
+{
+    switch (name.len) {
+    case 7: return span_equal_nocase(name, SPAN("upgrade"));
+    case 10:
+        return span_equal_nocase(name, SPAN("connection")) ||
+               span_equal_nocase(name, SPAN("keep-alive"));
+    case 16: return span_equal_nocase(name, SPAN("proxy-connection"));
+    case 17: return span_equal_nocase(name, SPAN("transfer-encoding"));
+    default: return false;
+    }
+}
+
 /* Fields with rules of their own. False: not with this value, or not at all. */
 static bool check_known(struct h2_block *block, struct span name, struct span value)
 {
     switch (name.len) {
     case 2: return !span_equal(name, SPAN("te")) || span_equal_nocase(value, SPAN("trailers"));
     case 4: return !span_equal(name, SPAN("host")) || check_authority(block, H2_SEEN_HOST, value);
-    case 7: return !span_equal(name, SPAN("upgrade"));
-    case 10: return !span_equal(name, SPAN("connection")) && !span_equal(name, SPAN("keep-alive"));
     case 14:
         return !span_equal(name, SPAN("content-length")) ||
                (once(block, H2_SEEN_LENGTH) && h1_parse_length(value, &block->head.content_length));
-    case 16: return !span_equal(name, SPAN("proxy-connection"));
-    case 17: return !span_equal(name, SPAN("transfer-encoding"));
-    default: return true;
+    default: return !h2_connection_specific(name);
     }
 }
 

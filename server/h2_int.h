@@ -106,6 +106,8 @@ uint32_t h2_block_read(struct h2_block *block, nghttp2_hd_inflater *inflater, st
 void h2_block_finish(struct h2_block *block);
 /* Notes the next field. False: it makes the message malformed. */
 bool h2_field_check(struct h2_block *block, struct span name, struct span value);
+/* RFC 9113 8.2.2: what HTTP/1 says about its connection has no place here. In any case of letters. */
+bool h2_connection_specific(struct span name);
 /* Whether a request has all the fields it needs, and they go together. */
 bool h2_fields_complete(const struct h2_block *block);
 
@@ -276,6 +278,12 @@ struct h2 {
 static inline size_t h2_out_limit(const struct h2 *h2)
 {
     return h2->out_max + H2_FRAME_HEAD_BYTES + LIM_H2_FRAME_BYTES;
+}
+
+/* RFC 9113 5.1: a stream of that id was never opened, and we open none. */
+static inline bool h2_is_idle(const struct h2 *h2, uint32_t id)
+{
+    return id > h2->past.id_last || id % 2 == 0;
 }
 
 /* Ends the connection with this error; the first one counts. */

@@ -244,7 +244,7 @@ static void begin_data(struct h2 *h2, const struct h2_frame *frame)
 {
     const struct h2_stream *stream = h2_stream_any(h2, frame->stream);
     bool is_open = stream != NULL && !stream->muted;
-    if (frame->stream > h2->past.id_last || frame->stream % 2 == 0) { /* idle */
+    if (h2_is_idle(h2, frame->stream)) {
         h2_fail(h2, H2_PROTOCOL_ERROR);
     } else if (is_open && stream->has_ended) {
         h2_fail(h2, H2_STREAM_CLOSED);

@@ -58,20 +58,6 @@ static void put_length(struct list *list, uint64_t length)
     put(list, SPAN("content-length"), (struct span){first, (size_t)(end - first)});
 }
 
-/* RFC 9113 8.2.2: what HTTP/1 says about its connection has no place here. */
-static bool is_connection_specific(struct span name)
-{
-    switch (name.len) {
-    case 7: return span_equal_nocase(name, SPAN("upgrade"));
-    case 10:
-        return span_equal_nocase(name, SPAN("connection")) ||
-               span_equal_nocase(name, SPAN("keep-alive"));
-    case 16: return span_equal_nocase(name, SPAN("proxy-connection"));
-    case 17: return span_equal_nocase(name, SPAN("transfer-encoding"));
-    default: return false;
-    }
-}
-
 /* The first `own` have names in lower case, and are not about the connection or a date. */
 static void put_fields(struct list *list, const struct field_list *fields, unsigned own)
 {
@@ -81,7 +67,7 @@ static void put_fields(struct list *list, const struct field_list *fields, unsig
     }
     for (unsigned i = own; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
-        if (is_connection_specific(field->name)) {
+        if (h2_connection_specific(field->name)) {
             continue;
         }
         list->upper_bytes += chars_any_upper(field->name) ? field->name.len : 0;

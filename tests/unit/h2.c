@@ -296,14 +296,21 @@ Test(h2, cookies_are_one_field)
     h2_peer_free(peer);
 }
 
-/* RFC 9218: the most urgent first, whatever came first; PRIORITY_UPDATE changes it. */
-Test(h2, urgency_is_honoured)
+/* Answers of 40,000 octets that are held back by nothing but h2_app_provide. */
+static struct h2_peer *with_deferred_answers(void)
 {
     struct h2_peer *peer = h2_peer_new();
     peer->app.answer_bytes = 40000;
     peer->app.defer_bodies = true;
     h2_peer_open(peer, &defaults);
     nghttp2_submit_window_update(peer->session, NGHTTP2_FLAG_NONE, 0, 1 << 28);
+    return peer;
+}
+
+/* RFC 9218: the most urgent first, whatever came first; PRIORITY_UPDATE changes it. */
+Test(h2, urgency_is_honoured)
+{
+    struct h2_peer *peer = with_deferred_answers();
     const nghttp2_nv late[] = {FIELD("priority", "u=6")};
     const nghttp2_nv soon[] = {FIELD("priority", "u=1")};
     int32_t ids[3] = {h2_peer_request(peer, "GET", "/", late, 1),
@@ -330,11 +337,7 @@ Test(h2, urgency_is_honoured)
 /* RFC 9218 7: it may come before the request, and outweighs what that says. */
 Test(h2, a_priority_may_come_early)
 {
-    struct h2_peer *peer = h2_peer_new();
-    peer->app.answer_bytes = 40000;
-    peer->app.defer_bodies = true;
-    h2_peer_open(peer, &defaults);
-    nghttp2_submit_window_update(peer->session, NGHTTP2_FLAG_NONE, 0, 1 << 28);
+    struct h2_peer *peer = with_deferred_answers();
     const nghttp2_nv late[] = {FIELD("priority", "u=6")};
     const char urgent[] = "u=1";
     cr_assert_eq(nghttp2_submit_priority_update(peer->session, NGHTTP2_FLAG_NONE, 3,
@@ -357,11 +360,7 @@ Test(h2, a_priority_may_come_early)
 
 Test(h2, incremental_answers_share)
 {
-    struct h2_peer *peer = h2_peer_new();
-    peer->app.answer_bytes = 40000;
-    peer->app.defer_bodies = true;
-    h2_peer_open(peer, &defaults);
-    nghttp2_submit_window_update(peer->session, NGHTTP2_FLAG_NONE, 0, 1 << 28);
+    struct h2_peer *peer = with_deferred_answers();
     const nghttp2_nv share[] = {FIELD("priority", "i")};
     int32_t ids[2] = {h2_peer_request(peer, "GET", "/", share, 1),
                       h2_peer_request(peer, "GET", "/", share, 1)};
