@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/chars.h"
 #include "server/log.h"
 #include "server/tls.h"
 
@@ -104,7 +105,6 @@ static char *put_address(char *out, const struct sockaddr *peer, bool with_port)
  * of a byte. */
 static char *put_escaped(char *out, struct span text, const char *escape)
 {
-    static const char digits[] = "0123456789abcdef";
     const char *end = out + LIM_ACCESS_TARGET_BYTES;
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.base[i];
@@ -114,9 +114,7 @@ static char *put_escaped(char *out, struct span text, const char *escape)
         if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
             *out++ = (char)c;
         } else {
-            out = put(out, escape);
-            *out++ = digits[c >> 4];
-            *out++ = digits[c & 15];
+            out = char_put_hex(put(out, escape), c, 2);
         }
     }
     return out;

@@ -45,14 +45,28 @@ bool chars_any_upper(struct span text);
  * one by one. */
 size_t chars_ascii_prefix(struct span text);
 
+static inline bool char_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Value of a hexadecimal digit, or -1. */
 static inline int char_hex(char c)
 {
-    if (c >= '0' && c <= '9') {
+    if (char_digit(c)) {
         return c - '0';
     }
     char lower = ascii_lower(c);
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* Writes the last `digits` hexadecimal digits of the number, in lower case. Returns where they end. */
+static inline char *char_put_hex(char *out, unsigned value, unsigned digits)
+{
+    for (unsigned shift = 4 * digits; shift > 0; shift -= 4) {
+        *out++ = "0123456789abcdef"[value >> (shift - 4) & 15];
+    }
+    return out;
 }
 
 enum { CHAR_DECIMAL_MAX = 20 }; /* digits of a uint64_t */

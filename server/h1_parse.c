@@ -22,15 +22,10 @@ void h1_parser_init(struct h1_parser *parser)
     *parser = (struct h1_parser){0};
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool parse_version(struct h1_parser *parser, struct span text, struct h1_head *head)
 {
     if (text.len != VERSION_BYTES || memcmp(text.base, "HTTP/", 5) != 0 ||
-        !is_digit(text.base[5]) || text.base[6] != '.' || !is_digit(text.base[7])) {
+        !char_digit(text.base[5]) || text.base[6] != '.' || !char_digit(text.base[7])) {
         return h1_refuse(parser, 400, "malformed HTTP version");
     }
     if (text.base[5] != '1' || text.base[7] > '1') {

@@ -19,11 +19,6 @@ static bool refuse(struct h1_parser *parser, const char *reason)
     return h1_refuse(parser, 502, reason);
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* "HTTP/1." digit SP 3DIGIT [SP reason]. RFC 9112 4 has the second space also before an empty
  * reason; many leave it out. */
 static bool parse_status_line(struct h1_parser *parser, struct span line, struct h1_response *head)
@@ -39,7 +34,7 @@ static bool parse_status_line(struct h1_parser *parser, struct span line, struct
     head->minor = (uint8_t)(at[7] - '0');
     head->status = 0;
     for (int i = STATUS_OFFSET; i < STATUS_LINE_BYTES; i++) {
-        if (!is_digit(at[i])) {
+        if (!char_digit(at[i])) {
             return refuse(parser, "malformed status");
         }
         head->status = head->status * 10 + (unsigned)(at[i] - '0');

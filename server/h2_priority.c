@@ -5,15 +5,12 @@
  * false: malformed. */
 #include "server/h2_priority.h"
 
+#include "server/chars.h"
+
 struct value {
     enum { OTHER, DIGIT, BOOLEAN } kind;
     unsigned number;
 };
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
 
 static bool is_lower(char c)
 {
@@ -50,7 +47,7 @@ static bool parse_key(struct span *text, struct span *key)
     if (!is_lower(first(text)) && first(text) != '*') {
         return false;
     }
-    while (is_lower(first(text)) || is_digit(first(text)) || in(first(text), "_-.*")) {
+    while (is_lower(first(text)) || char_digit(first(text)) || in(first(text), "_-.*")) {
         (void)span_take(text, 1);
     }
     *key = (struct span){start, (size_t)(text->base - start)};
@@ -64,7 +61,7 @@ static bool parse_number(struct span *text, struct value *value)
     char digit = first(text);
     size_t digits = 0;
     size_t points = 0;
-    while (is_digit(first(text)) || (digits > 0 && points == 0 && first(text) == '.')) {
+    while (char_digit(first(text)) || (digits > 0 && points == 0 && first(text) == '.')) {
         points += first(text) == '.';
         digits += first(text) != '.';
         (void)span_take(text, 1);
@@ -94,7 +91,7 @@ static bool parse_item(struct span *text, struct value *value)
 {
     char c = first(text);
     *value = (struct value){OTHER, 0};
-    if (is_digit(c) || c == '-') {
+    if (char_digit(c) || c == '-') {
         return parse_number(text, value);
     }
     if (c == '"') {
@@ -108,7 +105,7 @@ static bool parse_item(struct span *text, struct value *value)
     if (!is_bytes && !is_lower(ascii_lower(c)) && c != '*') {
         return false;
     }
-    while (is_lower(ascii_lower(first(text))) || is_digit(first(text)) ||
+    while (is_lower(ascii_lower(first(text))) || char_digit(first(text)) ||
            in(first(text), is_bytes ? "+/=" : "!#$%&'*+-.^_`|~:/")) {
         (void)span_take(text, 1);
     }

@@ -4,12 +4,12 @@
  * is. */
 #include "server/ja4.h"
 
-#include <openssl/evp.h>
-#include <openssl/sha.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "server/chars.h"
+#include "server/sha256.h"
 
 enum { LIST_MAX = 256, HASH_CHARS = 12, HASHED_BYTES = LIST_MAX * 10 + 1 };
 enum {
@@ -102,7 +102,6 @@ static bool is_alphanumeric(unsigned char c)
 /* First and last character of the first protocol, or of its bytes in hexadecimal. */
 static bool read_alpn(struct reader *reader, char alpn[2])
 {
-    static const char digits[] = "0123456789abcdef";
     struct reader names = read_vector(reader, 2);
     struct reader name = read_vector(&names, 1);
     if (reader->failed || names.failed) {
@@ -112,8 +111,10 @@ static bool read_alpn(struct reader *reader, char alpn[2])
         unsigned char first = name.at[0];
         unsigned char last = name.end[-1];
         bool plain = is_alphanumeric(first) && is_alphanumeric(last);
-        alpn[0] = plain ? (char)first : digits[first >> 4];
-        alpn[1] = plain ? (char)last : digits[last & 15];
+        char digits[4];
+        char_put_hex(char_put_hex(digits, first, 2), last, 2);
+        alpn[0] = plain ? (char)first : digits[0];
+        alpn[1] = plain ? (char)last : digits[3];
     }
     return true;
 }
@@ -207,15 +208,6 @@ static void sort(struct list *list)
     qsort(list->items, list->count, sizeof list->items[0], compare);
 }
 
-/* Returns where the digits end. */
-static char *put_hex(char *out, unsigned value, unsigned digits)
-{
-    for (unsigned shift = 4 * digits; shift > 0; shift -= 4) {
-        *out++ = "0123456789abcdef"[value >> (shift - 4) & 15];
-    }
-    return out;
-}
-
 /* "1301,1302"; returns where it ends. */
 static size_t join(const struct list *list, char *text, size_t at)
 {
@@ -224,36 +216,20 @@ static size_t join(const struct list *list, char *text, size_t at)
         if (i > 0) {
             *out++ = ',';
         }
-        out = put_hex(out, list->items[i], 4);
+        out = char_put_hex(out, list->items[i], 4);
     }
     return (size_t)(out - text);
-}
-
-static EVP_MD *fetched_sha256;
-
-static void fetch_sha256(void)
-{
-    fetched_sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
-}
-
-/* Looked up once, as the library takes its time for that. */
-static const EVP_MD *sha256(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, fetch_sha256);
-    return fetched_sha256;
 }
 
 /* The first 12 digits of SHA-256; zeros when there is nothing to hash. */
 static bool hash(const char *text, size_t bytes, char out[HASH_CHARS + 1])
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH] = {0};
-    if (bytes > 0 &&
-        (sha256() == NULL || EVP_Digest(text, bytes, digest, NULL, sha256(), NULL) != 1)) {
+    uint8_t digest[SHA256_BYTES] = {0};
+    if (bytes > 0 && !sha256((struct span){text, bytes}, SPAN(""), digest)) {
         return false;
     }
     for (unsigned i = 0; i < HASH_CHARS / 2; i++) {
-        out = put_hex(out, digest[i], 2);
+        out = char_put_hex(out, digest[i], 2);
     }
     *out = '\0';
     return true;
