@@ -173,8 +173,7 @@ void link_consume(struct link *link, size_t bytes)
 {
     if (link->fresh.len > 0) {
         assert(bytes <= link->fresh.len);
-        link->fresh.base += bytes;
-        link->fresh.len -= bytes;
+        (void)span_take(&link->fresh, bytes);
     } else {
         buffer_consume(&link->in, bytes);
         if (link->tls == NULL && buffer_bytes(&link->in) == 0) {

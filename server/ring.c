@@ -188,14 +188,20 @@ void ring_free(struct ring *ring)
 
 /* ---- operations ---- */
 
+/* Once all are submitted: the kernel has copied what they point to. */
+static void forget_submitted(struct ring *ring)
+{
+    ring->message_count = 0;
+    ring->address_count = 0;
+}
+
 void ring_submit(struct ring *ring)
 {
     while (io_uring_sq_ready(&ring->uring) > 0) {
         int result = io_uring_submit(&ring->uring);
         assert(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY);
     }
-    ring->message_count = 0;
-    ring->address_count = 0;
+    forget_submitted(ring);
 }
 
 static void submit(struct ring *ring, struct ring_tag tag, const struct io_uring_sqe *filled)
@@ -323,8 +329,7 @@ bool ring_turn(struct ring *ring, int64_t timeout_ms)
                                                   timeout_ms > 0 ? &timeout : NULL, NULL);
     }
     if (io_uring_sq_ready(&ring->uring) == 0) {
-        ring->message_count = 0;
-        ring->address_count = 0;
+        forget_submitted(ring);
     }
     if (result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
         result == -EBUSY) {
