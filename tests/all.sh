@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # All tests, as `make test` runs them: each step builds its mode and runs its share; the last line is the sum,
-# "N passed, N failed". A step that fails to build counts as one failure. Exit status 1 on any failure and when nothing
-# ran. Under 10 minutes on two cores.
+# "N passed, N failed", and what failed is named once more above it. A step that fails to build counts as one failure.
+# Exit status 1 on any failure and when nothing ran. About 15 minutes on two cores.
 #
 # FUZZ_SHARE: seconds of random inputs for each fuzz harness (default 5).
 set -u
@@ -14,7 +14,15 @@ passed=0
 failed=0
 ran=0
 log=$(mktemp) || exit 1
-trap 'rm -f "$log"' EXIT INT TERM
+failures=$(mktemp) || exit 1
+trap 'rm -f "$log" "$failures"' EXIT INT TERM
+
+# note_failure TITLE: the lines of the log that say what failed, for the end of all tests.
+note_failure() {
+    echo "$1:" >>"$failures"
+    grep -E -A 2 'FAIL|CRASH|ERROR: |WARNING: ThreadSan|runtime error|: exit status|: stopped after|no result line' "$log" |
+        cut -c 1-200 | head -n 20 >>"$failures"
+}
 
 # step TITLE COMMAND...: runs it, adds the numbers of its last line.
 step() {
@@ -22,7 +30,7 @@ step() {
     shift
     echo "== $title"
     "$@" 2>&1 | tee "$log"
-    local status=${PIPESTATUS[0]}
+    local status=${PIPESTATUS[0]} before=$failed
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
     if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
         passed=$((passed + BASH_REMATCH[1]))
@@ -30,9 +38,10 @@ step() {
         ran=$((ran + BASH_REMATCH[1] + BASH_REMATCH[2]))
         [ "$status" != 0 ] && [ "${BASH_REMATCH[2]}" = 0 ] && failed=$((failed + 1))
     else
-        echo "$title: no result line, exit status $status"
+        echo "$title: no result line, exit status $status" | tee -a "$log"
         failed=$((failed + 1))
     fi
+    [ "$failed" = "$before" ] || note_failure "$title"
 }
 
 # build MODE TARGET...: quiet unless it fails.
@@ -42,7 +51,7 @@ build() {
     echo "== build $mode"
     if ! make --no-print-directory -s -j2 MODE="$mode" "$@" >"$log" 2>&1; then
         tail -n 60 "$log"
-        echo "build of $mode failed"
+        echo "build of $mode failed" | tee -a "$failures"
         failed=$((failed + 1))
         return 1
     fi
@@ -72,5 +81,9 @@ for source in fuzz/*.c; do
     step "fuzz $name, asan" timeout -k 5 120 "$harness" --seconds "$share"
 done
 
+if [ "$failed" != 0 ]; then
+    echo "== what failed"
+    cat "$failures"
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$ran" != 0 ]
