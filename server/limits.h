@@ -83,6 +83,8 @@
 #define LIM_EVENTS_PER_TURN     32u /* completions; what they ask for is done before the next ones */
 #define LIM_TURN_BYTES          (256u << 10) /* to send; what else there is to do then waits */
 #define LIM_BULKY_BYTES         (16u << 10)  /* sent at a time: others come first */
+#define LIM_SEND_BYTES          65160u /* at a time: 45 segments, what TCP sends as one packet */
+#define LIM_SEND_FRAMING_BYTES  512u   /* of these, for what encloses a body read from the tar */
 #define LIM_BUFFER_KEPT_BYTES   (16u << 10) /* by an empty one that was sent; most answers fit */
 #define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
 #define LIM_EXPIRES_PER_TURN    64u    /* the same of many whose time is over at once */
@@ -100,7 +102,7 @@
 #define LIM_PIPELINE_BUSY_BYTES (8u << 10)  /* the same while an answer is being sent */
 
 #define LIM_H2_HELD_BYTES (256u << 10) /* of files, read for a connection and not framed */
-#define LIM_H2_OUT_BYTES (80u << 10) /* frames collected before they are sent */
+#define LIM_H2_OUT_BYTES (48u << 10) /* frames collected before they are sent: three full records */
 #define LIM_H2_GOAWAY_MS 1000u       /* between the two GOAWAY of an end without hurry */
 
 /* ---- TLS, of one connection ---- */
@@ -165,7 +167,7 @@
 #define LIM_LINK_FIRST_BYTES       1024u /* received while it is not known what there is room for */
 #define LIM_LINK_SHUT_BYTES        256u  /* of an answer whose client's windows are shut */
 #define LIM_LINK_BUFFERS           16u         /* provided to the kernel; a power of two */
-#define LIM_LINK_BUFFER_BYTES      (64u << 10)
+#define LIM_LINK_BUFFER_BYTES      (62u << 10) /* in records, no more than LIM_SEND_BYTES */
 #define LIM_TUNNEL_MS              600000u /* of silence, both ways, after a change of protocol */
 #define LIM_UPSTREAM_IDLE          256u    /* connections a worker keeps for later */
 #define LIM_UPSTREAM_IDLE_EACH     128u    /* of them to one upstream */

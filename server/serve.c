@@ -41,19 +41,26 @@ bool serve_has_records(const struct conn *conn)
     return conn->tls != NULL && buffer_bytes(&conn->wire) + buffer_bytes(tls_output(conn->tls)) > 0;
 }
 
+static struct span at_most(struct span bytes, size_t most)
+{
+    return (struct span){bytes.base, bytes.len < most ? bytes.len : most};
+}
+
+/* What does not fit into one packet of TCP goes with the next send, after those of others: where
+ * the kernel paces (BBR), the second packet of a send costs a timer, more than to encrypt it. */
 static void start_send(struct worker *worker, struct conn *conn, const struct buffer *bytes)
 {
     conn->sending = true;
     conn->sent_ms = worker->conns.now_ms;
     conn->inflight++;
-    size_t count = buffer_bytes(bytes) + conn->direct.len;
-    conn->bulky = count >= LIM_BULKY_BYTES;
-    worker->turn_bytes += count;
-    if (conn->direct.len > 0) {
-        ring_send_both(worker->ring, conn->fd, buffer_span(bytes), conn->direct,
-                       serve_tag(conn, RING_SEND));
+    struct span first = at_most(buffer_span(bytes), LIM_SEND_BYTES);
+    struct span second = at_most(conn->direct, LIM_SEND_BYTES - first.len);
+    conn->bulky = first.len + second.len >= LIM_BULKY_BYTES;
+    worker->turn_bytes += first.len + second.len;
+    if (second.len > 0) {
+        ring_send_both(worker->ring, conn->fd, first, second, serve_tag(conn, RING_SEND));
     } else {
-        ring_send(worker->ring, conn->fd, buffer_span(bytes), serve_tag(conn, RING_SEND));
+        ring_send(worker->ring, conn->fd, first, serve_tag(conn, RING_SEND));
     }
 }
 

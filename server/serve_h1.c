@@ -30,7 +30,9 @@ static void start_read(struct worker *worker, struct conn *conn)
     const struct stream *stream = conn->stream;
     assert(!conn->sending && !conn->reading);
     size_t held = buffer_bytes(&conn->out);
-    size_t bytes = stream_read_bytes(stream, worker->options->chunk_bytes - held);
+    size_t room = worker->options->chunk_bytes - held;
+    size_t most = room > 2 * LIM_SEND_FRAMING_BYTES ? room - LIM_SEND_FRAMING_BYTES : room;
+    size_t bytes = stream_read_bytes(stream, most);
     if (!buffer_reserve(&conn->out, bytes, held + bytes)) {
         serve_close(worker, conn);
         return;
