@@ -23,6 +23,7 @@
 #define LIM_H2_FRAME_BYTES       16384u      /* with its head: a frame of DATA fills a TLS record */
 #define LIM_H2_TABLE_BYTES       4096u       /* HPACK table, both ways, whatever the peer allows */
 #define LIM_H2_BLOCK_BYTES       (128u << 10) /* header list; beyond LIM_HEAD_FIELDS_BYTES: 431 */
+#define LIM_H2_FIELD_BYTES       (64u << 10)  /* one field of it, as coded */
 #define LIM_H2_CONTINUATIONS     8u           /* of one header block */
 #define LIM_H2_SETTINGS          32u          /* entries of one frame */
 #define LIM_H2_ACKS              1000u        /* not sent, for the peer does not read */

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HPACK's tables. Entries of a dynamic one are a ring, and their texts lie one behind the other, so
+ * that no text is ever in two pieces: when there is no room behind the newest, all are moved to the
+ * beginning. RFC 7541 counts 32 octets for each entry beside its texts, so if room for `size`
+ * octets of texts is not less than the size of the table, then there is always enough, and a ring
+ * of room / 32 entries is, too. The room grows with what is in it, up to the size that is allowed.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "server/hpack_int.h"
+
+enum { ROOM_FIRST = 256, STATIC_SLOTS = 128 };
+
+const struct hpack_static hpack_static[HPACK_STATIC + 1] = {
+#define HPACK_STATIC_ENTRY(index, name_index, name, value, habit)                                  \
+    [index] = {{name, sizeof(name) - 1}, {value, sizeof(value) - 1}, name_index, HPACK_##habit},
+#include "server/hpack_static.def"
+};
+
+/* The names of the static table by the first bits of their hashes. The factor of hpack_hash was
+ * looked for until no two of them met. */
+static const uint8_t static_slots[STATIC_SLOTS] = {
+    27, 0,  22, 0,  52, 0,  0,  45, 0,  56, 0,  0,  0,  25, 0,  0,  8,  0,  0,  0,  0, 58,
+    0,  0,  37, 17, 0,  0,  23, 53, 26, 0,  0,  0,  0,  0,  38, 40, 39, 0,  4,  0,  0, 0,
+    0,  0,  0,  2,  33, 0,  16, 0,  0,  31, 0,  50, 0,  0,  18, 0,  41, 0,  0,  51, 0, 48,
+    15, 32, 34, 0,  0,  0,  47, 0,  0,  55, 0,  0,  0,  0,  0,  0,  24, 0,  0,  59, 6, 0,
+    42, 0,  20, 0,  0,  0,  0,  46, 49, 1,  0,  0,  0,  19, 28, 0,  44, 0,  60, 35, 0, 0,
+    0,  0,  36, 0,  0,  29, 0,  0,  21, 0,  54, 0,  57, 30, 0,  43, 0,  61,
+};
+
+/* The last 8 octets, or all in such a way that others give something else. */
+static uint64_t last_octets(struct span text)
+{
+    const char *end = text.base + text.len;
+    switch (text.len) {
+    case 0: return 0;
+    case 1:
+    case 2:
+    case 3:
+        return (uint64_t)(uint8_t)text.base[0] | (uint64_t)(uint8_t)text.base[text.len / 2] << 8 |
+               (uint64_t)(uint8_t)end[-1] << 16;
+    case 4:
+    case 5:
+    case 6:
+    case 7: return hpack_octets4(text.base) | (uint64_t)hpack_octets4(end - 4) << 32;
+    default: return hpack_octets8(end - 8);
+    }
+}
+
+/* Whoever chooses texts that meet gains little: what is found by it is few and compared. */
+uint32_t hpack_hash(struct span text)
+{
+    const uint64_t factor = 0x93b522206cadd67fu;
+    uint64_t hash = text.len * factor;
+    for (size_t i = 0; i + 8 < text.len; i += 8) {
+        hash = (hash ^ hpack_octets8(text.base + i)) * factor;
+        hash ^= hash >> 32;
+    }
+    return (uint32_t)(((hash ^ last_octets(text)) * factor) >> 32);
+}
+
+/* At 0 there is a name without octets. */
+unsigned hpack_static_find(struct span name, uint32_t hash)
+{
+    unsigned index = static_slots[hash / (UINT32_MAX / STATIC_SLOTS + 1)];
+    const struct span *known = &hpack_static[index].name;
+    return known->len == name.len && hpack_equal(known->base, name) ? index : 0;
+}
+
+/* ---- dynamic */
+
+void hpack_table_init(struct hpack_table *table, uint32_t size_max)
+{
+    assert(size_max <= LIM_H2_TABLE_BYTES);
+    *table = (struct hpack_table){.size_max = size_max};
+}
+
+void hpack_table_release(struct hpack_table *table)
+{
+    free(table->entries);
+    table->entries = NULL;
+}
+
+static void evict(struct hpack_table *table, size_t size_max)
+{
+    while (table->size > size_max) {
+        const struct hpack_entry *oldest = hpack_table_at(table, table->count - 1);
+        table->size -= oldest->name_bytes + oldest->value_bytes + HPACK_ENTRY_OVERHEAD;
+        table->count--;
+    }
+}
+
+void hpack_table_resize(struct hpack_table *table, uint32_t size_max)
+{
+    assert(size_max <= LIM_H2_TABLE_BYTES);
+    table->size_max = size_max;
+    evict(table, size_max);
+}
+
+/* For texts. */
+static uint32_t room_of(const struct hpack_table *table)
+{
+    return table->entries != NULL ? (table->mask + 1) * HPACK_ENTRY_OVERHEAD : 0;
+}
+
+/* Where the texts begin that still are in the table. */
+static uint32_t texts_begin(const struct hpack_table *table)
+{
+    return table->count > 0 ? hpack_table_at(table, table->count - 1)->at : table->end;
+}
+
+/* False: out of memory. */
+static bool grow(struct hpack_table *table, uint32_t size)
+{
+    uint32_t room = ROOM_FIRST;
+    while (room < size) {
+        room *= 2;
+    }
+    uint32_t places = room / HPACK_ENTRY_OVERHEAD;
+    struct hpack_entry *entries = malloc(places * sizeof *entries + room);
+    if (entries == NULL) {
+        return false;
+    }
+    struct hpack_table larger = *table;
+    larger.entries = entries;
+    larger.texts = (char *)(entries + places);
+    larger.mask = places - 1;
+    larger.start = texts_begin(table);
+    for (unsigned age = 0; age < table->count; age++) {
+        *hpack_table_at(&larger, age) = *hpack_table_at(table, age);
+    }
+    if (table->count > 0) {
+        memcpy(hpack_table_text(&larger, larger.start), hpack_table_text(table, larger.start),
+               larger.end - larger.start);
+    }
+    free(table->entries);
+    *table = larger;
+    return true;
+}
+
+bool hpack_table_make_room(struct hpack_table *table, size_t size)
+{
+    if (size > table->size_max) {
+        evict(table, 0);
+        return true;
+    }
+    evict(table, table->size_max - size);
+    uint32_t text_bytes = (uint32_t)size - HPACK_ENTRY_OVERHEAD;
+    if (table->size + size > room_of(table)) {
+        return grow(table, table->size + (uint32_t)size);
+    }
+    if (table->end - table->start + text_bytes > room_of(table)) {
+        uint32_t begin = texts_begin(table);
+        memmove(hpack_table_text(table, table->start), hpack_table_text(table, begin),
+                table->end - begin);
+        table->start = begin;
+    }
+    return true;
+}
+
+struct hpack_entry *hpack_table_add(struct hpack_table *table, struct span name, struct span value)
+{
+    uint32_t text_bytes = (uint32_t)(name.len + value.len);
+    assert(table->end - table->start + text_bytes <= room_of(table));
+    (void)span_put(span_put(hpack_table_text(table, table->end), name), value);
+    table->number++;
+    table->count++;
+    table->size += text_bytes + HPACK_ENTRY_OVERHEAD;
+    struct hpack_entry *entry = hpack_table_at(table, 0);
+    *entry = (struct hpack_entry){
+        .at = table->end,
+        .name_bytes = (uint16_t)name.len,
+        .value_bytes = (uint16_t)value.len,
+    };
+    table->end += text_bytes;
+    return entry;
+}
