@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,7 +50,7 @@ struct server {
     unsigned connections_max; /* of a worker */
     uint64_t counted;         /* by workers, see await */
     int done_fd;
-    int signal_fd;
+    sigset_t waiting; /* blocked while waiting for signals */
 };
 
 /* ---- workers ---- */
@@ -184,34 +183,64 @@ static void look_at_reload_file(struct server *server)
 
 /* ---- signals ---- */
 
-/* Blocked before threads start, which inherit it. Those that mean something come by the descriptor;
- * SIGPIPE does not and is never delivered. */
-static int open_signals(void)
+static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+enum { SIGNALS = sizeof signals / sizeof signals[0] };
+
+static volatile sig_atomic_t came[SIGNALS];
+
+static void on_signal(int number)
 {
-    sigset_t taken;
+    for (unsigned i = 0; i < SIGNALS; i++) {
+        came[i] |= signals[i] == number;
+    }
+}
+
+/* Blocked before threads start, which inherit it; what means something comes while `wait_for_event`
+ * waits and at no other time, SIGPIPE never. There is no signalfd: who waits for one is woken by the
+ * signals of all threads, so by each tick of a script. */
+static bool open_signals(struct server *server)
+{
+    struct sigaction action = {.sa_handler = on_signal};
     sigset_t blocked;
-    sigemptyset(&taken);
-    sigaddset(&taken, SIGTERM);
-    sigaddset(&taken, SIGINT);
-    sigaddset(&taken, SIGHUP);
-    sigaddset(&taken, SIGUSR1);
-    blocked = taken;
+    bool fine = true;
+    sigemptyset(&blocked);
     sigaddset(&blocked, SIGPIPE);
+    for (unsigned i = 0; i < SIGNALS; i++) {
+        sigaddset(&blocked, signals[i]);
+    }
     pthread_sigmask(SIG_BLOCK, &blocked, NULL);
-    return signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    pthread_sigmask(SIG_BLOCK, NULL, &server->waiting);
+    for (unsigned i = 0; i < SIGNALS; i++) {
+        sigdelset(&server->waiting, signals[i]);
+        fine = sigaction(signals[i], &action, NULL) == 0 && fine;
+    }
+    return fine;
 }
 
 /* The next signal that came and is not acted on here, or 0. */
-static unsigned take_signal(const struct server *server)
+static int take_signal(void)
 {
-    struct signalfd_siginfo info;
-    while (read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo != SIGUSR1) {
-            return info.ssi_signo;
+    for (unsigned i = 0; i < SIGNALS; i++) {
+        if (came[i] != 0) {
+            came[i] = 0;
+            if (signals[i] != SIGUSR1) {
+                return signals[i];
+            }
+            log_reopen();
         }
-        log_reopen();
     }
     return 0;
+}
+
+/* Waits for a signal, a worker that counts, or the time; -1: for ever. True: a worker does. */
+static bool wait_for_event(const struct server *server, int timeout_ms)
+{
+    struct pollfd done = {.fd = server->done_fd, .events = POLLIN};
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000,
+                               .tv_nsec = timeout_ms % 1000 * 1000000L};
+    int ready = ppoll(&done, 1, timeout_ms >= 0 ? &timeout : NULL, &server->waiting);
+    assert(ready >= 0 || errno == EINTR);
+    return ready > 0;
 }
 
 /* Reloads when asked. Returns on a signal to stop or when a worker ended, which it does unasked
@@ -219,18 +248,15 @@ static unsigned take_signal(const struct server *server)
 static void wait_for_stop(struct server *server)
 {
     bool watching = server->options->reload_signal_file != NULL;
-    struct pollfd fds[2] = {{.fd = server->signal_fd, .events = POLLIN},
-                            {.fd = server->done_fd, .events = POLLIN}};
     for (;;) {
-        int ready = poll(fds, 2, watching ? RELOAD_FILE_MS : -1);
-        assert(ready >= 0 || errno == EINTR);
-        unsigned number = ready > 0 ? take_signal(server) : 0;
+        bool ended = wait_for_event(server, watching ? RELOAD_FILE_MS : -1);
+        int number = take_signal();
         if (number == SIGHUP) {
             reload(server);
         } else if (number != 0) {
-            log_line("zeroserve: %s, finishing running requests", strsignal((int)number));
+            log_line("zeroserve: %s, finishing running requests", strsignal(number));
             return;
-        } else if (ready > 0 && fds[1].revents != 0) {
+        } else if (ended) {
             return;
         }
         if (watching) {
@@ -242,21 +268,17 @@ static void wait_for_stop(struct server *server)
 /* Lets the workers drain; a signal meanwhile ends the process. */
 static void stop_workers(struct server *server)
 {
-    struct pollfd fds[2] = {{.fd = server->signal_fd, .events = POLLIN},
-                            {.fd = server->done_fd, .events = POLLIN}};
     for (unsigned i = 0; i < server->started; i++) {
         atomic_store(&server->workers[i].stopping, true);
     }
     wake_workers(server);
     while (server->counted < 2 * (uint64_t)server->started) {
-        if (poll(fds, 2, -1) < 0) {
-            continue;
-        }
-        unsigned number = take_signal(server);
+        bool counts = wait_for_event(server, -1);
+        int number = take_signal();
         if (number != 0 && number != SIGHUP) {
-            _exit(128 + (int)number);
+            _exit(128 + number);
         }
-        if (fds[1].revents != 0) {
+        if (counts) {
             await(server, server->counted + 1);
         }
     }
@@ -367,8 +389,7 @@ static bool prepare(struct server *server)
     }
     server->workers = calloc(server->count, sizeof(*server->workers));
     server->done_fd = eventfd(0, EFD_CLOEXEC);
-    server->signal_fd = open_signals();
-    if (server->workers == NULL || server->done_fd < 0 || server->signal_fd < 0) {
+    if (server->workers == NULL || server->done_fd < 0 || !open_signals(server)) {
         log_line("zeroserve: %s", strerror(errno));
         return false;
     }
@@ -398,9 +419,6 @@ static void release(struct server *server)
     if (server->done_fd >= 0) {
         close(server->done_fd);
     }
-    if (server->signal_fd >= 0) {
-        close(server->signal_fd);
-    }
 }
 
 static unsigned worker_count(const struct options *options)
@@ -421,7 +439,6 @@ int server_run(const struct options *options, struct snapshot *snapshot, server_
         .endpoints[LISTENER_TLS] = {"--tls-addr", options->tls_addr, .inherited = -1},
         .count = worker_count(options),
         .done_fd = -1,
-        .signal_fd = -1,
     };
     snapshot_hold(snapshot);
     bool fine = prepare(&server);

@@ -65,11 +65,11 @@ outside() { # outside OWNER-PATTERN FILE...: the files that do not match
     printf '%s\n' "$@" | grep -vE "$owner"
 }
 mapfile -t not_code < <(outside '^jit-x86_64/code\.c$' "${product[@]}")
-mapfile -t not_trap < <(outside '^vm/trap\.c$' "${product[@]}" | grep -vE '^(server/main\.c|tools/)')
+mapfile -t not_trap < <(outside '^vm/trap\.c$' "${product[@]}" | grep -vE '^(server/(main|server)\.c|tools/)')
 mapfile -t not_ring < <(outside '^server/ring\.[ch]$' "${product[@]}")
 mapfile -t not_tls < <(outside '^server/tls(_[a-z]+)?\.[ch]$' "${product[@]}")
 banned 'executable memory belongs to jit-x86_64/code.c' 'PROT_EXEC' "${not_code[@]}"
-banned 'signals and timers belong to vm/trap.c' '\b(sigaction|signal|timer_(create|settime|delete)|sigaltstack) *\(' \
+banned 'signals belong to vm/trap.c and server/server.c, timers to vm/trap.c' '\b(sigaction|signal|timer_(create|settime|delete)|sigaltstack) *\(' \
     "${not_trap[@]}"
 banned 'io_uring belongs to server/ring.c' '\bio_uring_[a-z_]+ *\(' "${not_ring[@]}"
 banned 'TLS belongs to server/tls*.c' '# *include *<openssl/ssl' "${not_tls[@]}"
