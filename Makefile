@@ -37,7 +37,10 @@ SOVERSION := 0
 VERSION = $(shell sed -n 's/^.define [A-Z_]*VERSION "\(.*\)"/\1/p' server/version.h)
 
 VM_LIBS := -lelf -pthread
-SERVER_LIBS := -luring -lssl -lcrypto -lIPSec_MB -lnghttp2 -lseccomp -lcap -ljansson -lz -lzstd -lbrotlienc $(VM_LIBS)
+SERVER_LIBS := -luring -lssl -lcrypto -lIPSec_MB -lseccomp -lcap -ljansson -lz -lzstd -lbrotlienc $(VM_LIBS)
+
+# HPACK of another kind, and a client of HTTP/2.
+TEST_LIBS := -lnghttp2
 
 VM_SRC := $(wildcard vm/*.c jit-x86_64/*.c loader/*.c)
 VM_ASM := $(wildcard vm/*.S jit-x86_64/*.S)
@@ -111,12 +114,12 @@ $(O)/server/sdk_text.S.o: $(O)/gen/zeroserve_sdk.h docs/zeroserve.1
 
 $(O)/tests/%: $(O)/tests/unit/%.c.o $(O)/libsupport.a $(O)/libserver.a $(O)/libzsvm.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $(NO_LTO) -o $@ $^ -lcriterion $(SERVER_LIBS)
+	$(CC) $(LDFLAGS_ALL) $(NO_LTO) -o $@ $^ -lcriterion $(TEST_LIBS) $(SERVER_LIBS)
 # A fuzz harness runs its corpus and a fixed share of random inputs by itself; built by clang it is a libFuzzer target.
 FUZZ_MAIN ?= $(O)/fuzz/replay.c.o
 $(O)/fuzz/%: $(O)/fuzz/%.c.o $(FUZZ_MAIN) $(O)/libsupport.a $(O)/libserver.a $(O)/libzsvm.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $(NO_LTO) -o $@ $^ $(SERVER_LIBS)
+	$(CC) $(LDFLAGS_ALL) $(NO_LTO) -o $@ $^ $(TEST_LIBS) $(SERVER_LIBS)
 
 # Programs of this harness are compiled to memory that stays: tests/support/code_zone.h.
 $(O)/fuzz/engines: LDFLAGS_ALL += -Wl,--wrap=code_reserve,--wrap=code_fill,--wrap=code_unmap

@@ -32,6 +32,9 @@ static uint32_t or_default(uint32_t value, uint32_t fallback)
     return value != 0 ? value : fallback;
 }
 
+/* Neither end says how large its table is to be. */
+_Static_assert(LIM_H2_TABLE_BYTES == 4096, "what RFC 9113 6.5.2 has without SETTINGS");
+
 static void introduce(struct h2 *h2, uint32_t connection_window)
 {
     const struct h2_setting settings[] = {
@@ -70,9 +73,10 @@ struct h2 *h2_open(const struct h2_options *options, const struct h2_handler *ha
         .connect_protocol = options->connect_protocol,
     };
     h2_guard_init(&h2->guard, or_default(options->total_streams, LIM_H2_STREAMS_TOTAL));
+    hpack_decoder_init(&h2->decoder, LIM_H2_TABLE_BYTES);
+    hpack_encoder_init(&h2->encoder);
     introduce(h2, or_default(options->connection_window, LIM_H2_CONNECTION_WINDOW));
-    if (h2->broken || nghttp2_hd_inflate_new(&h2->inflater) != 0 ||
-        nghttp2_hd_deflate_new(&h2->deflater, LIM_H2_TABLE_BYTES) != 0) {
+    if (h2->broken) {
         h2_free(h2);
         return NULL;
     }
@@ -94,12 +98,8 @@ void h2_free(struct h2 *h2)
     free(h2->early.hints);
     buffer_release(&h2->input.part);
     buffer_release(&h2->queue.bytes);
-    if (h2->inflater != NULL) { /* the library takes no NULL */
-        nghttp2_hd_inflate_del(h2->inflater);
-    }
-    if (h2->deflater != NULL) {
-        nghttp2_hd_deflate_del(h2->deflater);
-    }
+    hpack_decoder_release(&h2->decoder);
+    hpack_encoder_release(&h2->encoder);
     free(h2);
 }
 

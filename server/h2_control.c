@@ -76,11 +76,7 @@ static void on_setting(struct h2 *h2, struct h2_setting setting)
         return;
     }
     switch (setting.id) {
-    case H2_HEADER_TABLE_SIZE:
-        if (nghttp2_hd_deflate_change_table_size(h2->deflater, setting.value) != 0) {
-            h2_fail(h2, H2_INTERNAL_ERROR);
-        }
-        break;
+    case H2_HEADER_TABLE_SIZE: hpack_encoder_resize(&h2->encoder, setting.value); break;
     case H2_INITIAL_WINDOW_SIZE: set_initial_window(h2, setting.value); break;
     case H2_NO_RFC7540_PRIORITIES: /* RFC 9218 2.1: not to be changed */
         if (h2->old_priorities >= 0 && (uint32_t)h2->old_priorities != setting.value) {

@@ -6,6 +6,24 @@
 #include "server/h1_int.h"
 #include "server/h2_int.h"
 
+/* ---- an entry of HPACK's table comes again and again, but has to be looked at only once */
+
+enum { MARK_VALID = 1 }; /* in hpack_field.marks: by itself, it is all that it has to be */
+
+static bool is_marked(const struct hpack_field *field)
+{
+    return field->marks != NULL && (*field->marks & MARK_VALID) != 0;
+}
+
+static void mark(const struct hpack_field *field)
+{
+    if (field->marks != NULL) {
+        *field->marks |= MARK_VALID;
+    }
+}
+
+/* ---- field by field */
+
 static bool once(struct h2_block *block, unsigned bit)
 {
     bool is_first = (block->seen & bit) == 0;
@@ -27,16 +45,17 @@ static bool authority_allowed(struct span value)
 }
 
 /* Of Host or :authority. */
-static bool check_authority(struct h2_block *block, unsigned bit, struct span value)
+static bool check_authority(struct h2_block *block, unsigned bit, const struct hpack_field *field)
 {
     if (!once(block, bit)) {
         return false;
     }
-    if (h1_authority_valid(value)) {
+    if (is_marked(field) || h1_authority_valid(field->value)) {
+        mark(field);
         return true;
     }
     block->seen |= H2_SEEN_BAD_HOST;
-    return authority_allowed(value);
+    return authority_allowed(field->value);
 }
 
 static bool check_method(struct h2_block *block, struct span value)
@@ -83,24 +102,20 @@ static bool check_path(struct h2_block *block, struct span value)
            memchr(value.base, '\t', value.len) == NULL;
 }
 
-static bool check_pseudo(struct h2_block *block, struct span name, struct span value)
+static bool check_pseudo(struct h2_block *block, const struct hpack_field *field)
 {
+    struct span value = field->value;
     if (block->start.kind == H2_TRAILERS || (block->seen & H2_SEEN_FIELD) != 0) {
         return false;
     }
-    switch (name.len) {
-    case 5: return span_equal(name, SPAN(":path")) && check_path(block, value);
-    case 7:
-        return span_equal(name, SPAN(":method"))   ? check_method(block, value)
-               : span_equal(name, SPAN(":scheme")) ? check_scheme(block, value)
-                                                   : false;
-    case 9:
-        return span_equal(name, SPAN(":protocol")) && block->start.takes_protocol &&
+    switch (field->name_index) {
+    case HPACK_PATH: return check_path(block, value);
+    case HPACK_METHOD: return check_method(block, value);
+    case HPACK_SCHEME: return check_scheme(block, value);
+    case HPACK_AUTHORITY: return check_authority(block, H2_SEEN_AUTHORITY, field);
+    default:
+        return span_equal(field->name, SPAN(":protocol")) && block->start.takes_protocol &&
                once(block, H2_SEEN_PROTOCOL) && field_value_valid(value) && value.len > 0;
-    case 10:
-        return span_equal(name, SPAN(":authority")) &&
-               check_authority(block, H2_SEEN_AUTHORITY, value);
-    default: return false;
     }
 }
 
@@ -117,28 +132,45 @@ bool h2_connection_specific(struct span name)
     }
 }
 
-/* Fields with rules of their own. False: not with this value, or not at all. */
-static bool check_known(struct h2_block *block, struct span name, struct span value)
+/* Those of the static table that have nothing to do with others are. */
+static bool name_allowed(const struct hpack_field *field)
 {
-    switch (name.len) {
-    case 2: return !span_equal(name, SPAN("te")) || span_equal_nocase(value, SPAN("trailers"));
-    case 4: return !span_equal(name, SPAN("host")) || check_authority(block, H2_SEEN_HOST, value);
-    case 14:
-        return !span_equal(name, SPAN("content-length")) ||
-               (once(block, H2_SEEN_LENGTH) && h1_parse_length(value, &block->head.content_length));
-    default: return !h2_connection_specific(name);
+    if (field->name_index > 0) {
+        return field->name_index != HPACK_TRANSFER_ENCODING;
+    }
+    return field->name.len > 0 && chars_all(field->name, CHAR_LOWER) &&
+           !h2_connection_specific(field->name);
+}
+
+static bool value_allowed(const struct hpack_field *field)
+{
+    return field_value_valid(field->value) && (!span_equal(field->name, SPAN("te")) ||
+                                               span_equal_nocase(field->value, SPAN("trailers")));
+}
+
+/* What depends on the other fields, too. */
+static bool check_known(struct h2_block *block, const struct hpack_field *field)
+{
+    switch (field->name_index) {
+    case HPACK_HOST: return check_authority(block, H2_SEEN_HOST, field);
+    case HPACK_CONTENT_LENGTH:
+        return once(block, H2_SEEN_LENGTH) &&
+               h1_parse_length(field->value, &block->head.content_length);
+    default: mark(field); return true;
     }
 }
 
-bool h2_field_check(struct h2_block *block, struct span name, struct span value)
+bool h2_field_check(struct h2_block *block, const struct hpack_field *field)
 {
-    if (name.len > 0 && name.base[0] == ':') {
-        return check_pseudo(block, name, value);
+    if (field->name.len > 0 && field->name.base[0] == ':') {
+        return check_pseudo(block, field);
     }
     block->seen |= H2_SEEN_FIELD;
-    return name.len > 0 && chars_all(name, CHAR_LOWER) && field_value_valid(value) &&
-           check_known(block, name, value);
+    bool allowed = is_marked(field) || (name_allowed(field) && value_allowed(field));
+    return allowed && check_known(block, field);
 }
+
+/* ---- all of them */
 
 static bool has(const struct h2_block *block, unsigned bits)
 {

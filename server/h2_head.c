@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Header blocks: what HPACK decodes is checked (h2_field.c), copied and collected under the limits
- * HTTP/1 has too; then a request's fields are looked at together. Cookies are joined (RFC 9113
- * 8.2.3). A block that is over a limit is read to its end, for HPACK's table is the connection's.
+/* Header blocks: what HPACK decodes is checked (h2_field.c) and collected, where it was decoded to,
+ * under the limits HTTP/1 has too; then a request's fields are looked at together. Cookies are
+ * joined (RFC 9113 8.2.3). A block that is over a limit is read to its end, for HPACK's table is
+ * the connection's.
  */
 #include <assert.h>
 
@@ -13,7 +14,7 @@ enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, of each field of a header list 
 void h2_block_begin(struct h2_block *block, const struct h2_block_start *start)
 {
     block->start = *start;
-    block->malformed = false;
+    block->malformed = block->has_gap = false;
     block->priority = H2_PRIORITY_DEFAULT;
     block->seen = 0;
     block->cookie = 0;
@@ -38,35 +39,28 @@ static void refuse(struct h2_block *block, unsigned status)
     }
 }
 
-/* The limit of the list is that of the texts, so there is room. */
-static struct span keep(struct h2_block *block, struct span text)
+/* What HPACK left in the room stays. The limit of the list is that of the texts, so it fits. */
+static void keep(struct h2_block *block, const struct hpack_field *field)
 {
-    assert(text.len <= sizeof block->text - block->text_bytes);
-    char *copy = block->text + block->text_bytes;
-    (void)span_put(copy, text);
-    block->text_bytes += text.len;
-    return (struct span){copy, text.len};
+    assert(field->room_bytes <= LIM_HEAD_FIELDS_BYTES - block->text_bytes);
+    block->text_bytes += field->room_bytes;
 }
 
-static void add_pseudo(struct h2_block *block, struct span name, struct span value)
+static void add_pseudo(struct h2_block *block, const struct hpack_field *field)
 {
     struct h2_head *head = &block->head;
-    struct span kept = keep(block, value);
-    switch (name.base[1]) {
-    case 'm': head->method = kept; break;
-    case 's': head->scheme = kept; break;
-    case 'a': head->authority = kept; break;
-    case 'p':
-        if (name.base[2] == 'r') {
-            head->protocol = kept;
-            break;
-        }
-        head->target = kept;
-        if (value.len > LIM_REQUEST_LINE_BYTES) {
+    keep(block, field);
+    switch (field->name_index) {
+    case HPACK_METHOD: head->method = field->value; break;
+    case HPACK_SCHEME: head->scheme = field->value; break;
+    case HPACK_AUTHORITY: head->authority = field->value; break;
+    case HPACK_PATH:
+        head->target = field->value;
+        if (field->value.len > LIM_REQUEST_LINE_BYTES) {
             refuse(block, 414);
         }
         break;
-    default: assert(false);
+    default: head->protocol = field->value; break; /* of those that are checked */
     }
 }
 
@@ -111,77 +105,76 @@ static void note_field(struct h2_block *block, const struct field *field)
     }
 }
 
-static void add_field(struct h2_block *block, struct span name, struct span value)
+static void add_field(struct h2_block *block, const struct hpack_field *item)
 {
     struct h2_head *head = &block->head;
-    bool is_cookie = block->start.kind == H2_REQUEST && span_equal(name, SPAN("cookie"));
+    bool is_cookie = block->start.kind == H2_REQUEST && item->name_index == HPACK_COOKIE;
     bool joins = is_cookie && block->cookie != 0;
     if ((head->field_count == LIM_FIELD_COUNT && !joins) ||
-        name.len + value.len > LIM_FIELD_BYTES) {
+        item->name.len + item->value.len > LIM_FIELD_BYTES) {
         refuse(block, 431);
         return;
     }
     if (is_cookie) {
-        join_cookie(block, value);
+        join_cookie(block, item->value);
         return;
     }
     struct field *field = &head->fields[head->field_count++];
-    field->name = keep(block, name);
-    field->value = keep(block, value);
+    *field = (struct field){item->name, item->value};
+    keep(block, item);
     if (block->start.kind == H2_REQUEST) {
         note_field(block, field);
     }
 }
 
-static uint32_t add(struct h2_block *block, struct span name, struct span value)
+static uint32_t add(struct h2_block *block, const struct hpack_field *field)
 {
-    block->list_bytes += name.len + value.len + FIELD_OVERHEAD;
+    block->list_bytes += field->name.len + field->value.len + FIELD_OVERHEAD;
     if (block->list_bytes > LIM_H2_BLOCK_BYTES) {
         return H2_ENHANCE_YOUR_CALM;
     }
     if (block->start.kind == H2_IGNORED || block->malformed) {
         return H2_NO_ERROR;
     }
-    if (!h2_field_check(block, name, value)) {
+    if (field->too_long) {
+        block->has_gap = true;
+        refuse(block, 431);
+        return H2_NO_ERROR;
+    }
+    if (!h2_field_check(block, field)) {
         block->malformed = true;
         return H2_NO_ERROR;
     }
     bool is_trailer = block->start.kind == H2_TRAILERS;
     if (block->list_bytes > (is_trailer ? LIM_TRAILER_BYTES : LIM_HEAD_FIELDS_BYTES)) {
         refuse(block, 431);
-    } else if (name.base[0] == ':') {
-        add_pseudo(block, name, value);
+    } else if (field->name.base[0] == ':') {
+        add_pseudo(block, field);
     } else {
-        add_field(block, name, value);
+        add_field(block, field);
     }
     return H2_NO_ERROR;
 }
 
-uint32_t h2_block_read(struct h2_block *block, nghttp2_hd_inflater *inflater, struct span bytes,
+uint32_t h2_block_read(struct h2_block *block, struct hpack_decoder *decoder, struct span bytes,
                        bool is_last)
 {
-    int flags = 0;
-    do {
-        nghttp2_nv item;
-        ssize_t used = nghttp2_hd_inflate_hd2(inflater, &item, &flags, (const uint8_t *)bytes.base,
-                                              bytes.len, is_last);
-        if (used < 0) {
-            return used == NGHTTP2_ERR_NOMEM ? H2_INTERNAL_ERROR : H2_COMPRESSION_ERROR;
+    for (;;) {
+        struct hpack_room room = {block->text + block->text_bytes,
+                                  sizeof block->text - block->text_bytes};
+        struct hpack_field field;
+        uint32_t error = H2_INTERNAL_ERROR;
+        switch (hpack_decode(decoder, &bytes, is_last, room, &field)) {
+        case HPACK_END: return H2_NO_ERROR;
+        case HPACK_FIELD: error = add(block, &field); break;
+        case HPACK_MALFORMED: error = H2_COMPRESSION_ERROR; break;
+        case HPACK_TOO_LONG: error = H2_ENHANCE_YOUR_CALM; break;
+        case HPACK_NO_MEMORY: break;
         }
-        (void)span_take(&bytes, (size_t)used);
-        if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0) {
-            uint32_t error = add(block, (struct span){(const char *)item.name, item.namelen},
-                                 (struct span){(const char *)item.value, item.valuelen});
-            if (error != H2_NO_ERROR) {
-                return error;
-            }
+        if (error != H2_NO_ERROR) {
+            return error;
         }
-    } while ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0);
-    assert(bytes.len == 0); /* it stops early for a field only */
-    if (is_last) {
-        (void)nghttp2_hd_inflate_end_headers(inflater);
     }
-    return H2_NO_ERROR;
 }
 
 /* ---- the whole */
@@ -215,7 +208,7 @@ static void finish_expect(struct h2_block *block)
 void h2_block_finish(struct h2_block *block)
 {
     struct h2_head *head = &block->head;
-    if (block->malformed || !h2_fields_complete(block)) {
+    if (block->malformed || (!block->has_gap && !h2_fields_complete(block))) {
         block->malformed = true;
         return;
     }

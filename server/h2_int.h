@@ -2,18 +2,16 @@
 /* Between the parts of HTTP/2: h2.c (the connection), h2_receive.c (frames that come),
  * h2_control.c (what they do to connection and streams), h2_head.c and h2_field.c (header blocks),
  * h2_streams.c and h2_past.c (streams, and those that are closed), h2_write.c (answers), h2_queue.c
- * (frames that wait to be sent) and h2_guard.c (limits over time). Of nghttp2 only its HPACK is
- * used.
+ * (frames that wait to be sent) and h2_guard.c (limits over time).
  */
 #ifndef SERVER_H2_INT_H
 #define SERVER_H2_INT_H
-
-#include <nghttp2/nghttp2.h>
 
 #include "server/h2.h"
 #include "server/h2_frame.h"
 #include "server/h2_past.h"
 #include "server/h2_schedule.h"
+#include "server/hpack.h"
 
 /* ---- h2_guard.c: what a connection did so far, and whether that is too much */
 
@@ -79,10 +77,11 @@ struct h2_block_start {
     bool takes_protocol; /* RFC 8441 */
 };
 
-/* 44 KiB, of which a small head touches little: fields first, then the texts as far as they go. */
+/* 48 KiB, of which a small head touches little: fields first, then the texts as far as they go. */
 struct h2_block {
     struct h2_block_start start;
     bool malformed; /* RFC 9113 8.1.1; what follows of it is not looked at */
+    bool has_gap;   /* a field was too long to be looked at */
     uint8_t priority;
     unsigned seen;   /* bits of h2_seen */
     unsigned cookie; /* index of the cookie field + 1, or 0 */
@@ -92,20 +91,20 @@ struct h2_block {
     struct span expect;
     struct h2_head head;
     size_t cookie_bytes;
-    size_t text_bytes;
+    size_t text_bytes;             /* kept; behind them is room for HPACK */
     char cookies[LIM_FIELD_BYTES]; /* joined */
-    char text[LIM_HEAD_FIELDS_BYTES];
+    char text[LIM_HEAD_FIELDS_BYTES + HPACK_ROOM_BYTES];
 };
 
 void h2_block_begin(struct h2_block *block, const struct h2_block_start *start);
 /* The next octets of it; `is_last`: there will be none. Returns the error that the connection has
  * to end with, or 0. */
-uint32_t h2_block_read(struct h2_block *block, nghttp2_hd_inflater *inflater, struct span bytes,
+uint32_t h2_block_read(struct h2_block *block, struct hpack_decoder *decoder, struct span bytes,
                        bool is_last);
 /* After the last field: fills what head says about all of them together. */
 void h2_block_finish(struct h2_block *block);
 /* Notes the next field. False: it makes the message malformed. */
-bool h2_field_check(struct h2_block *block, struct span name, struct span value);
+bool h2_field_check(struct h2_block *block, const struct hpack_field *field);
 /* RFC 9113 8.2.2: what HTTP/1 says about its connection has no place here. In any case of letters. */
 bool h2_connection_specific(struct span name);
 /* Whether a request has all the fields it needs, and they go together. */
@@ -237,8 +236,8 @@ struct h2_early {
 struct h2 {
     const struct h2_handler *handler;
     void *owner;
-    nghttp2_hd_inflater *inflater;
-    nghttp2_hd_deflater *deflater;
+    struct hpack_decoder decoder;
+    struct hpack_encoder encoder;
     struct h2_input input;
     struct h2_queue queue;
     struct h2_stream *buckets[H2_BUCKETS];

@@ -195,7 +195,7 @@ static void on_trailers(struct h2 *h2, const struct h2_block *block)
 
 static void read_block(struct h2 *h2, struct h2_block *block, struct span bytes, bool is_last)
 {
-    uint32_t error = h2_block_read(block, h2->inflater, bytes, is_last);
+    uint32_t error = h2_block_read(block, &h2->decoder, bytes, is_last);
     if (error != H2_NO_ERROR) {
         h2_fail(h2, error);
     } else if (is_last) {

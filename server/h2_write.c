@@ -7,48 +7,36 @@
 #include "server/date.h"
 #include "server/h2_int.h"
 
-enum {
-    STATUS_DIGITS = 3,
-    /* Of header blocks and of DATA: a frame with its head fills a TLS record. The peer takes that
-     * much, whatever its SETTINGS say. */
-    CONTENT_BYTES_MAX = LIM_H2_FRAME_BYTES - H2_FRAME_HEAD_BYTES,
-};
+/* Of header blocks and of DATA: a frame with its head fills a TLS record. The peer takes that much,
+ * whatever its SETTINGS say. */
+enum { CONTENT_BYTES_MAX = LIM_H2_FRAME_BYTES - H2_FRAME_HEAD_BYTES };
 
-/* A header list for HPACK, with the texts that are nowhere else. */
+/* A header list for HPACK, with the text that is nowhere else. */
 struct list {
-    nghttp2_nv items[LIM_RESPONSE_FIELDS + 3]; /* :status, date, content-length */
+    struct field items[LIM_RESPONSE_FIELDS + 2]; /* date, content-length */
     size_t count;
+    size_t bytes_max;   /* coded */
     size_t upper_bytes; /* of names that are not in lower case */
+    unsigned status;    /* or 0: they are trailers */
     bool is_dated;
-    char status[STATUS_DIGITS];
     char length[CHAR_DECIMAL_MAX];
 };
 
 /* Not the whole: most of it is an array, filled up to its count. */
-static void start(struct list *list)
+static void start(struct list *list, unsigned status)
 {
     list->count = 0;
+    list->bytes_max = HPACK_START_BYTES_MAX + HPACK_STATUS_BYTES_MAX;
     list->upper_bytes = 0;
+    list->status = status;
     list->is_dated = false;
 }
 
 static void put(struct list *list, struct span name, struct span value)
 {
     assert(list->count < sizeof list->items / sizeof list->items[0]);
-    list->items[list->count++] = (nghttp2_nv){
-        .name = (uint8_t *)name.base,
-        .namelen = name.len,
-        .value = (uint8_t *)(value.len > 0 ? value.base : ""),
-        .valuelen = value.len,
-    };
-}
-
-static void put_status(struct list *list, unsigned status)
-{
-    list->status[0] = (char)('0' + status / 100);
-    list->status[1] = (char)('0' + status / 10 % 10);
-    list->status[2] = (char)('0' + status % 10);
-    put(list, SPAN(":status"), (struct span){list->status, sizeof list->status});
+    list->items[list->count++] = (struct field){name, value};
+    list->bytes_max += HPACK_FIELD_BYTES_MAX + name.len + value.len;
 }
 
 static void put_length(struct list *list, uint64_t length)
@@ -80,17 +68,30 @@ static void put_fields(struct list *list, const struct field_list *fields, unsig
 static void lower_names(struct list *list, uint8_t *at)
 {
     for (size_t i = 0; i < list->count && list->upper_bytes > 0; i++) {
-        nghttp2_nv *item = &list->items[i];
-        if (!chars_any_upper((struct span){(const char *)item->name, item->namelen})) {
+        struct span *name = &list->items[i].name;
+        if (!chars_any_upper(*name)) {
             continue;
         }
-        for (size_t n = 0; n < item->namelen; n++) {
-            at[n] = (uint8_t)ascii_lower((char)item->name[n]);
+        for (size_t n = 0; n < name->len; n++) {
+            at[n] = (uint8_t)ascii_lower(name->base[n]);
         }
-        item->name = at;
-        at += item->namelen;
-        list->upper_bytes -= item->namelen;
+        name->base = (const char *)at;
+        at += name->len;
+        list->upper_bytes -= name->len;
     }
+}
+
+/* Returns the place behind the block. */
+static uint8_t *encode(struct hpack_encoder *encoder, uint8_t *out, const struct list *list)
+{
+    out = hpack_encode_start(encoder, out);
+    if (list->status != 0) {
+        out = hpack_encode_status(encoder, out, list->status);
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        out = hpack_encode(encoder, out, list->items[i].name, list->items[i].value);
+    }
+    return out;
 }
 
 /* Makes frames of a block that has room for a head before it and, if it is longer than a frame, for
@@ -120,7 +121,7 @@ static unsigned put_heads(uint8_t *at, size_t bytes, struct h2_frame frame)
 /* A stream whose head would be too long is reset. False: out of memory. */
 static bool queue_head(struct h2 *h2, struct h2_stream *stream, struct list *list, bool ends_stream)
 {
-    size_t bound = nghttp2_hd_deflate_bound(h2->deflater, list->items, list->count);
+    size_t bound = list->bytes_max;
     if (bound > LIM_H2_ANSWER_BYTES) {
         h2_stream_mute(h2, stream, H2_INTERNAL_ERROR);
         return true;
@@ -131,16 +132,12 @@ static bool queue_head(struct h2 *h2, struct h2_stream *stream, struct list *lis
         return false;
     }
     lower_names(list, at + heads + bound);
-    ssize_t bytes = nghttp2_hd_deflate_hd(h2->deflater, at + H2_FRAME_HEAD_BYTES, bound,
-                                          list->items, list->count);
-    if (bytes < 0) {
-        h2_fail(h2, H2_INTERNAL_ERROR);
-        return false;
-    }
+    uint8_t *content = at + H2_FRAME_HEAD_BYTES;
+    size_t bytes = (size_t)(encode(&h2->encoder, content, list) - content);
     struct h2_frame frame = {
         .type = H2_HEADERS, .flags = ends_stream ? H2_END_STREAM : 0, .stream = stream->turn.id};
-    unsigned frames = put_heads(at, (size_t)bytes, frame);
-    h2_queue_put(h2, (size_t)bytes + (size_t)frames * H2_FRAME_HEAD_BYTES, frames);
+    unsigned frames = put_heads(at, bytes, frame);
+    h2_queue_put(h2, bytes + (size_t)frames * H2_FRAME_HEAD_BYTES, frames);
     return true;
 }
 
@@ -152,8 +149,7 @@ bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_li
         return false;
     }
     struct list list;
-    start(&list);
-    put_status(&list, status);
+    start(&list, status);
     if (fields != NULL) {
         put_fields(&list, fields, 0);
     }
@@ -171,8 +167,7 @@ bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct spa
     }
     assert(!stream->responded);
     struct list list;
-    start(&list);
-    put_status(&list, ex->status);
+    start(&list, ex->status);
     put_fields(&list, &ex->response_fields, ex->response_fields.own);
     if (!list.is_dated) {
         put(&list, SPAN("date"), date);
@@ -201,7 +196,7 @@ bool h2_trailers(struct h2 *h2, int32_t id, const struct field_list *fields)
     }
     assert(stream->sends && !stream->has_trailers);
     struct list list;
-    start(&list);
+    start(&list, 0);
     put_fields(&list, fields, 0);
     if (list.count == 0) {
         return true; /* the body ends the stream as well */

@@ -47,6 +47,9 @@ enum {
     HPACK_ROOM_BYTES = LIM_H2_TABLE_BYTES,
     /* `name_index` of names that have rules of their own; of the static table. */
     HPACK_AUTHORITY = 1,
+    HPACK_METHOD = 2,
+    HPACK_PATH = 4,
+    HPACK_SCHEME = 6,
     HPACK_STATUS = 8,
     HPACK_CONTENT_LENGTH = 28,
     HPACK_COOKIE = 32,
@@ -98,6 +101,7 @@ enum hpack_result hpack_decode(struct hpack_decoder *decoder, struct span *in, b
 
 enum {
     HPACK_START_BYTES_MAX = 12, /* of hpack_encode_start */
+    HPACK_STATUS_BYTES_MAX = 8, /* of hpack_encode_status */
     HPACK_FIELD_BYTES_MAX = 11, /* of hpack_encode, beside the texts, below 2^28 together */
     HPACK_SEEN = 32,
     HPACK_BUCKETS = 32,

@@ -155,6 +155,18 @@ static inline enum hpack_result put_indexed(const struct hpack_decoder *decoder,
     return put_entry(&decoder->table, index, room, field) ? HPACK_FIELD : HPACK_MALFORMED;
 }
 
+static enum hpack_result decode_indexed(const struct hpack_decoder *decoder, const uint8_t **at,
+                                        const uint8_t *end, struct hpack_room room,
+                                        struct hpack_field *field)
+{
+    struct integer index = read_integer(*at, end, HPACK_INDEXED_BITS);
+    if (index.end == NULL) {
+        return HPACK_END;
+    }
+    *at = index.end;
+    return put_indexed(decoder, index.value, room, field);
+}
+
 /* A name by its index, or as it came. False: malformed. */
 static bool put_name(const struct hpack_decoder *decoder, uint32_t index,
                      const struct string *string, struct hpack_room room, struct hpack_field *field)
@@ -205,7 +217,7 @@ static bool add_entry(struct hpack_table *table, struct hpack_field *field)
 /* A literal as it is coded. */
 struct literal {
     bool added;
-    uint32_t name_index; /* or 0 */
+    uint32_t name_index; /* or 0, then `name` is set */
     struct string name;
     struct string value;
 };
@@ -232,15 +244,23 @@ static enum hpack_result read_literal(const uint8_t **at, const uint8_t *end,
     return last - start > (ptrdiff_t)LIM_H2_FIELD_BYTES ? HPACK_TOO_LONG : result;
 }
 
-static enum hpack_result put_literal(struct hpack_decoder *decoder, const struct literal *literal,
-                                     struct hpack_room room, struct hpack_field *field)
+static enum hpack_result decode_literal(struct hpack_decoder *decoder, const uint8_t **at,
+                                        const uint8_t *end, struct hpack_room room,
+                                        struct hpack_field *field)
 {
+    struct literal literal;
+    const uint8_t *next = *at;
+    enum hpack_result result = read_literal(&next, end, &literal);
+    if (result != HPACK_FIELD) {
+        return result;
+    }
+    *at = next;
     *field = (struct hpack_field){0};
-    if (!put_name(decoder, literal->name_index, &literal->name, room, field) ||
-        !put_string(room, field, &literal->value, &field->value)) {
+    if (!put_name(decoder, literal.name_index, &literal.name, room, field) ||
+        !put_string(room, field, &literal.value, &field->value)) {
         return HPACK_MALFORMED;
     }
-    bool fine = !literal->added || add_entry(&decoder->table, field);
+    bool fine = !literal.added || add_entry(&decoder->table, field);
     return fine ? HPACK_FIELD : HPACK_NO_MEMORY;
 }
 
@@ -266,27 +286,19 @@ static enum hpack_result decode(struct hpack_decoder *decoder, const uint8_t **a
                                 struct hpack_field *field)
 {
     enum hpack_result result = HPACK_FIELD;
-    while (*at < end && result == HPACK_FIELD &&
+    while (result == HPACK_FIELD && *at < end &&
            (**at & (HPACK_INDEXED | HPACK_ADDED | HPACK_RESIZING)) == HPACK_RESIZING) {
         result = resize(decoder, at, end);
     }
-    if (*at == end || result != HPACK_FIELD) {
-        return result == HPACK_FIELD ? HPACK_END : result;
-    }
-    decoder->in_fields = true;
-    if ((**at & HPACK_INDEXED) != 0) {
-        struct integer index = read_integer(*at, end, HPACK_INDEXED_BITS);
-        *at = index.end != NULL ? index.end : *at;
-        return index.end == NULL ? HPACK_END : put_indexed(decoder, index.value, room, field);
-    }
-    struct literal literal = {0};
-    const uint8_t *next = *at;
-    result = read_literal(&next, end, &literal);
     if (result != HPACK_FIELD) {
         return result;
     }
-    *at = next;
-    return put_literal(decoder, &literal, room, field);
+    if (*at == end) {
+        return HPACK_END;
+    }
+    decoder->in_fields = true;
+    return (**at & HPACK_INDEXED) != 0 ? decode_indexed(decoder, at, end, room, field)
+                                       : decode_literal(decoder, at, end, room, field);
 }
 
 /* ---- a block */
@@ -309,6 +321,7 @@ static bool gather(struct hpack_decoder *decoder, struct span *in)
     return buffer_append(&decoder->rest, span_take(in, in->len), SIZE_MAX / 2);
 }
 
+/* Whatever comes, in pieces or not. */
 static __attribute__((noinline)) enum hpack_result decode_any(struct hpack_decoder *decoder,
                                                               struct span *in, bool is_last,
                                                               struct hpack_room room,

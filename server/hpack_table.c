@@ -21,37 +21,34 @@ const struct hpack_static hpack_static[HPACK_STATIC + 1] = {
 /* The names of the static table by the first bits of their hashes. The factor of hpack_hash was
  * looked for until no two of them met. */
 static const uint8_t static_slots[STATIC_SLOTS] = {
-    27, 0,  22, 0,  52, 0,  0,  45, 0,  56, 0,  0,  0,  25, 0,  0,  8,  0,  0,  0,  0, 58,
-    0,  0,  37, 17, 0,  0,  23, 53, 26, 0,  0,  0,  0,  0,  38, 40, 39, 0,  4,  0,  0, 0,
-    0,  0,  0,  2,  33, 0,  16, 0,  0,  31, 0,  50, 0,  0,  18, 0,  41, 0,  0,  51, 0, 48,
-    15, 32, 34, 0,  0,  0,  47, 0,  0,  55, 0,  0,  0,  0,  0,  0,  24, 0,  0,  59, 6, 0,
-    42, 0,  20, 0,  0,  0,  0,  46, 49, 1,  0,  0,  0,  19, 28, 0,  44, 0,  60, 35, 0, 0,
-    0,  0,  36, 0,  0,  29, 0,  0,  21, 0,  54, 0,  57, 30, 0,  43, 0,  61,
+    20, 0,  0,  24, 27, 0,  0,  0, 0,  0,  35, 0,  0, 0,  0,  30, 31, 54, 43, 60, 16, 55,
+    0,  0,  0,  0,  19, 58, 0,  0, 0,  0,  26, 39, 0, 52, 0,  0,  29, 0,  0,  0,  51, 42,
+    8,  33, 37, 0,  49, 34, 0,  0, 61, 28, 0,  47, 0, 0,  4,  0,  1,  0,  18, 0,  0,  0,
+    0,  23, 17, 0,  0,  0,  0,  0, 0,  0,  0,  0,  0, 2,  50, 6,  36, 0,  40, 38, 0,  44,
+    0,  0,  0,  0,  0,  0,  0,  0, 0,  0,  21, 0,  0, 0,  25, 0,  22, 0,  56, 59, 0,  0,
+    0,  0,  32, 0,  41, 0,  53, 0, 46, 15, 45, 0,  0, 57, 0,  0,  0,  48,
 };
 
 /* The last 8 octets, or all in such a way that others give something else. */
 static uint64_t last_octets(struct span text)
 {
-    const char *end = text.base + text.len;
-    switch (text.len) {
-    case 0: return 0;
-    case 1:
-    case 2:
-    case 3:
-        return (uint64_t)(uint8_t)text.base[0] | (uint64_t)(uint8_t)text.base[text.len / 2] << 8 |
-               (uint64_t)(uint8_t)end[-1] << 16;
-    case 4:
-    case 5:
-    case 6:
-    case 7: return hpack_octets4(text.base) | (uint64_t)hpack_octets4(end - 4) << 32;
-    default: return hpack_octets8(end - 8);
+    if (text.len >= 8) {
+        return hpack_octets8(text.base + text.len - 8);
     }
+    if (text.len >= 4) {
+        return hpack_octets4(text.base) | (uint64_t)hpack_octets4(text.base + text.len - 4) << 32;
+    }
+    uint64_t word = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        word = word << 8 | (uint8_t)text.base[i];
+    }
+    return word;
 }
 
 /* Whoever chooses texts that meet gains little: what is found by it is few and compared. */
 uint32_t hpack_hash(struct span text)
 {
-    const uint64_t factor = 0x93b522206cadd67fu;
+    const uint64_t factor = 0xcef3392492737397u;
     uint64_t hash = text.len * factor;
     for (size_t i = 0; i + 8 < text.len; i += 8) {
         hash = (hash ^ hpack_octets8(text.base + i)) * factor;

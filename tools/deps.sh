@@ -3,8 +3,8 @@
 # Installs the Debian packages that `build`, `test` or `bench` needs and that are missing. Does nothing, and needs no
 # network, when all are there. Services that come with a package are not started.
 set -eu
-build='gcc make openssl pkg-config libc6-dev liburing-dev libelf-dev libssl-dev libipsec-mb-dev libnghttp2-dev libzydis-dev libcap-dev libseccomp-dev libjansson-dev zlib1g-dev libzstd-dev libbrotli-dev clang'
-tests="$build libcriterion-dev nghttp2-client python3-h2 nginx-light curl chromium clang-format libclang-rt-14-dev llvm python3"
+build='gcc make openssl pkg-config libc6-dev liburing-dev libelf-dev libssl-dev libipsec-mb-dev libzydis-dev libcap-dev libseccomp-dev libjansson-dev zlib1g-dev libzstd-dev libbrotli-dev clang'
+tests="$build libcriterion-dev libnghttp2-dev nghttp2-client python3-h2 nginx-light curl chromium clang-format libclang-rt-14-dev llvm python3"
 bench="$build nginx-light libnginx-mod-http-lua lua-cjson h2o caddy haproxy nghttp2-client wrk gnuplot-nox python3"
 case "${1:-build}" in
 build) want=$build ;;
