@@ -31,7 +31,7 @@ struct hpack_entry;
 struct hpack_table {
     struct hpack_entry *entries; /* a ring, and the texts behind it; or NULL */
     char *texts;
-    uint32_t mask; /* places of the ring, which are a power of two, but for one */
+    uint32_t mask; /* one less than the places of the ring, a power of two */
     uint32_t size; /* RFC 7541 4.1: texts and 32 for each entry */
     uint32_t size_max;
     uint32_t count;  /* of entries */

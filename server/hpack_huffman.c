@@ -195,7 +195,7 @@ uint8_t *hpack_huffman_encode(uint8_t *out, struct span text)
 
 /* Bits that are taken from the left. */
 struct reader {
-    uint64_t bits;  /* the next `count`; behind them are some of those that follow, or zeros */
+    uint64_t bits;  /* the next `count`; behind them those that follow, or zeros at the end */
     unsigned count; /* as long as there are more, at least 56 after `fill` */
     const uint8_t *next;
     const uint8_t *end;

@@ -16,7 +16,7 @@ import time
 from attack_base import *
 
 COUNT = int(os.environ.get("CONNECTIONS", "800"))
-KIB = {"http/1.1": 6, "h2 plain": 12, "TLS http/1.1": 8, "TLS h2": 16}  # of one
+KIB = {"http/1.1": 6, "h2 plain": 6, "TLS http/1.1": 8, "TLS h2": 8}  # of one
 BLOCKED_KIB = 4  # of one
 BLOCKED = ("file", "scripted", "page", "proxied")
 STREAMS = 1800

@@ -234,7 +234,7 @@ static unsigned status_of(const struct buffer *block)
     return status;
 }
 
-static char filler[20000];
+static char filler[60000];
 
 static unsigned status_with(const char *path, unsigned fields, size_t value_bytes, const char *name)
 {
@@ -252,6 +252,7 @@ static unsigned status_with(const char *path, unsigned fields, size_t value_byte
 Test(h2_limits, sizes_of_heads)
 {
     static char path[LIM_REQUEST_LINE_BYTES + 2];
+    static char endless[sizeof filler];
     memset(path, '/', LIM_REQUEST_LINE_BYTES);
     cr_expect_eq(status_with(path, 0, 0, "x"), 0);
     path[LIM_REQUEST_LINE_BYTES] = '/';
@@ -263,6 +264,9 @@ Test(h2_limits, sizes_of_heads)
     cr_expect_eq(status_with("/", 4, 8000, "x"), 0);
     cr_expect_eq(status_with("/", 5, 8000, "x"), 431);
     cr_expect_eq(status_with("/", 150, 10, "cookie"), 0, "one field, in the end");
+    cr_expect_eq(status_with("/", 1, sizeof filler, "x"), 431, "more than there is room for");
+    memset(endless, '/', sizeof endless - 1);
+    cr_expect_eq(status_with(endless, 0, 0, "x"), 431, "the same of a path");
     cr_expect_eq(status_with("/", 3, 3000, "cookie"), 431);
 }
 
