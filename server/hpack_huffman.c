@@ -241,11 +241,12 @@ static bool is_padding(const struct reader *reader)
 /* There are bits enough for any short code. False: the next one is longer. */
 static inline bool take_short(struct reader *reader, char *out)
 {
-    struct decoded next = short_codes[reader->bits >> (64 - SHORT_BITS)];
-    *out = (char)next.symbol;
-    reader->bits <<= next.bits;
-    reader->count -= next.bits;
-    return next.bits > 0;
+    const struct decoded *next = &short_codes[reader->bits >> (64 - SHORT_BITS)];
+    unsigned bits = next->bits;
+    *out = (char)next->symbol;
+    reader->bits <<= bits;
+    reader->count -= bits;
+    return bits > 0;
 }
 
 /* Several, which is faster than one by one. Returns how many were short. */
