@@ -296,6 +296,37 @@ Test(h2, cookies_are_one_field)
     h2_peer_free(peer);
 }
 
+/* What is known of an entry of HPACK's table is as strict as a look at it: the second request and
+ * the third name the field by its index. */
+Test(h2, fields_are_checked_whenever_they_come)
+{
+    static const struct {
+        nghttp2_nv field;
+        uint32_t error;
+        unsigned refused; /* with this status, if it reaches the server */
+    } rows[] = {
+        {FIELD("te", "trailers"), H2_NO_ERROR, 0},
+        {FIELD("te", "gzip"), H2_PROTOCOL_ERROR, 0},
+        {FIELD("x-one", "a b"), H2_NO_ERROR, 0},
+        {FIELD("x-two", "a\nb"), H2_PROTOCOL_ERROR, 0},
+        {FIELD("upgrade", "a"), H2_PROTOCOL_ERROR, 0},
+        {FIELD("transfer-encoding", "chunked"), H2_PROTOCOL_ERROR, 0},
+        {FIELD("host", "other"), H2_NO_ERROR, 400},
+    };
+    struct h2_peer *peer = open_peer();
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            int32_t id = h2_peer_request(peer, "GET", "/", &rows[i].field, 1);
+            h2_peer_run(peer);
+            cr_expect_eq(h2_peer_answer(peer, id)->error, rows[i].error, "row %u", i);
+            const struct h2_app_request *seen = h2_peer_seen(peer, id);
+            cr_assert_eq(seen != NULL, rows[i].error == H2_NO_ERROR, "row %u", i);
+            cr_expect(seen == NULL || seen->head.status == rows[i].refused, "row %u", i);
+        }
+    }
+    h2_peer_free(peer);
+}
+
 /* Answers of 40,000 octets that are held back by nothing but h2_app_provide. */
 static struct h2_peer *with_deferred_answers(void)
 {
