@@ -121,6 +121,9 @@ $(O)/fuzz/%: $(O)/fuzz/%.c.o $(FUZZ_MAIN) $(O)/libsupport.a $(O)/libserver.a $(O
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) $(NO_LTO) -o $@ $^ $(TEST_LIBS) $(SERVER_LIBS)
 
+# Allocations may fail: tests/unit/hpack.c.
+$(O)/tests/hpack: LDFLAGS_ALL += -Wl,--wrap=malloc
+
 # Programs of this harness are compiled to memory that stays: tests/support/code_zone.h.
 $(O)/fuzz/engines: LDFLAGS_ALL += -Wl,--wrap=code_reserve,--wrap=code_fill,--wrap=code_unmap
 

@@ -11,6 +11,19 @@
 
 enum { OUT_BYTES = 1 << 17, ROOM_BYTES = HPACK_ROOM_BYTES };
 
+/* ---- memory: the linker has the server's calls of malloc come here */
+
+static unsigned malloc_fails; /* one in so many; 0: none */
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    bool fails = malloc_fails > 0 && (unsigned)rand() % malloc_fails == 0;
+    return fails ? NULL : __real_malloc(bytes);
+}
+
 /* ---- octets in hexadecimal digits, fields in lines */
 
 struct octets {
@@ -544,8 +557,9 @@ Test(hpack, a_large_field_does_not_evict_the_others)
 
 /* ---- both */
 
-/* Values of all lengths under a few names, some of them often: the table turns over many times. */
-Test(hpack, what_is_encoded_is_decoded)
+/* Values of all lengths under a few names, some of them often: the table turns over many times.
+ * One in `fails` allocations of the encoder does. */
+static void expect_round_trips(unsigned blocks, unsigned fails)
 {
     static char expected[sizeof lines];
     static uint8_t out[OUT_BYTES];
@@ -553,8 +567,7 @@ Test(hpack, what_is_encoded_is_decoded)
     struct hpack_decoder decoder;
     hpack_encoder_init(&encoder);
     hpack_decoder_init(&decoder, LIM_H2_TABLE_BYTES);
-    srand(1);
-    for (unsigned block = 0; block < 5000; block++) {
+    for (unsigned block = 0; block < blocks; block++) {
         if (rand() % 50 == 0) {
             hpack_encoder_resize(&encoder, (uint32_t)(rand() % 6000));
         }
@@ -568,15 +581,50 @@ Test(hpack, what_is_encoded_is_decoded)
             int length = rand() % (rand() % 20 == 0 ? 399 : 30);
             memset(value, 'a' + rand() % 3, sizeof value);
             value[length] = '\0';
+            malloc_fails = fails;
             end = hpack_encode(&encoder, end, span_of(name), span_of(value));
+            malloc_fails = 0;
             used +=
                 (size_t)snprintf(expected + used, sizeof expected - used, "%s: %s\n", name, value);
         }
         struct span coded = {(const char *)out, (size_t)(end - out)};
         cr_assert_eq(decode_block(&decoder, coded, (size_t)(rand() % 500) + 1), HPACK_END);
         cr_assert_str_eq(lines, expected);
-        cr_assert_eq(decoder.table.size, encoder.table.size);
+        cr_assert(fails > 0 || decoder.table.size == encoder.table.size);
     }
     hpack_encoder_release(&encoder);
     hpack_decoder_release(&decoder);
+}
+
+Test(hpack, what_is_encoded_is_decoded)
+{
+    srand(1);
+    expect_round_trips(5000, 0);
+}
+
+/* What it could not add is not in the other end's table either. */
+Test(hpack, an_encoder_without_memory_goes_on)
+{
+    srand(2);
+    for (unsigned connection = 0; connection < 500; connection++) {
+        expect_round_trips(20, connection % 5 + 1);
+    }
+}
+
+Test(hpack, a_decoder_without_memory_says_so)
+{
+    static char room[ROOM_BYTES];
+    struct span added = span_from(octets_of("400161016282"));
+    for (size_t piece = 1; piece <= added.len; piece++) {
+        struct hpack_decoder decoder;
+        struct hpack_field field;
+        struct span in = {added.base, piece};
+        hpack_decoder_init(&decoder, 4096);
+        malloc_fails = 1;
+        enum hpack_result result =
+            hpack_decode(&decoder, &in, false, (struct hpack_room){room, sizeof room}, &field);
+        malloc_fails = 0;
+        cr_expect_eq(result, HPACK_NO_MEMORY, "%zu octets", piece);
+        hpack_decoder_release(&decoder);
+    }
 }
