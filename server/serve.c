@@ -2,8 +2,8 @@
 /* Octets in and out of a connection, whatever protocol it speaks, and what has to happen to it
  * when.
  *
- * At most one send is in flight, and `out` is not touched while it is. A file that lies in memory is
- * sent from there, behind `out`, and the next answer waits for it. With TLS, `out` becomes
+ * At most one send is in flight, and `out` is not touched while it is. A file that lies in memory
+ * is sent from there, behind `out`, and the next answer waits for it. With TLS, `out` becomes
  * records when it would be sent; these wait in tls_output until nothing is in flight and go out by
  * way of `wire`. What TLS has to say by itself goes the same way.
  */
@@ -41,11 +41,6 @@ bool serve_has_records(const struct conn *conn)
     return conn->tls != NULL && buffer_bytes(&conn->wire) + buffer_bytes(tls_output(conn->tls)) > 0;
 }
 
-static struct span at_most(struct span bytes, size_t most)
-{
-    return (struct span){bytes.base, bytes.len < most ? bytes.len : most};
-}
-
 /* What does not fit into one packet of TCP goes with the next send, after those of others: where
  * the kernel paces (BBR), the second packet of a send costs a timer, more than to encrypt it. */
 static void start_send(struct worker *worker, struct conn *conn, const struct buffer *bytes)
@@ -53,8 +48,10 @@ static void start_send(struct worker *worker, struct conn *conn, const struct bu
     conn->sending = true;
     conn->sent_ms = worker->conns.now_ms;
     conn->inflight++;
-    struct span first = at_most(buffer_span(bytes), LIM_SEND_BYTES);
-    struct span second = at_most(conn->direct, LIM_SEND_BYTES - first.len);
+    struct span buffered = buffer_span(bytes);
+    struct span direct = conn->direct;
+    struct span first = span_take(&buffered, LIM_SEND_BYTES);
+    struct span second = span_take(&direct, LIM_SEND_BYTES - first.len);
     conn->bulky = first.len + second.len >= LIM_BULKY_BYTES;
     worker->turn_bytes += first.len + second.len;
     if (second.len > 0) {
@@ -72,10 +69,7 @@ static void consume_sent(struct conn *conn, size_t count)
     size_t of_buffer = count < held ? count : held;
     buffer_consume(bytes, of_buffer);
     buffer_trim(bytes);
-    if (conn->direct.len > 0) {
-        conn->direct.base += count - of_buffer;
-        conn->direct.len -= count - of_buffer;
-    }
+    (void)span_take(&conn->direct, count - of_buffer);
     if (conn->direct.len == 0) {
         hot_release(conn->direct_of);
         conn->direct_of = NULL;
