@@ -29,20 +29,6 @@ const uint8_t char_class[256] = {
 
 /* What is added below has no high bits, so that no sum carries into the next byte. */
 
-static uint64_t eight(const char *text)
-{
-    uint64_t word;
-    memcpy(&word, text, sizeof word);
-    return word;
-}
-
-static uint32_t four(const char *text)
-{
-    uint32_t word;
-    memcpy(&word, text, sizeof word);
-    return word;
-}
-
 /* Flags bytes below 0x20, and 0x7f. */
 static uint64_t controls(uint64_t word)
 {
@@ -76,10 +62,10 @@ bool chars_all_value(struct span text)
             return true; /* the last few with some before them again */
         }
     }
-    while (i + 8 <= text.len && controls(eight(text.base + i)) == 0) {
+    while (i + 8 <= text.len && controls(octets8(text.base + i)) == 0) {
         i += 8;
     }
-    if (text.len >= 8 && i + 8 > text.len && controls(eight(text.base + text.len - 8)) == 0) {
+    if (text.len >= 8 && i + 8 > text.len && controls(octets8(text.base + text.len - 8)) == 0) {
         return true; /* the last few with some before them again */
     }
     /* A tab is allowed: from here on by the table. */
@@ -103,11 +89,11 @@ bool chars_all_target(struct span text)
         return chars_all(text, CHAR_TARGET);
     }
     for (; i + 8 <= text.len; i += 8) {
-        if (beside_target(eight(text.base + i)) != 0) {
+        if (beside_target(octets8(text.base + i)) != 0) {
             return false;
         }
     }
-    return beside_target(eight(text.base + text.len - 8)) == 0;
+    return beside_target(octets8(text.base + text.len - 8)) == 0;
 }
 
 /* Flags 'A' to 'Z'. */
@@ -123,16 +109,16 @@ bool chars_any_upper(struct span text)
 {
     size_t i = 0;
     while (i + 8 <= text.len) {
-        if (uppers(eight(text.base + i)) != 0) {
+        if (uppers(octets8(text.base + i)) != 0) {
             return true;
         }
         i += 8;
     }
     if (text.len >= 8) {
-        return uppers(eight(text.base + text.len - 8)) != 0;
+        return uppers(octets8(text.base + text.len - 8)) != 0;
     }
     if (text.len >= 4) {
-        return uppers((uint64_t)four(text.base) << 32 | four(text.base + text.len - 4)) != 0;
+        return uppers((uint64_t)octets4(text.base) << 32 | octets4(text.base + text.len - 4)) != 0;
     }
     for (; i < text.len; i++) {
         if (text.base[i] >= 'A' && text.base[i] <= 'Z') {
@@ -162,7 +148,7 @@ bool chars_plain_path(struct span text)
     const size_t step = 8;
     size_t i = 0;
     for (; i + step < text.len; i += step) {
-        if (not_plain(eight(text.base + i), eight(text.base + i + 1)) != 0) {
+        if (not_plain(octets8(text.base + i), octets8(text.base + i + 1)) != 0) {
             return false;
         }
     }
@@ -179,16 +165,17 @@ bool chars_plain_path(struct span text)
 size_t chars_ascii_prefix(struct span text)
 {
     size_t i = 0;
-    while (i + 8 <= text.len && (eight(text.base + i) & EACH(0x80)) == 0) {
+    while (i + 8 <= text.len && (octets8(text.base + i) & EACH(0x80)) == 0) {
         i += 8;
     }
     if (text.len >= 8) {
-        bool all = i + 8 > text.len && (eight(text.base + text.len - 8) & EACH(0x80)) == 0;
+        bool all = i + 8 > text.len && (octets8(text.base + text.len - 8) & EACH(0x80)) == 0;
         return all ? text.len : i;
     }
     if (text.len >= 4) {
-        return ((four(text.base) | four(text.base + text.len - 4)) & 0x80808080u) == 0 ? text.len
-                                                                                       : 0;
+        return ((octets4(text.base) | octets4(text.base + text.len - 4)) & 0x80808080u) == 0
+                   ? text.len
+                   : 0;
     }
     while (i < text.len && (uint8_t)text.base[i] < 0x80) {
         i++;

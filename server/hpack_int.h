@@ -55,25 +55,9 @@ struct hpack_entry {
     uint8_t marks;
 };
 
-/* Words of texts, in the order of their octets. */
-static inline uint64_t hpack_octets8(const char *text)
-{
-    uint64_t word;
-    memcpy(&word, text, sizeof word);
-    return word;
-}
-
-static inline uint32_t hpack_octets4(const char *text)
-{
-    uint32_t word;
-    memcpy(&word, text, sizeof word);
-    return word;
-}
-
 static inline bool hpack_equal16(const char *a, const char *b)
 {
-    return ((hpack_octets8(a) ^ hpack_octets8(b)) |
-            (hpack_octets8(a + 8) ^ hpack_octets8(b + 8))) == 0;
+    return ((octets8(a) ^ octets8(b)) | (octets8(a + 8) ^ octets8(b + 8))) == 0;
 }
 
 /* Texts that are short and most often equal; without a call. */
@@ -88,12 +72,12 @@ static inline bool hpack_equal(const char *a, struct span b)
         return hpack_equal16(a + b.len - 16, b.base + b.len - 16);
     }
     if (b.len >= 8) {
-        return hpack_octets8(a) == hpack_octets8(b.base) &&
-               hpack_octets8(a + b.len - 8) == hpack_octets8(b.base + b.len - 8);
+        return octets8(a) == octets8(b.base) &&
+               octets8(a + b.len - 8) == octets8(b.base + b.len - 8);
     }
     if (b.len >= 4) {
-        return hpack_octets4(a) == hpack_octets4(b.base) &&
-               hpack_octets4(a + b.len - 4) == hpack_octets4(b.base + b.len - 4);
+        return octets4(a) == octets4(b.base) &&
+               octets4(a + b.len - 4) == octets4(b.base + b.len - 4);
     }
     return b.len == 0 || (a[0] == b.base[0] && a[b.len / 2] == b.base[b.len / 2] &&
                           a[b.len - 1] == b.base[b.len - 1]);

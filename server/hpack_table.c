@@ -33,10 +33,10 @@ static const uint8_t static_slots[STATIC_SLOTS] = {
 static uint64_t last_octets(struct span text)
 {
     if (text.len >= 8) {
-        return hpack_octets8(text.base + text.len - 8);
+        return octets8(text.base + text.len - 8);
     }
     if (text.len >= 4) {
-        return hpack_octets4(text.base) | (uint64_t)hpack_octets4(text.base + text.len - 4) << 32;
+        return octets4(text.base) | (uint64_t)octets4(text.base + text.len - 4) << 32;
     }
     uint64_t word = 0;
     for (size_t i = 0; i < text.len; i++) {
@@ -51,7 +51,7 @@ uint32_t hpack_hash(struct span text)
     const uint64_t factor = 0xcef3392492737397u;
     uint64_t hash = text.len * factor;
     for (size_t i = 0; i + 8 < text.len; i += 8) {
-        hash = (hash ^ hpack_octets8(text.base + i)) * factor;
+        hash = (hash ^ octets8(text.base + i)) * factor;
         hash ^= hash >> 32;
     }
     return (uint32_t)(((hash ^ last_octets(text)) * factor) >> 32);

@@ -35,13 +35,6 @@ static inline struct state absorb(struct state v, uint64_t word)
     return v;
 }
 
-static inline uint64_t eight(const char *bytes)
-{
-    uint64_t word;
-    memcpy(&word, bytes, sizeof word);
-    return le64toh(word);
-}
-
 /* Fewer than eight, of which the first is the lowest. */
 static uint64_t few(const char *bytes, size_t count)
 {
@@ -59,7 +52,7 @@ uint64_t siphash(const uint64_t secret[2], struct span text)
                       k1 ^ 0x7465646279746573};
     size_t at = 0;
     for (; text.len - at >= 8; at += 8) {
-        v = absorb(v, eight(text.base + at));
+        v = absorb(v, le64toh(octets8(text.base + at)));
     }
     v = absorb(v, (uint64_t)text.len << 56 | few(text.base + at, text.len - at));
     v.c ^= 0xff;

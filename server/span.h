@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct span {
@@ -29,6 +30,21 @@ static inline struct span span_take(struct span *from, size_t max)
         from->len -= taken.len;
     }
     return taken;
+}
+
+/* Octets as a word, in the order of memory, wherever they lie. */
+static inline uint64_t octets8(const char *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return word;
+}
+
+static inline uint32_t octets4(const char *text)
+{
+    uint32_t word;
+    memcpy(&word, text, sizeof word);
+    return word;
 }
 
 static inline bool span_equal(struct span a, struct span b)
