@@ -78,7 +78,7 @@ static bool check_scheme(struct h2_block *block, struct span value)
     for (size_t i = 0; i < value.len; i++) {
         char c = ascii_lower(value.base[i]);
         bool is_letter = c >= 'a' && c <= 'z';
-        bool is_other = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+        bool is_other = char_digit(c) || c == '+' || c == '-' || c == '.';
         if (!is_letter && (i == 0 || !is_other)) {
             return false;
         }

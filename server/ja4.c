@@ -96,7 +96,7 @@ static bool read_list(struct reader *reader, struct list *list)
 
 static bool is_alphanumeric(unsigned char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    return char_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
 /* First and last character of the first protocol, or of its bytes in hexadecimal. */

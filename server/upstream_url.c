@@ -45,8 +45,7 @@ static bool is_name(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = ascii_lower(text.base[i]);
-        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' &&
-            c != '.') {
+        if (!(c >= 'a' && c <= 'z') && !char_digit(c) && c != '-' && c != '_' && c != '.') {
             return false;
         }
     }

@@ -3,6 +3,7 @@
  * as the variant has it, no white space, unused bits zero. What is malformed stays as it was. */
 #include <string.h>
 
+#include "server/chars.h"
 #include "server/helpers/helpers.h"
 
 /* ZS_BASE64_* and ZS_HEX_* of sdk/zeroserve.h. */
@@ -149,16 +150,6 @@ uint64_t host_zs_hex_encode(struct vm_context *context, const struct vm_arg arg[
     return 2 * len;
 }
 
-static int hex_value(uint8_t c)
-{
-    uint8_t lower = c | 0x20;
-
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 uint64_t host_zs_hex_decode_in_place(struct vm_context *context, const struct vm_arg arg[5])
 {
     uint8_t *text = arg[0].data;
@@ -169,12 +160,12 @@ uint64_t host_zs_hex_decode_in_place(struct vm_context *context, const struct vm
         return MALFORMED;
     }
     for (size_t i = 0; i < len; i++) {
-        if (hex_value(text[i]) < 0) {
+        if (char_hex((char)text[i]) < 0) {
             return MALFORMED;
         }
     }
     for (size_t i = 0; i < len / 2; i++) {
-        text[i] = (uint8_t)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
+        text[i] = (uint8_t)(char_hex((char)text[2 * i]) << 4 | char_hex((char)text[2 * i + 1]));
     }
     return len / 2;
 }

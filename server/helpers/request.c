@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Helpers that read the request. They see it as the scripts before have left it. */
+#include "server/chars.h"
 #include "server/helpers/helpers.h"
 
 uint64_t host_zs_req_method(struct vm_context *context, const struct vm_arg arg[5])
@@ -129,22 +130,13 @@ static bool next_parameter(struct span *query, struct span *name, struct span *v
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Takes the next byte off form-encoded text that is not empty. A '%' that starts no escape stands
  * for itself, as in browsers. */
 static char next_decoded(struct span *text)
 {
     char c = text->base[0];
-    int high = text->len > 2 ? hex_digit(text->base[1]) : -1;
-    int low = text->len > 2 ? hex_digit(text->base[2]) : -1;
+    int high = text->len > 2 ? char_hex(text->base[1]) : -1;
+    int low = text->len > 2 ? char_hex(text->base[2]) : -1;
     size_t taken = 1;
 
     if (c == '+') {
