@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "server/span.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- what a harness may give besides; replay.c alone knows of it */
@@ -30,6 +32,13 @@ static inline void check(bool property)
     if (!property) {
         abort();
     }
+}
+
+/* The first octet of what is left of an input; 0 when nothing is. */
+static inline uint8_t take_octet(struct span *input)
+{
+    struct span octet = span_take(input, 1);
+    return octet.len > 0 ? (uint8_t)octet.base[0] : 0;
 }
 
 #endif

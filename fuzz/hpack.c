@@ -29,28 +29,9 @@ struct list {
 };
 
 struct bytes {
-    const uint8_t *next;
-    size_t left;
+    struct span left;
     uint32_t random; /* sizes of pieces */
 };
-
-static unsigned take(struct bytes *bytes)
-{
-    if (bytes->left == 0) {
-        return 0;
-    }
-    bytes->left--;
-    return *bytes->next++;
-}
-
-static struct span take_text(struct bytes *bytes, size_t max)
-{
-    struct span rest = {(const char *)bytes->next, bytes->left};
-    struct span text = span_take(&rest, max);
-    bytes->next += text.len;
-    bytes->left -= text.len;
-    return text;
-}
 
 static uint8_t *copy(struct list *list, struct span text)
 {
@@ -204,8 +185,8 @@ static void play_octets(struct bytes *bytes, uint32_t table_bytes)
         size_t length = (size_t)(hpack_encode_start(&encoder, start) - start);
         check(decode_theirs(decoders.theirs, (struct span){(char *)start, length}, &theirs));
     }
-    while (bytes->left > 0) {
-        struct span block = take_text(bytes, take(bytes) + 1);
+    while (bytes->left.len > 0) {
+        struct span block = span_take(&bytes->left, take_octet(&bytes->left) + 1u);
         bool fine = decode_theirs(decoders.theirs, block, &theirs);
         enum hpack_result result = decode_ours(&decoders.ours, block, &ours, bytes);
         check(fine == (result == HPACK_END));
@@ -272,7 +253,7 @@ static struct span choose_name(unsigned choice, struct bytes *bytes)
         "server",  "cookie", "x-one", "x-two",        "x-three",    "last-modified",
     };
     unsigned count = sizeof names / sizeof names[0];
-    return choice < count ? span_of(names[choice]) : take_text(bytes, choice);
+    return choice < count ? span_of(names[choice]) : span_take(&bytes->left, choice);
 }
 
 /* The next header list. */
@@ -281,16 +262,16 @@ static void take_list(struct bytes *bytes, struct list *list)
     unsigned choice;
     list->count = list->text_bytes = 0;
     do {
-        choice = take(bytes);
+        choice = take_octet(&bytes->left);
         struct span name = choose_name(choice & 0x1f, bytes);
-        unsigned length = take(bytes);
-        struct span value = length < 0xe0 ? take_text(bytes, length % 32)
-                                          : take_text(bytes, (length - 0xe0) * 160u);
+        unsigned length = take_octet(&bytes->left);
+        struct span value = length < 0xe0 ? span_take(&bytes->left, length % 32)
+                                          : span_take(&bytes->left, (length - 0xe0) * 160u);
         bool is_secret = (choice & 0x60) == 0x60;
         if (!put(list, name, value, is_secret ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)) {
             return;
         }
-    } while (choice < 0xc0 && bytes->left > 0);
+    } while (choice < 0xc0 && bytes->left.len > 0);
 }
 
 static void play_fields(struct bytes *bytes, uint32_t table_bytes)
@@ -304,11 +285,12 @@ static void play_fields(struct bytes *bytes, uint32_t table_bytes)
     open_decoders(&of_theirs, LIM_H2_TABLE_BYTES);
     hpack_encoder_init(&encoder);
     check(nghttp2_hd_deflate_new(&deflater, LIM_H2_TABLE_BYTES) == 0);
-    while (bytes->left > 0) {
+    while (bytes->left.len > 0) {
         take_list(bytes, &list);
         encode_ours(&encoder, &of_ours, &list, bytes);
         encode_theirs(deflater, &of_theirs, &list, bytes);
-        for (unsigned sizes = take(bytes); sizes >= 0xe0 && bytes->left > 0; sizes = take(bytes)) {
+        for (unsigned sizes = take_octet(&bytes->left); sizes >= 0xe0 && bytes->left.len > 0;
+             sizes = take_octet(&bytes->left)) {
             uint32_t size = (sizes & 1) != 0 ? table_bytes : (sizes & 0x1f) * 300u;
             hpack_encoder_resize(&encoder, size);
             check(nghttp2_hd_inflate_change_table_size(of_ours.theirs, size) == 0);
@@ -327,7 +309,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2) {
         return 0;
     }
-    struct bytes bytes = {data + 1, size - 1, data[0]};
+    struct bytes bytes = {{(const char *)data + 1, size - 1}, data[0]};
     uint32_t table_bytes = table_sizes[data[0] >> 1 & 7];
     if ((data[0] & 1) != 0) {
         play_octets(&bytes, table_bytes);

@@ -19,8 +19,7 @@ enum kind { TEXT, LONG_TEXT, UPDATE, ANY_CONTENTS, DAMAGED, BYTES, KINDS };
 
 /* The peer, as it writes: all of its bytes, and what they say. */
 struct script {
-    const uint8_t *input;
-    size_t left;
+    struct span left; /* of the input */
     struct tls_keys keys;
     struct buffer stream;
     struct buffer text;
@@ -33,23 +32,6 @@ static void set_secret(struct tls_keys *keys, const struct tls_suite *suite, int
 {
     keys->secret_bytes = suite->secret_bytes;
     memset(keys->secret, seed, suite->secret_bytes);
-}
-
-static uint8_t take(struct script *script)
-{
-    if (script->left == 0) {
-        return 0;
-    }
-    script->left--;
-    return *script->input++;
-}
-
-static struct span take_span(struct script *script, size_t most)
-{
-    struct span taken = {(const char *)script->input, most < script->left ? most : script->left};
-    script->input += taken.len;
-    script->left -= taken.len;
-    return taken;
 }
 
 /* Returns where in the stream the record begins. */
@@ -108,17 +90,21 @@ static void write_damaged(struct script *script, uint8_t where, struct span text
 
 static void write_next(struct script *script)
 {
-    uint8_t kind = take(script) % KINDS;
-    uint8_t size = take(script);
+    uint8_t kind = take_octet(&script->left) % KINDS;
+    uint8_t size = take_octet(&script->left);
     switch (kind) {
-    case TEXT: write_text(script, take_span(script, size)); break;
+    case TEXT: write_text(script, span_take(&script->left, size)); break;
     case LONG_TEXT: write_long_text(script, size); break;
     case UPDATE: write_update(script, size); break;
-    case ANY_CONTENTS: write_contents(script, take(script), take_span(script, size)); break;
-    case DAMAGED: write_damaged(script, take(script), take_span(script, size)); break;
+    case ANY_CONTENTS:
+        write_contents(script, take_octet(&script->left), span_take(&script->left, size));
+        break;
+    case DAMAGED:
+        write_damaged(script, take_octet(&script->left), span_take(&script->left, size));
+        break;
     default:
         script->good = false;
-        check(buffer_append(&script->stream, take_span(script, size), STREAM_MAX * 2));
+        check(buffer_append(&script->stream, span_take(&script->left, size), STREAM_MAX * 2));
     }
 }
 
@@ -175,7 +161,8 @@ static void check_answer(struct end *end, const struct tls_suite *suite)
     set_secret(&peer.records.read, suite, 2);
     set_secret(&peer.records.write, suite, 1);
     check(tls_records_begin(&peer.records, suite));
-    check(tls_records_send(&end->records, (struct tls_text){SPAN("answer")}) && tls_records_close(&end->records));
+    check(tls_records_send(&end->records, (struct tls_text){SPAN("answer")}) &&
+          tls_records_close(&end->records));
     check(tls_records_receive(&peer.records, 0, buffer_span(&end->output), &peer.plain, 1 << 16));
     check(span_equal(buffer_span(&peer.plain), SPAN("answer")) && peer.records.ended);
     tls_records_end(&peer.records);
@@ -191,16 +178,16 @@ static void free_end(struct end *end)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct script script = {.input = data, .left = size, .good = true};
+    struct script script = {.left = {(const char *)data, size}, .good = true};
     struct end whole, pieces;
     if (suites.items[0].kind == NULL) {
         tls_suites_fetch(&suites);
     }
-    const struct tls_suite *suite = &suites.items[take(&script) % TLS_AEADS];
-    uint8_t seed = take(&script);
+    const struct tls_suite *suite = &suites.items[take_octet(&script.left) % TLS_AEADS];
+    uint8_t seed = take_octet(&script.left);
     set_secret(&script.keys, suite, 1);
     check(tls_keys_derive(&script.keys, suite));
-    while (script.left > 0 && buffer_bytes(&script.stream) < STREAM_MAX) {
+    while (script.left.len > 0 && buffer_bytes(&script.stream) < STREAM_MAX) {
         write_next(&script);
     }
     play(&whole, suite, buffer_span(&script.stream), 0, true);
