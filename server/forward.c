@@ -344,18 +344,18 @@ bool forward_request_head(const struct exchange *ex, const struct forward_option
 
 /* ---- bodies */
 
+bool forward_chunk_begin(struct buffer *out, size_t bytes, size_t bytes_max)
+{
+    char line[24];
+    int line_bytes = snprintf(line, sizeof line, "%zx\r\n", bytes);
+    return buffer_append(out, (struct span){line, (size_t)line_bytes}, bytes_max);
+}
+
 bool forward_chunk(struct buffer *out, struct span data, size_t bytes_max)
 {
-    struct writer writer = {.out = out, .bytes_max = bytes_max};
-    char size[24];
-    if (data.len == 0) {
-        return true;
-    }
-    int bytes = snprintf(size, sizeof size, "%zx\r\n", data.len);
-    put(&writer, (struct span){size, (size_t)bytes});
-    put(&writer, data);
-    put(&writer, SPAN("\r\n"));
-    return !writer.failed;
+    return data.len == 0 || (forward_chunk_begin(out, data.len, bytes_max) &&
+                             buffer_append(out, data, bytes_max) &&
+                             buffer_append(out, FORWARD_CHUNK_TAIL, bytes_max));
 }
 
 bool forward_chunk_end(struct buffer *out, const struct field_list *trailers, size_t bytes_max)

@@ -45,9 +45,11 @@ enum h1_framing forward_request_framing(const struct exchange *ex, uint64_t *len
 bool forward_request_head(const struct exchange *ex, const struct forward_options *options,
                           struct buffer *out);
 
-/* Append a chunk (none for no bytes: that would be the end), and the end of a chunked body with
- * these trailers (may be NULL). False as buffer_append. */
+/* Append a chunk (none for no bytes: that would be the end), only what is before its so many bytes,
+ * and the end of a chunked body with these trailers (may be NULL). False as buffer_append. */
+#define FORWARD_CHUNK_TAIL SPAN("\r\n") /* behind those bytes */
 bool forward_chunk(struct buffer *out, struct span data, size_t bytes_max);
+bool forward_chunk_begin(struct buffer *out, size_t bytes, size_t bytes_max);
 bool forward_chunk_end(struct buffer *out, const struct field_list *trailers, size_t bytes_max);
 
 /* Whether field `index` of an upstream's head is for the client. Not for Content-Length: who frames

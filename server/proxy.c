@@ -477,6 +477,13 @@ void proxy_resume(struct stream *stream)
     }
 }
 
+bool proxy_more_waits(const struct stream *stream)
+{
+    const struct relay *relay = stream->relay;
+    const struct link *link = relay != NULL ? relay->link : NULL;
+    return link != NULL && link->receiving && link->more_waits && !link->local;
+}
+
 /* ---- steps ---- */
 
 static void set_deadline(struct relay *relay)

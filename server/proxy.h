@@ -19,6 +19,8 @@ void proxy_body_arrived(struct stream *stream);
 bool proxy_client_dribbles(struct stream *stream);
 /* The stream has room again: octets of its chunk were taken, or the client's output is free. */
 void proxy_resume(struct stream *stream);
+/* More of the answer waits in the kernel and is being received: it will be here in a moment. */
+bool proxy_more_waits(const struct stream *stream);
 /* The client left, or the request is over. Fine when there is no relay. */
 void proxy_cancel(struct stream *stream);
 /* Names were looked up. */

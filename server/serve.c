@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/tcp.h>
+#include <sys/uio.h>
 
 #include "server/forward.h"
 #include "server/h2.h"
@@ -98,6 +99,38 @@ bool serve_seal(struct worker *worker, struct conn *conn, struct span more)
     }
     buffer_consume(&conn->out, bytes);
     return true;
+}
+
+/* Sends what is in `before` and then `bytes`, as far as the socket takes it now. Returns what is left
+ * of `bytes`. */
+static struct span send_some(const struct conn *conn, struct buffer *before, struct span bytes)
+{
+    struct span held = buffer_span(before);
+    struct iovec pieces[] = {{(char *)held.base, held.len}, {(char *)bytes.base, bytes.len}};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    ssize_t result = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    size_t sent = result > 0 ? (size_t)result : 0; /* what is wrong the next send finds, too */
+    size_t of_held = sent < held.len ? sent : held.len;
+    buffer_consume(before, of_held);
+    buffer_trim(before);
+    (void)span_take(&bytes, sent - of_held);
+    return bytes;
+}
+
+bool serve_send_now(struct worker *worker, struct conn *conn, struct span bytes)
+{
+    worker->turn_bytes += bytes.len;
+    conn->bulky = bytes.len >= LIM_BULKY_BYTES;
+    if (conn->tls == NULL) {
+        assert(!conn->sending && conn->direct.len == 0);
+        struct span left = send_some(conn, &conn->out, bytes);
+        return buffer_append(&conn->out, left, SIZE_MAX / 2);
+    }
+    bool sealed = serve_seal(worker, conn, bytes);
+    if (sealed && !conn->sending && buffer_bytes(&conn->wire) == 0) {
+        (void)send_some(conn, tls_output(conn->tls), (struct span){NULL, 0});
+    }
+    return sealed;
 }
 
 void serve_flush(struct worker *worker, struct conn *conn)

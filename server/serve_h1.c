@@ -440,19 +440,30 @@ static bool step_answered(struct worker *worker, struct conn *conn)
     return enter_linger(worker, conn);
 }
 
+/* Has `put` take octets of a body, as a chunk if nothing else tells where it ends. False: out of
+ * memory. */
+static bool put_content(struct worker *worker, struct conn *conn, struct span bytes,
+                        bool (*put)(struct worker *, struct conn *, struct span))
+{
+    if (!conn->chunked) {
+        return put(worker, conn, bytes);
+    }
+    return forward_chunk_begin(&conn->out, bytes.len, SIZE_MAX / 2) && put(worker, conn, bytes) &&
+           buffer_append(&conn->out, FORWARD_CHUNK_TAIL, SIZE_MAX / 2);
+}
+
 /* False: out of memory. */
 static bool move_chunk(struct worker *worker, struct conn *conn, struct buffer *chunk)
 {
-    struct span bytes = buffer_span(chunk);
+    size_t bytes = buffer_bytes(chunk);
     if (conn->tls == NULL && !conn->chunked && buffer_bytes(&conn->out) == 0) {
         struct buffer empty = conn->out;
         conn->out = *chunk;
         *chunk = empty;
         return true;
     }
-    bool fine = conn->chunked ? forward_chunk(&conn->out, bytes, SIZE_MAX / 2)
-                              : append_span(worker, conn, bytes);
-    buffer_consume(chunk, bytes.len);
+    bool fine = put_content(worker, conn, buffer_span(chunk), append_span);
+    buffer_consume(chunk, bytes);
     return fine;
 }
 
@@ -473,26 +484,25 @@ static bool append_chunk(struct worker *worker, struct conn *conn)
 /* So much is on its way that a body is not passed on. */
 static bool is_full(const struct conn *conn)
 {
-    return conn->tls == NULL || unsent(conn) >= 2 * LIM_LINK_BUFFER_BYTES;
+    return conn->tls == NULL ? conn->sending : unsent(conn) >= 2 * LIM_LINK_BUFFER_BYTES;
 }
 
 size_t serve_h1_room(struct conn *conn)
 {
     struct stream *stream = conn->stream;
     size_t held = buffer_bytes(&stream->chunk);
-    stream->roomless = conn->tls != NULL && held == 0 && is_full(conn);
+    stream->roomless = held == 0 && is_full(conn);
     return stream->roomless || held >= LIM_LINK_BYTES ? 0 : LIM_LINK_BUFFER_BYTES;
 }
 
 size_t serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes)
 {
     struct stream *stream = conn->stream;
-    bool next = stream->source.streamed && !conn->chunked && buffer_bytes(&stream->chunk) == 0;
+    bool next = stream->source.streamed && buffer_bytes(&stream->chunk) == 0;
     if (!next || is_full(conn) || bytes.len < LIM_DIRECT_BYTES) {
         return 0;
     }
-    conn->broken = conn->broken || !append_span(worker, conn, bytes);
-    worker->turn_bytes += bytes.len;
+    conn->broken = conn->broken || !put_content(worker, conn, bytes, serve_send_now);
     stream->body_sent += bytes.len;
     worker_touch(worker, conn);
     return bytes.len;
@@ -501,20 +511,17 @@ size_t serve_h1_pass(struct worker *worker, struct conn *conn, struct span bytes
 /* An upstream's answer goes out while it comes in, and while the request's body may still go in. */
 static bool step_streamed(struct worker *worker, struct conn *conn)
 {
-    if (buffer_bytes(&conn->wire) == 0 && buffer_bytes(&conn->out) < LIM_LINK_BYTES &&
-        !append_chunk(worker, conn)) {
+    bool has_room = buffer_bytes(&conn->wire) == 0 && buffer_bytes(&conn->out) < LIM_LINK_BYTES;
+    if ((has_room && !append_chunk(worker, conn)) || conn->broken) {
         serve_close(worker, conn);
         return false;
     }
-    if (conn->broken) {
-        serve_close(worker, conn);
-        return false;
-    }
-    if (stream_answer_ended(conn->stream)) {
+    if (has_room && stream_answer_ended(conn->stream)) { /* its end is in `out`, too */
         end_request(worker, conn);
         return true;
     }
-    if (buffer_bytes(&conn->out) > 0 || serve_has_records(conn)) {
+    bool awaits = unsent(conn) < LIM_DIRECT_BYTES && proxy_more_waits(conn->stream);
+    if (!awaits && (buffer_bytes(&conn->out) > 0 || serve_has_records(conn))) {
         serve_flush(worker, conn);
     }
     if (conn->stream != NULL && conn->stream->roomless) {

@@ -21,6 +21,9 @@ void serve_judged(struct worker *worker, struct conn *conn);
 bool serve_seal(struct worker *worker, struct conn *conn, struct span more);
 /* Sends `out`, or the records. Nothing may be in flight. */
 void serve_flush(struct worker *worker, struct conn *conn);
+/* Sends `out` and what follows it without waiting, from where it lies or was sealed: what the socket
+ * has no room for is kept. Plain connections may have nothing in flight. False: out of memory. */
+bool serve_send_now(struct worker *worker, struct conn *conn, struct span bytes);
 /* Between requests: keeps its memory for a while, as another often follows soon. */
 void serve_rest(struct worker *worker, struct conn *conn);
 /* Should the connection end after the answer in hand? */

@@ -127,11 +127,12 @@ def memory():
 def back_pressure():
     """Who is slow is waited for, and what is in hand stays little."""
     sent = [0]
+    octets = os.urandom(65536)
 
     def serve(peer, _):
         request = peer.request()
         peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        piece = b"10000\r\n" + bytes(65536) + b"\r\n"
+        piece = b"10000\r\n" + octets + b"\r\n"
         for _ in range(PIECES):
             peer.send(piece)
             sent[0] += 65536
@@ -147,7 +148,7 @@ def back_pressure():
             if not sanitized():
                 check(client.name + ": its octets are not in our memory", Server.main.resident() - before < ALLOWED, True)
             got = peer.response()
-            check(client.name + ": then all of it comes", (len(got.body), got.end), (PIECES * 65536, "complete"))
+            check(client.name + ": then all of it comes", (got.body == octets * PIECES, got.end), (True, "complete"))
             peer.close()
 
     go = threading.Event()
@@ -183,6 +184,56 @@ def back_pressure():
             check(client.name + ": then the upstream has all of it", peer.response().brief(),
                   (200, b"%d" % size, "complete"))
             peer.close()
+
+
+@case
+def begun():
+    """What has come of an answer is passed on, wherever it was cut: there may be nothing more for long."""
+    octets = os.urandom(200000)
+    go = threading.Event()
+
+    def serve(peer, _):
+        request = peer.request()
+        _, framing, first = request.target.split("/")
+        first = int(first)
+        if framing == "length":
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(octets) + octets[:first])
+            go.wait(SECONDS)
+            peer.send(octets[first:])
+        else:
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (first, octets[:first]))
+            go.wait(SECONDS)
+            peer.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(octets) - first, octets[first:]))
+
+    with Upstream(serve) as tcp, Upstream(serve, path=os.path.join(WORK.name, "begun.sock")) as local:
+        for kind, upstream in (("TCP", tcp), ("a Unix socket", local)):
+            for framing in ("length", "chunks"):
+                # 1 KiB is received first: the heads have 43 and 49 octets, a chunk's 5 and 2.
+                for first in (1, 968, 969, 980, 981, 982, 2000, 9000, 70000, 150000):
+                    go.clear()
+                    peer = H1(Server.main.port)
+                    peer.start(path="/%s/%d" % (framing, first), fields=[("x-to", upstream.url)])
+                    peer.until(b"\r\n\r\n")
+                    title = "%s, %s: the first %d octets " % (kind, framing, first)
+                    came = peer.exactly(first) if framing == "length" else pieces(peer.pending)
+                    while len(came) < first and peer.more():
+                        came = pieces(peer.pending)
+                    check(title + "come at once", came == octets[:first], True)
+                    go.set()
+                    rest = peer.exactly(len(octets) - first) if framing == "length" else peer.chunks()[0]
+                    all_of_it = came + rest if framing == "length" else rest
+                    check(title + "are followed by the others", all_of_it == octets, True)
+                    peer.close()
+
+
+def pieces(framed):
+    """What is here of a body in chunks."""
+    content = b""
+    while b"\r\n" in framed:
+        size, framed = framed.split(b"\r\n", 1)
+        content += framed[:int(size, 16)]
+        framed = framed[int(size, 16) + 2:]
+    return content
 
 
 NGINX = """
@@ -353,7 +404,11 @@ def secure(files):
                 peer.send(data)
             ends.append("end")
             return
-        peer.answer(peer.body(request), fields=CLOSE)
+        body = peer.body(request)
+        if request.target == "/chunks":
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        else:
+            peer.answer(body, fields=CLOSE)
 
     own = Server("--tls-addr", "127.0.0.1:0", "--cert", files.dir + "/cert.pem", "--key", files.dir + "/key.pem",
                  env={"SSL_CERT_FILE": files.dir + "/cert.pem"})
@@ -364,11 +419,13 @@ def secure(files):
             trust = ssl.create_default_context(cafile=files.dir + "/cert.pem")
             trust.set_alpn_protocols(["h2"] if client is H2 else ["http/1.1"])
             body = os.urandom(700000)
-            peer = client(port, trust)
-            peer.start("POST", "/", [("x-to", url)], body)
-            got = peer.response()
-            peer.close()
-            check(client.name + ": TLS on both sides", (got.status, got.body == body, got.end), (200, True, "complete"))
+            for path in ("/length", "/chunks"):
+                peer = client(port, trust)
+                peer.start("POST", path, [("x-to", url)], body)
+                got = peer.response()
+                peer.close()
+                check("%s: TLS on both sides, %s" % (client.name, path[1:]), (got.status, got.body == body, got.end),
+                      (200, True, "complete"))
         trust = ssl.create_default_context(cafile=files.dir + "/cert.pem")
         peer = H1(port, trust)
         peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-To: %s\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n" %
