@@ -163,6 +163,10 @@ def cpu_between(before, after):
     return sum(ns - before.get(thread, 0) for thread, ns in after.items())
 
 
+def port_in(scheme, text):
+    return int(re.search(scheme + r'://127\.0\.0\.1:(\d+)', text).group(1))
+
+
 class Lab:
     """Starts servers: knows the folder all is in, the program under test and the certificate."""
 
@@ -195,6 +199,8 @@ class Lab:
         place = self.place(name)
         if name == 'zeroserve':
             return self.start_ours(place, root, backend, scripts, threads, cores)
+        if name == 'floor':
+            return self.start_floor(place, root, words, backend, cores)
         return self.start_peer(name, place, root, words, backend, cores)
 
     def pack(self, place, root, backend, scripts):
@@ -215,17 +221,30 @@ class Lab:
                    '--key', str(place / 'key.pem'), '--threads', str(threads), '--disable-request-logging',
                    '--h2-connection-requests', '1000000000',
                    str(self.pack(place, root, backend, scripts))]
+        text, process = self.launch_told(command, cores, log, r'https://127\.0\.0\.1:\d+')
+        return Server('zeroserve', process, port_in('http', text), port_in('https', text))
+
+    def start_floor(self, place, root, words, backend, cores):
+        """What looks at nothing: floor.c. It answers by the small file, or has the backend do so."""
+        program = pathlib.Path(self.zeroserve).parent / 'bench' / 'floor'
+        if not program.exists():
+            raise Missing(f'{program} is not built')
+        command = [str(program), str(backend) if 'proxy' in words else str(root / 'small.html')]
+        text, process = self.launch_told(command, cores, place / 'log', r'http://127\.0\.0\.1:\d+')
+        return Server('floor', process, port_in('http', text), None)
+
+    @staticmethod
+    def launch_told(command, cores, log, last):
+        """Starts what tells its ports, the last one by a line with `last`: all it said, and the process."""
         process = launch(command, cores, log)
         for _ in range(2000):
             text = log.read_text(errors='replace')
-            plain = re.search(r'listening on http://127\.0\.0\.1:(\d+)', text)
-            tls = re.search(r'listening on https://127\.0\.0\.1:(\d+)', text)
-            if plain and tls:
-                return Server('zeroserve', process, int(plain.group(1)), int(tls.group(1)))
+            if re.search(last, text):
+                return text, process
             if process.poll() is not None:
                 break
             time.sleep(0.01)
-        raise SystemExit('zeroserve does not start: ' + log.read_text(errors='replace').strip())
+        raise SystemExit(f'{command[0]} does not start: ' + log.read_text(errors='replace').strip())
 
     def start_peer(self, name, place, root, words, backend, cores):
         program = shutil.which(name) or shutil.which(name, path='/usr/sbin:/sbin')

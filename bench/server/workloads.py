@@ -57,20 +57,23 @@ def pair(name, title, **more):
 
 def workloads():
     files = entries()
+    floor = (Entry('sockets alone', 'floor'),)
     scripted = entries(('nginx', 'h2o'), (HERE / 'scripts' / 'json.c',))
     proxied = entries(PROXY_PEERS, (HERE / 'scripts' / 'proxy.c',))
     relay = {'nginx': 1.3, 'haproxy': 1.3}
     large = {'nginx': 1.5, 'h2o': 1.1}
     small1, small2 = {'nginx': 1.5, 'h2o': 1.3}, {'nginx': 3, 'h2o': 0.9}
     return [
-        Work('small-plain', '174 B, h1 plain', secure=False, entries=files, bars=small1),
+        Work('small-plain', '174 B, h1 plain', secure=False, entries=files + floor, bars=small1),
         *pair('small', '174 B', entries=files, bars1=small1, bars2=small2),
         *pair('100k', '100 KiB', path=MEDIUM, entries=files, bars1=large, bars2=large),
         Work('100k-plain', '100 KiB, h1 plain', path=MEDIUM, secure=False, entries=files),
         Work('10m', '10 MiB, h1+TLS', path=LARGE, clients=4, few=8, entries=files),
         *pair('json', 'scripted JSON', path='/json?name=world', words=('file', 'lua'), entries=scripted,
               bars1={'nginx': 1.5}, bars2={'nginx': 2}),
+        Work('proxy-small-plain', 'proxied 174 B, h1 plain', secure=False, words=('proxy',), entries=proxied + floor),
         *pair('proxy-small', 'proxied 174 B', words=('proxy',), entries=proxied, bars1=relay, bars2=relay),
+        Work('proxy-100k-plain', 'proxied 100 KiB, h1 plain', path=MEDIUM, secure=False, words=('proxy',), entries=proxied),
         *pair('proxy-100k', 'proxied 100 KiB', path=MEDIUM, words=('proxy',), entries=proxied, bars1=relay, bars2=relay),
         Work('zipf', '20,000 files by Zipf, h1+TLS', path='', zipf=True, entries=files),
         Work('chain', '174 B, h1+TLS, scripts', most={'three scripts': 1.05},

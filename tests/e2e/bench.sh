@@ -25,12 +25,17 @@ is "the quick run ends well: $text" "$?" 0
 like "plain" "$text" '^174 B, h1 plain +zeroserve +[0-9]+ +[0-9.]+ '
 like "three scripts have a row of their own" "$text" '^ +three scripts +[0-9]+ +[0-9.]+ '
 is "all were measured" "$(value 'sorted(items)')" \
-    "['chain', 'json-h2', 'memory', 'proxy-small-h1', 'proxy-small-h2', 'small-h1', 'small-h2', 'small-plain']"
+    "['chain', 'json-h2', 'memory', 'proxy-small-h1', 'proxy-small-h2', 'proxy-small-plain', 'small-h1', 'small-h2', 'small-plain']"
 is "requests were answered and counted" \
     "$(value '[i["servers"]["zeroserve"]["count"] for n, i in items.items() if n.startswith("small")]')" "[200, 200, 200]"
 is "each cost processor time" \
     "$(value 'all(s["cpu_us"] > 0 for i in items.values() if i["kind"] == "http" for s in i["servers"].values())')" True
 is "idle connections stayed open" "$(value 'items["memory"]["servers"]["zeroserve"]["many_open"]')" 50
+if [ -x "$build/bench/floor" ]; then
+    text=$(bench --quick --servers zeroserve,floor --only small-plain)
+    like "what looks at nothing answers" "$text" '174 B, h1 plain.*'$'\n'' +sockets alone +[0-9]+ '
+    like "and passes on" "$text" 'proxied 174 B.*'$'\n'' +sockets alone +[0-9]+ '
+fi
 is "no process is left" "$(left)" 0
 is "no file is left" "$(find "$work" -maxdepth 1 -name 'zeroserve-bench-*')" ''
 finish
