@@ -96,29 +96,21 @@ bool chars_all_target(struct span text)
     return beside_target(octets8(text.base + text.len - 8)) == 0;
 }
 
-/* Flags 'A' to 'Z'. */
-static uint64_t uppers(uint64_t word)
-{
-    uint64_t low = word & EACH(0x7f);
-    uint64_t from_a = low + EACH(0x80 - 'A');
-    uint64_t past_z = low + EACH(0x80 - 'Z' - 1);
-    return from_a & ~past_z & ~word & EACH(0x80);
-}
-
 bool chars_any_upper(struct span text)
 {
     size_t i = 0;
     while (i + 8 <= text.len) {
-        if (uppers(octets8(text.base + i)) != 0) {
+        if (octets8_uppers(octets8(text.base + i)) != 0) {
             return true;
         }
         i += 8;
     }
     if (text.len >= 8) {
-        return uppers(octets8(text.base + text.len - 8)) != 0;
+        return octets8_uppers(octets8(text.base + text.len - 8)) != 0;
     }
     if (text.len >= 4) {
-        return uppers((uint64_t)octets4(text.base) << 32 | octets4(text.base + text.len - 4)) != 0;
+        return octets8_uppers((uint64_t)octets4(text.base) << 32 |
+                              octets4(text.base + text.len - 4)) != 0;
     }
     for (; i < text.len; i++) {
         if (text.base[i] >= 'A' && text.base[i] <= 'Z') {

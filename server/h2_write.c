@@ -72,11 +72,9 @@ static void lower_names(struct list *list, uint8_t *at)
         if (!chars_any_upper(*name)) {
             continue;
         }
-        for (size_t n = 0; n < name->len; n++) {
-            at[n] = (uint8_t)ascii_lower(name->base[n]);
-        }
+        char *end = span_put_lower((char *)at, *name);
         name->base = (const char *)at;
-        at += name->len;
+        at = (uint8_t *)end;
         list->upper_bytes -= name->len;
     }
 }

@@ -34,10 +34,7 @@ struct span mime_type(struct span path)
     if (at == 0 || path.base[at - 1] != '.' || bytes == 0 || bytes > EXTENSION_BYTES_MAX) {
         return unknown;
     }
-    for (size_t i = 0; i < bytes; i++) {
-        extension[i] = ascii_lower(path.base[at + i]);
-    }
-    extension[bytes] = '\0';
+    *span_put_lower(extension, (struct span){path.base + at, bytes}) = '\0';
     const struct mime *row =
         bsearch(extension, table, sizeof table / sizeof table[0], sizeof table[0], mime_order);
     return row != NULL ? row->type : unknown;

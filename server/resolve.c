@@ -387,10 +387,7 @@ static bool copy_name(struct span host, char name[NAME_BYTES_MAX + 1])
     if (host.len == 0 || host.len > NAME_BYTES_MAX || memchr(host.base, '\0', host.len) != NULL) {
         return false;
     }
-    for (size_t i = 0; i < host.len; i++) {
-        name[i] = ascii_lower(host.base[i]);
-    }
-    name[host.len] = '\0';
+    *span_put_lower(name, host) = '\0';
     size_t end = host.len - (name[host.len - 1] == '.');
     size_t start = end;
     while (start > 0 && name[start - 1] != '.') {

@@ -74,18 +74,27 @@ static inline char ascii_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+/* Flags, by their highest bits, octets of the word that are 'A' to 'Z'. */
+static inline uint64_t octets8_uppers(uint64_t word)
+{
+    const uint64_t each = 0x0101010101010101;
+    uint64_t low = word & 0x7f * each;
+    uint64_t from_a = low + (0x80 - 'A') * each;
+    uint64_t past_z = low + (0x80 - 'Z' - 1) * each;
+    return from_a & ~past_z & ~word & 0x80 * each;
+}
+
+/* Writes the text with its upper case letters in lower case. Returns the place behind. */
+char *span_put_lower(char *out, struct span text);
+
+/* For span_equal_nocase alone: the same for two texts of one length. */
+bool octets_equal_nocase(const char *a, const char *b, size_t bytes);
+
 /* ASCII case-insensitive, as field names and URI schemes compare. */
 static inline bool span_equal_nocase(struct span a, struct span b)
 {
-    if (a.len != b.len) {
-        return false;
-    }
-    for (size_t i = 0; i < a.len; i++) {
-        if (a.base[i] != b.base[i] && ascii_lower(a.base[i]) != ascii_lower(b.base[i])) {
-            return false;
-        }
-    }
-    return true;
+    return a.len == b.len && (a.len == 0 || (ascii_lower(a.base[0]) == ascii_lower(b.base[0]) &&
+                                             octets_equal_nocase(a.base, b.base, a.len)));
 }
 
 #endif

@@ -84,10 +84,7 @@ static char *lower_case_copy(struct span name)
 {
     char *copy = malloc(name.len + 1);
     if (copy != NULL) {
-        for (size_t i = 0; i < name.len; i++) {
-            copy[i] = ascii_lower(name.base[i]);
-        }
-        copy[name.len] = '\0';
+        *span_put_lower(copy, name) = '\0';
     }
     return copy;
 }

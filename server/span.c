@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Letters of ASCII eight at a time; the last few with some before them again. */
+#include "server/span.h"
+
+static uint64_t octets8_lower(uint64_t word)
+{
+    return word | octets8_uppers(word) >> 2; /* 0x80 >> 2 is what tells the cases apart */
+}
+
+/* Four to eight octets as one word, all of them in it. */
+static uint64_t octets4_to_8(const char *text, size_t bytes)
+{
+    return (uint64_t)octets4(text) << 32 | octets4(text + bytes - 4);
+}
+
+bool octets_equal_nocase(const char *a, const char *b, size_t bytes)
+{
+    if (bytes >= 8) {
+        for (size_t i = 0; i + 8 < bytes; i += 8) {
+            if (octets8_lower(octets8(a + i)) != octets8_lower(octets8(b + i))) {
+                return false;
+            }
+        }
+        return octets8_lower(octets8(a + bytes - 8)) == octets8_lower(octets8(b + bytes - 8));
+    }
+    if (bytes >= 4) {
+        return octets8_lower(octets4_to_8(a, bytes)) == octets8_lower(octets4_to_8(b, bytes));
+    }
+    for (size_t i = 0; i < bytes; i++) {
+        if (ascii_lower(a[i]) != ascii_lower(b[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+char *span_put_lower(char *out, struct span text)
+{
+    size_t i = 0;
+    for (; i + 8 <= text.len; i += 8) {
+        uint64_t word = octets8_lower(octets8(text.base + i));
+        memcpy(out + i, &word, sizeof word);
+    }
+    for (; i < text.len; i++) {
+        out[i] = ascii_lower(text.base[i]);
+    }
+    return out + text.len;
+}
