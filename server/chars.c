@@ -109,8 +109,7 @@ bool chars_any_upper(struct span text)
         return octets8_uppers(octets8(text.base + text.len - 8)) != 0;
     }
     if (text.len >= 4) {
-        return octets8_uppers((uint64_t)octets4(text.base) << 32 |
-                              octets4(text.base + text.len - 4)) != 0;
+        return octets8_uppers(octets4_to_8(text.base, text.len)) != 0;
     }
     for (; i < text.len; i++) {
         if (text.base[i] >= 'A' && text.base[i] <= 'Z') {

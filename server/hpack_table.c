@@ -36,7 +36,7 @@ static uint64_t last_octets(struct span text)
         return octets8(text.base + text.len - 8);
     }
     if (text.len >= 4) {
-        return octets4(text.base) | (uint64_t)octets4(text.base + text.len - 4) << 32;
+        return octets4_to_8(text.base, text.len);
     }
     uint64_t word = 0;
     for (size_t i = 0; i < text.len; i++) {

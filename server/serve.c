@@ -5,7 +5,8 @@
  * At most one send is in flight, and `out` is not touched while it is. A file that lies in memory
  * is sent from there, behind `out`, and the next answer waits for it. With TLS, `out` becomes
  * records when it would be sent; these wait in tls_output until nothing is in flight and go out by
- * way of `wire`. What TLS has to say by itself goes the same way.
+ * way of `wire`. What TLS has to say by itself goes the same way. What an upstream sends does not
+ * wait for the ring: serve_send_now.
  */
 #include <assert.h>
 #include <errno.h>

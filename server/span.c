@@ -7,12 +7,6 @@ static uint64_t octets8_lower(uint64_t word)
     return word | octets8_uppers(word) >> 2; /* 0x80 >> 2 is what tells the cases apart */
 }
 
-/* Four to eight octets as one word, all of them in it. */
-static uint64_t octets4_to_8(const char *text, size_t bytes)
-{
-    return (uint64_t)octets4(text) << 32 | octets4(text + bytes - 4);
-}
-
 bool octets_equal_nocase(const char *a, const char *b, size_t bytes)
 {
     if (bytes >= 8) {

@@ -74,6 +74,12 @@ static inline char ascii_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+/* All of four to eight octets, as one word that has some of them twice. */
+static inline uint64_t octets4_to_8(const char *text, size_t bytes)
+{
+    return octets4(text) | (uint64_t)octets4(text + bytes - 4) << 32;
+}
+
 /* Flags, by their highest bits, octets of the word that are 'A' to 'Z'. */
 static inline uint64_t octets8_uppers(uint64_t word)
 {
