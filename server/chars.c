@@ -96,6 +96,17 @@ bool chars_all_target(struct span text)
     return beside_target(octets8(text.base + text.len - 8)) == 0;
 }
 
+bool chars_all_name(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.base[i]);
+        if (!(c >= 'a' && c <= 'z') && !char_digit(c) && c != '-' && c != '_' && c != '.') {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool chars_any_upper(struct span text)
 {
     size_t i = 0;

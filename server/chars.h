@@ -37,12 +37,14 @@ static inline bool chars_all(struct span text, unsigned classes)
 bool chars_all_value(struct span text);
 /* The same for a request target (CHAR_TARGET). */
 bool chars_all_target(struct span text);
+/* Whether all of it may be in a name that is looked up: letters, digits, '-', '_' and dots. */
+bool chars_all_name(struct span text);
 /* Whether a path has neither escapes, NUL, nor a segment that is empty or begins with a dot. */
 bool chars_plain_path(struct span text);
 /* Whether any of it is an upper case letter of ASCII. */
 bool chars_any_upper(struct span text);
-/* How many bytes at the start are ASCII for sure: all, or fewer by some. The rest is to be looked at
- * one by one. */
+/* How many bytes at the start are ASCII for sure: all, or fewer by some. The rest is to be looked
+ * at one by one. */
 size_t chars_ascii_prefix(struct span text);
 
 static inline bool char_digit(char c)
@@ -60,7 +62,8 @@ static inline int char_hex(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/* Writes the last `digits` hexadecimal digits of the number, in lower case. Returns where they end. */
+/* Writes the last `digits` hexadecimal digits of the number, in lower case. Returns where they end.
+ */
 static inline char *char_put_hex(char *out, unsigned value, unsigned digits)
 {
     for (unsigned shift = 4 * digits; shift > 0; shift -= 4) {

@@ -3,6 +3,7 @@
  * where it is a list of entity tags. */
 #include "server/conditional.h"
 
+#include "server/chars.h"
 #include "server/date.h"
 
 /* ---- entity tags, RFC 9110 8.8.3 */
@@ -123,7 +124,7 @@ static bool take_number(struct span *rest, uint64_t *number)
 {
     size_t digits = 0;
     *number = 0;
-    while (digits < rest->len && rest->base[digits] >= '0' && rest->base[digits] <= '9') {
+    while (digits < rest->len && char_digit(rest->base[digits])) {
         unsigned digit = (unsigned)(rest->base[digits++] - '0');
         *number = *number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *number * 10 + digit;
     }

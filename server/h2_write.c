@@ -72,9 +72,9 @@ static void lower_names(struct list *list, uint8_t *at)
         if (!chars_any_upper(*name)) {
             continue;
         }
-        char *end = span_put_lower((char *)at, *name);
-        name->base = (const char *)at;
-        at = (uint8_t *)end;
+        char *lower = (char *)at;
+        at = (uint8_t *)span_put_lower(lower, *name);
+        name->base = lower;
         list->upper_bytes -= name->len;
     }
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "server/access.h"
+#include "server/chars.h"
 #include "server/cidr.h"
 #include "server/harden.h"
 #include "server/limits.h"
@@ -118,7 +119,7 @@ static bool set_number(struct options *options, const struct row *row, const cha
 {
     uint64_t number = 0;
     const char *p = value;
-    for (; *p >= '0' && *p <= '9' && number <= UINT32_MAX; p++) {
+    for (; char_digit(*p) && number <= UINT32_MAX; p++) {
         number = number * 10 + (uint64_t)(*p - '0');
     }
     if (p == value || *p != '\0' || number < row->min || number > row->max) {

@@ -63,15 +63,20 @@ static void start_send(struct worker *worker, struct conn *conn, const struct bu
     }
 }
 
+/* So many bytes were sent of the buffer and then of what is behind it. */
+static void drop_sent(struct buffer *buffer, struct span *behind, size_t count)
+{
+    size_t held = buffer_bytes(buffer);
+    size_t of_buffer = count < held ? count : held;
+    buffer_consume(buffer, of_buffer);
+    buffer_trim(buffer);
+    (void)span_take(behind, count - of_buffer);
+}
+
 /* So many of the bytes that start_send had were sent. */
 static void consume_sent(struct conn *conn, size_t count)
 {
-    struct buffer *bytes = conn->tls != NULL ? &conn->wire : &conn->out;
-    size_t held = buffer_bytes(bytes);
-    size_t of_buffer = count < held ? count : held;
-    buffer_consume(bytes, of_buffer);
-    buffer_trim(bytes);
-    (void)span_take(&conn->direct, count - of_buffer);
+    drop_sent(conn->tls != NULL ? &conn->wire : &conn->out, &conn->direct, count);
     if (conn->direct.len == 0) {
         hot_release(conn->direct_of);
         conn->direct_of = NULL;
@@ -102,19 +107,16 @@ bool serve_seal(struct worker *worker, struct conn *conn, struct span more)
     return true;
 }
 
-/* Sends what is in `before` and then `bytes`, as far as the socket takes it now. Returns what is left
- * of `bytes`. */
+/* Sends what is in `before` and then `bytes`, as far as the socket takes it now. Returns what is
+ * left of `bytes`. */
 static struct span send_some(const struct conn *conn, struct buffer *before, struct span bytes)
 {
     struct span held = buffer_span(before);
     struct iovec pieces[] = {{(char *)held.base, held.len}, {(char *)bytes.base, bytes.len}};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
     ssize_t result = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    size_t sent = result > 0 ? (size_t)result : 0; /* what is wrong the next send finds, too */
-    size_t of_held = sent < held.len ? sent : held.len;
-    buffer_consume(before, of_held);
-    buffer_trim(before);
-    (void)span_take(&bytes, sent - of_held);
+    /* What is wrong the next send finds, too. */
+    drop_sent(before, &bytes, result > 0 ? (size_t)result : 0);
     return bytes;
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/chars.h"
 #include "server/limits.h"
 
 enum { WINDOW_BYTES = 64 << 10 };
@@ -259,7 +260,7 @@ static bool decimal(const char **text, const char *end, uint64_t *out)
 {
     const char *p = *text;
     uint64_t value = 0;
-    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+    for (; p < end && char_digit(*p); p++) {
         if (__builtin_mul_overflow(value, 10, &value) ||
             __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value)) {
             return false;
@@ -283,7 +284,7 @@ static bool pax_time(const char *text, const char *end, int64_t *seconds, uint32
     }
     if (text < end && *text == '.') {
         text++;
-        for (uint32_t unit = 100000000; text < end && *text >= '0' && *text <= '9'; text++) {
+        for (uint32_t unit = 100000000; text < end && char_digit(*text); text++) {
             fraction += (uint32_t)(*text - '0') * unit;
             unit /= 10;
         }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/chars.h"
 #include "server/limits.h"
 #include "server/tls_int.h"
 
@@ -69,14 +70,7 @@ static bool read_server_name(const unsigned char *list, size_t bytes, struct spa
         return false;
     }
     *name = (struct span){(const char *)list + HEADER_BYTES, bytes - HEADER_BYTES};
-    for (size_t i = 0; i < name->len; i++) {
-        char c = ascii_lower(name->base[i]);
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-              c == '_')) {
-            return false;
-        }
-    }
-    return true;
+    return chars_all_name(*name);
 }
 
 /* NULL: out of memory. */

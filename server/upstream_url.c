@@ -40,16 +40,11 @@ static bool is_ipv6(struct span text)
            address_parse(text, &address);
 }
 
-/* What resolvers take: letters, digits, '-', '_' and dots. */
+/* What resolvers take. */
 static bool is_name(struct span text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        char c = ascii_lower(text.base[i]);
-        if (!(c >= 'a' && c <= 'z') && !char_digit(c) && c != '-' && c != '_' && c != '.') {
-            return false;
-        }
-    }
-    return text.len > 0 && text.len <= HOST_BYTES_MAX && text.base[0] != '.' && text.base[0] != '-';
+    return text.len > 0 && text.len <= HOST_BYTES_MAX && text.base[0] != '.' &&
+           text.base[0] != '-' && chars_all_name(text);
 }
 
 /* An empty port, as in "host:", means the default (RFC 3986 6.2.3). */
