@@ -87,7 +87,7 @@ $(VM_OBJ): CFLAGS_ALL += -fPIC -ftls-model=initial-exec
 # cmpxchg16b, which all x86-64 but the very first have
 $(O)/server/rate.c.o: CFLAGS_ALL += -mcx16
 $(VM_OBJ): Makefile
-$(SERVER_OBJ) $(O)/server/main.c.o: CFLAGS_ALL += $(LTO_COMPILE)
+$(SERVER_OBJ) $(O)/server/main.c.o: CFLAGS_ALL += $(LTO_COMPILE) $(CFLAGS)
 $(O)/libserver.a: $(SERVER_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 # An archive, so that a fuzz harness takes what it uses and not what needs the unit test library.
