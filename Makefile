@@ -132,7 +132,7 @@ tests: $(UNITS) $(O)/bench/floor
 fuzzers: $(FUZZERS)
 unit: $(UNITS) ## unit tests of this mode
 	@sh tests/run.sh $(O) unit
-e2e: all ## end-to-end tests with real clients
+e2e: all $(O)/bench/floor ## end-to-end tests with real clients
 	@sh tests/run.sh $(O) e2e
 test: ## install what is missing, then all tests: release, sanitizers, fuzz share, lint
 	@sh tools/deps.sh test

@@ -42,6 +42,13 @@ static void need(int fine, const char *what)
     }
 }
 
+/* As liburing and completions have it: 0 and above, or an error, negative. */
+static void need_result(int result, const char *what)
+{
+    errno = result < 0 ? -result : 0;
+    need(result >= 0, what);
+}
+
 static struct sockaddr_in loopback(int port)
 {
     return (struct sockaddr_in){.sin_family = AF_INET,
@@ -112,7 +119,8 @@ static void give_buffer(unsigned id)
 
 static void accepted(int fd)
 {
-    need(fd >= 0 && fd < DESCRIPTORS, "accept");
+    need_result(fd, "accept");
+    need(fd < DESCRIPTORS, "accept: too many");
     peers[fd] = -1;
     start_receive(fd);
     if (upstream_port != 0) {
@@ -158,7 +166,7 @@ static void serve(void)
         unsigned head;
         unsigned count = 0;
         int result = io_uring_submit_and_wait(&ring, 1);
-        need(result >= 0 || result == -EINTR, "wait");
+        need_result(result == -EINTR ? 0 : result, "io_uring: wait");
         io_uring_for_each_cqe(&ring, head, cqe)
         {
             int fd = (int)(uint32_t)cqe->user_data;
@@ -177,13 +185,13 @@ static void init_ring(void)
 {
     struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
                                               IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL};
-    need(io_uring_queue_init_params(DESCRIPTORS, &ring, &params) == 0, "io_uring");
+    need_result(io_uring_queue_init_params(DESCRIPTORS, &ring, &params), "io_uring");
     given = mmap(NULL, BUFFERS * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     need(given != MAP_FAILED, "mmap");
     struct io_uring_buf_reg registration = {.ring_addr = (uintptr_t)given, .ring_entries = BUFFERS};
     io_uring_buf_ring_init(given);
-    need(io_uring_register_buf_ring(&ring, &registration, 0) == 0, "io_uring: buffers");
+    need_result(io_uring_register_buf_ring(&ring, &registration, 0), "io_uring: buffers");
     for (unsigned i = 0; i < BUFFERS; i++) {
         give_buffer(i);
     }

@@ -163,10 +163,6 @@ def cpu_between(before, after):
     return sum(ns - before.get(thread, 0) for thread, ns in after.items())
 
 
-def port_in(scheme, text):
-    return int(re.search(scheme + r'://127\.0\.0\.1:(\d+)', text).group(1))
-
-
 class Lab:
     """Starts servers: knows the folder all is in, the program under test and the certificate."""
 
@@ -221,8 +217,8 @@ class Lab:
                    '--key', str(place / 'key.pem'), '--threads', str(threads), '--disable-request-logging',
                    '--h2-connection-requests', '1000000000',
                    str(self.pack(place, root, backend, scripts))]
-        text, process = self.launch_told(command, cores, log, r'https://127\.0\.0\.1:\d+')
-        return Server('zeroserve', process, port_in('http', text), port_in('https', text))
+        process, plain, tls = self.launch_told(command, cores, log, 'http', 'https')
+        return Server('zeroserve', process, plain, tls)
 
     def start_floor(self, place, root, words, backend, cores):
         """What looks at nothing: floor.c. It answers by the small file, or has the backend do so."""
@@ -230,17 +226,18 @@ class Lab:
         if not program.exists():
             raise Missing(f'{program} is not built')
         command = [str(program), str(backend) if 'proxy' in words else str(root / 'small.html')]
-        text, process = self.launch_told(command, cores, place / 'log', r'http://127\.0\.0\.1:\d+')
-        return Server('floor', process, port_in('http', text), None)
+        process, plain = self.launch_told(command, cores, place / 'log', 'http')
+        return Server('floor', process, plain, None)
 
     @staticmethod
-    def launch_told(command, cores, log, last):
-        """Starts what tells its ports, the last one by a line with `last`: all it said, and the process."""
+    def launch_told(command, cores, log, *schemes):
+        """Starts what tells where it listens: the process, and its port for each of the schemes."""
         process = launch(command, cores, log)
         for _ in range(2000):
             text = log.read_text(errors='replace')
-            if re.search(last, text):
-                return text, process
+            told = [re.search(rf'listening on {scheme}://127\.0\.0\.1:(\d+)', text) for scheme in schemes]
+            if all(told):
+                return process, *(int(match.group(1)) for match in told)
             if process.poll() is not None:
                 break
             time.sleep(0.01)

@@ -31,11 +31,9 @@ is "requests were answered and counted" \
 is "each cost processor time" \
     "$(value 'all(s["cpu_us"] > 0 for i in items.values() if i["kind"] == "http" for s in i["servers"].values())')" True
 is "idle connections stayed open" "$(value 'items["memory"]["servers"]["zeroserve"]["many_open"]')" 50
-if [ -x "$build/bench/floor" ]; then
-    text=$(bench --quick --servers zeroserve,floor --only small-plain)
-    like "what looks at nothing answers" "$text" '174 B, h1 plain.*'$'\n'' +sockets alone +[0-9]+ '
-    like "and passes on" "$text" 'proxied 174 B.*'$'\n'' +sockets alone +[0-9]+ '
-fi
+text=$(bench --quick --servers zeroserve,floor --only small-plain)
+like "what looks at nothing answers" "$text" '174 B, h1 plain.*'$'\n'' +sockets alone +[0-9]+ '
+like "and passes on" "$text" 'proxied 174 B.*'$'\n'' +sockets alone +[0-9]+ '
 is "no process is left" "$(left)" 0
 is "no file is left" "$(find "$work" -maxdepth 1 -name 'zeroserve-bench-*')" ''
 finish
