@@ -154,16 +154,18 @@ void serve_flush(struct worker *worker, struct conn *conn)
 /* While an answer is being sent what comes are further requests: few are enough. */
 static bool wants_more(const struct conn *conn)
 {
+    size_t held = buffer_bytes(&conn->in);
+    if (conn->eof || held < LIM_PIPELINE_BUSY_BYTES) {
+        return !conn->eof;
+    }
     bool relayed = conn->stream != NULL && conn->stream->relay != NULL;
-    bool answering = conn->state == CONN_SEND && !relayed;
-    size_t most = answering ? LIM_PIPELINE_BUSY_BYTES : LIM_PIPELINE_BYTES;
-    return !conn->eof && buffer_bytes(&conn->in) < most;
+    return held < LIM_PIPELINE_BYTES && (conn->state != CONN_SEND || relayed);
 }
 
 /* There is no room for what may come: receives no more. */
 static void limit_receive(struct worker *worker, struct conn *conn)
 {
-    if (!wants_more(conn) && conn->receiving && !conn->cancelling) {
+    if (conn->receiving && !wants_more(conn) && !conn->cancelling) {
         conn->cancelling = true;
         conn->inflight++;
         ring_cancel(worker->ring, serve_tag(conn, RING_RECV), serve_tag(conn, RING_CANCEL));
@@ -173,7 +175,7 @@ static void limit_receive(struct worker *worker, struct conn *conn)
 /* Receives while there is room for what may come, and only then. */
 static void update_receive(struct worker *worker, struct conn *conn)
 {
-    if (wants_more(conn) && !conn->receiving) {
+    if (!conn->receiving && wants_more(conn)) {
         conn->receiving = true;
         conn->inflight++;
         ring_recv(worker->ring, conn->fd, serve_tag(conn, RING_RECV));
@@ -566,9 +568,6 @@ void serve_sent(struct worker *worker, struct conn *conn, int result)
     }
     if (conn->state == CONN_RUN && conn->stream->relay != NULL) {
         proxy_resume(conn->stream); /* an interim answer may have waited */
-    }
-    if (conn->state == CONN_SEND) {
-        conn_restart_deadline(&worker->conns, conn);
     }
 }
 

@@ -304,8 +304,8 @@ static bool next_request(struct worker *worker, struct conn *conn)
     if (result == H1_MORE) {
         return false;
     }
-    if (conn->state != CONN_HEAD) {
-        conn_set_state(&worker->conns, conn, CONN_HEAD);
+    if (conn->state != CONN_SEND) {
+        conn_set_state(&worker->conns, conn, CONN_SEND); /* as most are answered at once */
     }
     conn->turn_requests++;
     if (open_stream(worker, conn)) {
@@ -328,8 +328,8 @@ void serve_h1_head_expired(struct worker *worker, struct conn *conn)
 
 /* ---- steps: true when the state changed and may be able to go on ---- */
 
-/* Drops what is here of the body of the last request. After H1_BAD the connection ends. */
-static enum h1_result drop_body(struct conn *conn)
+/* Drops what is here of the body of the last request, which is not all consumed. */
+static enum h1_result drop_body_left(struct conn *conn)
 {
     while (conn->body_left) {
         struct span in = buffer_span(&conn->in);
@@ -350,6 +350,12 @@ static enum h1_result drop_body(struct conn *conn)
     return H1_DONE;
 }
 
+/* The same if there is any. After H1_BAD the connection ends. */
+static enum h1_result drop_body(struct conn *conn)
+{
+    return conn->body_left ? drop_body_left(conn) : H1_DONE;
+}
+
 static bool enter_linger(struct worker *worker, struct conn *conn)
 {
     serve_linger(worker, conn);
@@ -361,23 +367,11 @@ static bool enter_next(struct worker *worker, struct conn *conn)
 {
     if (buffer_bytes(&conn->in) > 0) {
         conn_set_state(&worker->conns, conn, CONN_HEAD);
-    } else {
-        conn_set_state(&worker->conns, conn, CONN_IDLE);
-        serve_rest(worker, conn);
-    }
-    return true;
-}
-
-static bool step_idle(struct worker *worker, struct conn *conn)
-{
-    if (buffer_bytes(&conn->in) > 0) {
-        conn_set_state(&worker->conns, conn, CONN_HEAD);
         return true;
     }
-    if (conn->eof || worker->draining) {
-        serve_close(worker, conn);
-    }
-    return false;
+    conn_set_state(&worker->conns, conn, CONN_IDLE);
+    serve_rest(worker, conn);
+    return conn->eof || worker->draining;
 }
 
 /* The first octets of a connection may be those of HTTP/2 (RFC 9113 3.3). */
@@ -397,13 +391,26 @@ static bool step_head(struct worker *worker, struct conn *conn)
     if (conn->fresh && begins_h2(worker, conn)) {
         return true;
     }
-    if (conn->fresh) {
-        return false;
-    }
-    if (next_request(worker, conn)) {
+    if (!conn->fresh && next_request(worker, conn)) {
         return true;
     }
     if (conn->eof) {
+        serve_close(worker, conn);
+    }
+    return false;
+}
+
+/* Most heads come in one piece: their connection is never in HEAD. */
+static bool step_idle(struct worker *worker, struct conn *conn)
+{
+    if (buffer_bytes(&conn->in) > 0) {
+        if (step_head(worker, conn)) {
+            return true;
+        }
+        if (conn->state == CONN_IDLE) {
+            conn_set_state(&worker->conns, conn, CONN_HEAD);
+        }
+    } else if (conn->eof || worker->draining) {
         serve_close(worker, conn);
     }
     return false;
@@ -420,7 +427,8 @@ static size_t unsent(const struct conn *conn)
 static bool step_answered(struct worker *worker, struct conn *conn)
 {
     enum h1_result body = conn->keep_alive ? drop_body(conn) : H1_BAD;
-    if (body == H1_DONE && conn->turn_requests < LIM_REQUESTS_PER_TURN && conn->direct.len == 0 &&
+    if (body == H1_DONE && buffer_bytes(&conn->in) > 0 &&
+        conn->turn_requests < LIM_REQUESTS_PER_TURN && conn->direct.len == 0 &&
         unsent(conn) < worker->options->chunk_bytes && next_request(worker, conn)) {
         return true;
     }
