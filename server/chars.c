@@ -154,6 +154,13 @@ bool chars_plain_path(struct span text)
             return false;
         }
     }
+    if (i > 0) { /* the last few with some before them again, but the very last has none behind it */
+        const char *last = text.base + text.len - 1;
+        i = text.len - 1;
+        if (not_plain(octets8(last - step), octets8(last - step + 1)) != 0) {
+            return false;
+        }
+    }
     for (; i < text.len; i++) {
         char c = text.base[i];
         char next = i + 1 < text.len ? text.base[i + 1] : 'a';

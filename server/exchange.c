@@ -32,29 +32,46 @@ void exchange_free(struct exchange *ex)
 
 bool exchange_set_target(struct exchange *ex, struct span target)
 {
+    if (!chars_all_target(target)) {
+        return false;
+    }
     struct span copy = pool_copy(&ex->pool, target);
     return copy.base != NULL && exchange_refer_target(ex, copy);
 }
 
-bool exchange_refer_target(struct exchange *ex, struct span target)
+/* The path that files are looked up by. Nearly all that are sent are one, and stay where they are.
+ */
+static bool find_path(struct exchange *ex, struct span raw, struct span *path)
 {
-    if (target.len == 0 || !chars_all_target(target)) {
+    if (raw.base[0] == '/' && chars_plain_path(raw)) {
+        *path = raw;
+        return true;
+    }
+    char *normal = pool_alloc(&ex->pool, raw.len + 1);
+    size_t bytes;
+    if (normal == NULL || !path_normalize(raw, normal, &bytes)) {
         return false;
     }
-    char *path = pool_alloc(&ex->pool, target.len + 1);
-    if (path == NULL) {
+    *path = (struct span){normal, bytes};
+    return true;
+}
+
+bool exchange_refer_target(struct exchange *ex, struct span target)
+{
+    if (target.len == 0) {
         return false;
     }
     const char *mark = memchr(target.base, '?', target.len);
     struct span raw = {target.base, mark != NULL ? (size_t)(mark - target.base) : target.len};
-    bool asterisk = span_equal(target, SPAN("*"));
-    size_t path_bytes;
-    if (!path_normalize(asterisk || raw.len == 0 ? SPAN("/") : raw, path, &path_bytes)) {
+    raw = raw.len == 0 ? SPAN("/") : raw;
+    struct span path;
+    if (!find_path(ex, span_equal(target, SPAN("*")) ? SPAN("/") : raw, &path)) {
         return false;
     }
-    ex->raw_path = raw.len == 0 ? SPAN("/") : raw;
-    ex->query = mark != NULL ? (struct span){mark + 1, target.len - raw.len - 1} : SPAN("");
-    ex->path = (struct span){path, path_bytes};
+    ex->raw_path = raw;
+    ex->query = mark != NULL ? (struct span){mark + 1, (size_t)(target.base + target.len - mark) - 1}
+                             : SPAN("");
+    ex->path = path;
     return true;
 }
 

@@ -150,7 +150,8 @@ void exchange_free(struct exchange *ex);
 /* Splits `target` (origin-form, "*", or "?query" for the root) into raw_path and query and
  * normalises the path. False: malformed, answer 400. Copies into the pool. */
 bool exchange_set_target(struct exchange *ex, struct span target);
-/* The same of a target that stays where it is as long as the exchange's pool does. */
+/* The same of a target whose octets a parser has looked at, and that stays where it is as long as
+ * the exchange's pool does. */
 bool exchange_refer_target(struct exchange *ex, struct span target);
 /* The same for a target that a script chose, which leaves what the client asked for as it was.
  * False: malformed; raw_path, query and path stay. */
@@ -183,6 +184,9 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
 /* The same of fields that a parser of HTTP/1 found, which lie in one text in their order. */
 bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct field *fields,
                       unsigned count);
+/* The list is empty and becomes that many fields, which the caller puts into its items; they are as
+ * those of field_refer. */
+bool field_room(struct exchange *ex, struct field_list *list, unsigned count);
 /* Without a look at them or a copy: both are valid, and live as long as the exchange. */
 bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value);
 /* The same of a field of our own: its name is in lower case, and it is neither Date nor one that

@@ -125,6 +125,13 @@ static bool make_room(struct exchange *ex, struct field_list *list, unsigned cou
     return list->capacity >= count || reserve(&ex->pool, list, count + FIELDS_SPARE);
 }
 
+bool field_room(struct exchange *ex, struct field_list *list, unsigned count)
+{
+    bool fits = make_room(ex, list, count);
+    list->count = fits ? count : 0;
+    return fits;
+}
+
 bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
                     unsigned count)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP/1.1 (RFC 9112), bytes in, bytes out: a strict request parser, the framing of request bodies,
- * the head of a response. No I/O, no allocation.
+ * the head of a response. No I/O; nothing is allocated but room for that head.
  *
  * The parser never guesses: what two parsers could read differently is refused with a status and
  * the connection is closed after the answer.
@@ -77,13 +77,11 @@ enum h1_result h1_body_next(struct h1_body *body, const char *buf, size_t len, s
 /* Takes the next field off a complete trailer section. False: that was all. */
 bool h1_trailer_next(struct span *section, struct field *field);
 
-/* Writes status line, fields of ex->response_fields, Date, Content-Length (unless the status
+/* Appends status line, fields of ex->response_fields, Date, Content-Length (unless the status
  * forbids it) and `Connection: close` unless keep_alive (for a 1.0 client that keeps alive:
- * `Connection: keep-alive`). Returns the bytes written, or 0 when `capacity` is too small. `date`
- * is an IMF-fixdate. ex->body gives the length; for HEAD the caller sends no body after it. */
-size_t h1_write_head(const struct exchange *ex, bool keep_alive, struct span date, char *out,
-                     size_t capacity);
-/* Upper bound of what h1_write_head writes for `ex`. */
-size_t h1_head_bytes(const struct exchange *ex);
+ * `Connection: keep-alive`). `date` is an IMF-fixdate. ex->body gives the length; for HEAD the caller
+ * sends no body after it. False: `out` cannot hold it, and is as it was. */
+bool h1_append_head(const struct exchange *ex, bool keep_alive, struct span date,
+                    struct buffer *out, size_t bytes_max);
 
 #endif

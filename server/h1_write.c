@@ -7,10 +7,10 @@
 #include "server/date.h"
 #include "server/h1.h"
 
-/* Upper bound of what is written besides the reason, the date and the fields of the exchange:
- * "HTTP/1.1 200 ", CRLF, "date: ...", "content-length: " with 20 digits, "connection: keep-alive",
- * the empty line. */
-enum { FIXED_BYTES = 13 + 2 + 6 + 2 + 16 + 20 + 2 + 22 + 2 + 2 };
+/* Upper bound of what is written besides the status line, the date and the fields of the exchange:
+ * "date: ", CRLF, "content-length: " with 20 digits, CRLF, "connection: keep-alive", CRLF, the empty
+ * line. */
+enum { FIXED_BYTES = 6 + 2 + 16 + 20 + 2 + 22 + 2 + 2 };
 
 /* Those before are in the text of our own fields. */
 static unsigned first_written(const struct field_list *list)
@@ -18,10 +18,35 @@ static unsigned first_written(const struct field_list *list)
     return list->own_told ? list->own : 0;
 }
 
-size_t h1_head_bytes(const struct exchange *ex)
+#define UNNAMED_LINE "HTTP/1.1 000 \r\n"
+
+/* One without a reason is written to `unnamed`. */
+static struct span status_line(unsigned status, char unnamed[sizeof UNNAMED_LINE])
+{
+    const char *text;
+    size_t bytes;
+    switch (status) {
+#define STATUS(code, reason)                                                                       \
+    case code:                                                                                     \
+        text = "HTTP/1.1 " #code " " reason "\r\n";                                                \
+        bytes = sizeof "HTTP/1.1 " #code " " reason "\r\n" - 1;                                    \
+        break;
+#include "server/status.def"
+    default:
+        memcpy(unnamed, UNNAMED_LINE, sizeof UNNAMED_LINE);
+        (void)char_decimal(unnamed + sizeof "HTTP/1.1 000" - 1, status);
+        text = unnamed;
+        bytes = sizeof UNNAMED_LINE - 1;
+        break;
+    }
+    return (struct span){text, bytes};
+}
+
+/* Upper bound of what is written for `ex`. */
+static size_t head_bytes(const struct exchange *ex, struct span line)
 {
     const struct field_list *list = &ex->response_fields;
-    size_t bytes = FIXED_BYTES + strlen(status_reason(ex->status)) + DATE_BYTES;
+    size_t bytes = line.len + FIXED_BYTES + DATE_BYTES;
     bytes += list->own_told ? ex->own_text.len : 0;
     for (unsigned i = first_written(list); i < list->count; i++) {
         const struct field *field = &list->items[i];
@@ -36,17 +61,6 @@ static char *put_number(char *out, uint64_t value)
     char *end = digits + sizeof digits;
     char *first = char_decimal(end, value);
     return span_put(out, (struct span){first, (size_t)(end - first)});
-}
-
-static char *put_status_line(char *out, unsigned status)
-{
-    char code[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
-                    (char)('0' + status % 10)};
-    out = span_put(out, SPAN("HTTP/1.1 "));
-    out = span_put(out, (struct span){code, sizeof code});
-    out = span_put(out, SPAN(" "));
-    out = span_put(out, span_of(status_reason(status)));
-    return span_put(out, SPAN("\r\n"));
 }
 
 /* Puts the fields; *dated tells whether a Date is among them. */
@@ -65,37 +79,47 @@ static char *put_fields(char *out, const struct exchange *ex, bool *dated)
     return out;
 }
 
-size_t h1_write_head(const struct exchange *ex, bool keep_alive, struct span date, char *out,
-                     size_t capacity)
+/* Puts what the connection has to know: where the body ends, and whether another answer follows. */
+static char *put_framing(char *out, const struct exchange *ex, bool keep_alive)
 {
-    assert(ex->status >= 200 && ex->status <= 999);
-    assert(date.len == DATE_BYTES);
-    if (capacity < h1_head_bytes(ex)) {
-        return 0;
-    }
-    bool dated = false;
-    char *at = put_status_line(out, ex->status);
-    at = put_fields(at, ex, &dated);
-    if (!dated) {
-        at = span_put(at, SPAN("date: "));
-        at = span_put(at, date);
-        at = span_put(at, SPAN("\r\n"));
-    }
     if (!body_has_length(&ex->body)) {
         if (ex->proto_minor > 0) {
-            at = span_put(at, SPAN("transfer-encoding: chunked\r\n"));
+            out = span_put(out, SPAN("transfer-encoding: chunked\r\n"));
         }
     } else if (ex->status != 204 && ex->status != 304) {
-        at = span_put(at, SPAN("content-length: "));
-        at = put_number(at, body_length(&ex->body));
-        at = span_put(at, SPAN("\r\n"));
+        out = span_put(out, SPAN("content-length: "));
+        out = put_number(out, body_length(&ex->body));
+        out = span_put(out, SPAN("\r\n"));
     }
     if (!keep_alive) {
-        at = span_put(at, SPAN("connection: close\r\n"));
+        out = span_put(out, SPAN("connection: close\r\n"));
     } else if (ex->proto_major == 1 && ex->proto_minor == 0) {
-        at = span_put(at, SPAN("connection: keep-alive\r\n"));
+        out = span_put(out, SPAN("connection: keep-alive\r\n"));
     }
-    at = span_put(at, SPAN("\r\n"));
-    assert((size_t)(at - out) <= capacity);
-    return (size_t)(at - out);
+    return out;
+}
+
+bool h1_append_head(const struct exchange *ex, bool keep_alive, struct span date,
+                    struct buffer *out, size_t bytes_max)
+{
+    char unnamed[sizeof UNNAMED_LINE];
+    assert(ex->status >= 200 && ex->status <= 999);
+    assert(date.len == DATE_BYTES);
+    struct span line = status_line(ex->status, unnamed);
+    size_t room = head_bytes(ex, line);
+    if (!buffer_reserve(out, room, bytes_max)) {
+        return false;
+    }
+    bool dated = false;
+    char *begin = out->base + out->end;
+    char *at = put_fields(span_put(begin, line), ex, &dated);
+    if (!dated) {
+        at = span_put(at, SPAN("date: "));
+        at = span_put(at, (struct span){date.base, DATE_BYTES});
+        at = span_put(at, SPAN("\r\n"));
+    }
+    at = span_put(put_framing(at, ex, keep_alive), SPAN("\r\n"));
+    assert((size_t)(at - begin) <= room);
+    out->end += (size_t)(at - begin);
+    return true;
 }

@@ -115,7 +115,7 @@ bool h2_is_busy(const struct h2 *h2);
 /* An interim response (100, 103); `fields` may be NULL. */
 bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_list *fields);
 /* The head of the answer: status and response_fields of `ex`, date unless it has one, and
- * content-length as h1_write_head tells it. `date` is an IMF-fixdate. All is copied; a head that is
+ * content-length as h1_append_head tells it. `date` is an IMF-fixdate. All is copied; a head that is
  * too long resets the stream. With with_body the handler is asked for the body, else the answer
  * ends here. Once a stream. */
 bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct span date,

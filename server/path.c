@@ -45,11 +45,6 @@ bool path_normalize(struct span raw, char *out, size_t *out_len)
     if (raw.len == 0 || raw.base[0] != '/') {
         return false;
     }
-    if (chars_plain_path(raw)) { /* as nearly all are: nothing to do */
-        memcpy(out, raw.base, raw.len);
-        *out_len = raw.len;
-        return true;
-    }
     const char *end = raw.base + raw.len;
     size_t n = 0; /* out[0..n) is "" or "/a/b", never longer than what was read so far */
     bool final_slash = false;

@@ -42,6 +42,15 @@ struct stream *request_open(struct worker *worker, struct conn *conn)
     return stream;
 }
 
+void request_refer(struct stream *stream, struct span method, struct span target,
+                   struct span authority)
+{
+    stream->method = stream->exchange.method = method;
+    stream->target = target;
+    stream->exchange.authority = authority;
+    stream->head_only = span_equal(method, SPAN("HEAD"));
+}
+
 static struct span put(char **at, struct span text)
 {
     struct span copy = {*at, text.len};
@@ -57,12 +66,10 @@ bool request_fill(struct stream *stream, struct span method, struct span target,
     if (at == NULL) {
         return false;
     }
-    stream->method = ex->method = put(&at, method);
-    stream->target = put(&at, target);
-    ex->authority = put(&at, authority);
-    stream->head_only = span_equal(method, SPAN("HEAD"));
-    return ex->proto_major == 1 ? field_copy_lines(ex, &ex->request_fields, fields, field_count)
-                                : field_copy_all(ex, &ex->request_fields, fields, field_count);
+    struct span copy = put(&at, method);
+    struct span target_copy = put(&at, target);
+    request_refer(stream, copy, target_copy, put(&at, authority));
+    return field_copy_all(ex, &ex->request_fields, fields, field_count);
 }
 
 void request_suspend(struct worker *worker, struct stream *stream)
@@ -145,6 +152,9 @@ static bool is_misdirected(const struct worker *worker, const struct stream *str
 {
     const struct options *options = worker->options;
     struct span name = stream->exchange.connection.sni;
+    if (options->hostname_count == 0 && name.len == 0) {
+        return false;
+    }
     struct span host = host_of(stream);
     bool served = options->hostname_count == 0;
     for (unsigned i = 0; !served && i < options->hostname_count; i++) {

@@ -9,8 +9,11 @@
 
 /* Opens a stream for a request of this connection that begins now. NULL: too many. */
 struct stream *request_open(struct worker *worker, struct conn *conn);
-/* Gives the exchange, whose proto_major is known, method, target, authority and fields, as the
- * client sent them. Copies. False: out of memory. */
+/* Gives the exchange method, target and authority, as the client sent them. They live as long as
+ * its pool does. */
+void request_refer(struct stream *stream, struct span method, struct span target,
+                   struct span authority);
+/* The same of copies, and the fields. False: out of memory. */
 bool request_fill(struct stream *stream, struct span method, struct span target,
                   struct span authority, const struct field *fields, unsigned field_count);
 /* Runs the scripts on the filled exchange, and answers when none suspends itself. */

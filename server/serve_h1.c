@@ -95,16 +95,8 @@ static bool append_bytes(struct worker *worker, struct conn *conn)
 /* Puts the head of the answer into `out`. */
 static bool append_head(struct worker *worker, struct conn *conn)
 {
-    const struct exchange *ex = &conn->stream->exchange;
-    size_t room = h1_head_bytes(ex);
-    if (!buffer_reserve(&conn->out, room, worker->options->chunk_bytes + ANSWER_BYTES_MAX)) {
-        return false;
-    }
-    size_t head = h1_write_head(ex, conn->keep_alive, worker_date(worker),
-                                conn->out.base + conn->out.end, room);
-    assert(head > 0 && head <= room);
-    conn->out.end += head;
-    return true;
+    return h1_append_head(&conn->stream->exchange, conn->keep_alive, worker_date(worker),
+                          &conn->out, worker->options->chunk_bytes + ANSWER_BYTES_MAX);
 }
 
 /* What is left of the request's body will come, and is short enough to be read for nothing. */
@@ -241,8 +233,33 @@ void serve_h1_want_body(struct worker *worker, struct conn *conn)
     worker_touch(worker, conn);
 }
 
-/* Copies the head: the bytes it was parsed from go. */
-static bool fill(struct stream *stream, const struct h1_head *head)
+/* What lies in `text` is at the same place of its copy; what does not is static. */
+static struct span moved(struct span part, struct span text, const char *copy)
+{
+    size_t at = (uintptr_t)part.base - (uintptr_t)text.base;
+    return at < text.len ? (struct span){copy + at, part.len} : part;
+}
+
+/* Copies `text`, for it goes, and refers to the parts that the head was found to have. */
+static bool refer(struct stream *stream, const struct h1_head *head, struct span text)
+{
+    struct exchange *ex = &stream->exchange;
+    const char *copy = pool_copy(&ex->pool, text).base;
+    if (copy == NULL || !field_room(ex, &ex->request_fields, head->field_count)) {
+        return false;
+    }
+    struct field *fields = ex->request_fields.items;
+    for (unsigned i = 0; i < head->field_count; i++) {
+        const struct field *field = &head->fields[i];
+        fields[i] = (struct field){moved(field->name, text, copy), moved(field->value, text, copy)};
+    }
+    request_refer(stream, moved(head->method, text, copy), moved(head->target, text, copy),
+                  moved(head->authority, text, copy));
+    return true;
+}
+
+/* The head was parsed from `text`. */
+static bool fill(struct stream *stream, const struct h1_head *head, struct span text)
 {
     struct exchange *ex = &stream->exchange;
     ex->proto_major = 1;
@@ -250,8 +267,7 @@ static bool fill(struct stream *stream, const struct h1_head *head)
     ex->request_body.length =
         head->framing == H1_BODY_CHUNKED ? REQUEST_BODY_UNKNOWN : head->content_length;
     ex->request_body.complete = ex->request_body.length == 0;
-    return request_fill(stream, head->method, head->target, head->authority, head->fields,
-                        head->field_count);
+    return refer(stream, head, text);
 }
 
 /* worker->head was parsed from the first `consumed` bytes of `in`. */
@@ -263,7 +279,7 @@ static void begin_request(struct worker *worker, struct conn *conn, size_t consu
     conn->expecting = conn->body_left && head->expect_continue;
     conn->body_bytes = 0;
     h1_body_init(&conn->body, head);
-    bool copied = fill(conn->stream, head);
+    bool copied = fill(conn->stream, head, (struct span){buffer_span(&conn->in).base, consumed});
     buffer_consume(&conn->in, consumed);
     h1_parser_init(&conn->parser);
     if (copied) {

@@ -112,6 +112,33 @@ Test(path, is_normalized)
     }
 }
 
+/* Of a target it is the same, also where there is nothing to do and the path stays where it is. */
+Test(path, of_a_target_is_normalized)
+{
+    char target[64];
+    struct exchange ex;
+    exchange_init(&ex);
+    for (size_t i = 0; i < sizeof path_rows / sizeof path_rows[0]; i++) {
+        const struct path_row *row = &path_rows[i];
+        for (int bytes = 0; bytes < 20 && row->raw[0] == '/' && row->path != NULL; bytes++) {
+            const char *letters = "/abcdefghijklmnopqrst";
+            snprintf(target, sizeof target, "%.*s%s?q", bytes, letters, row->raw);
+            cr_assert(exchange_set_target(&ex, span_of(target)), "%s", target);
+            struct span path = ex.path;
+            cr_assert(exchange_set_target(&ex, span_of(row->raw)), "%s", row->raw);
+            cr_expect(span_equal(ex.path, span_of(row->path)), "%s", row->raw);
+            size_t before = bytes == 1 ? 0 : (size_t)bytes; /* of "//" one is left */
+            path = (struct span){path.base + before, path.len - before};
+            cr_expect(span_equal(path, span_of(row->path)), "%s", target);
+            exchange_reset(&ex);
+        }
+        if (row->path == NULL && strcmp(row->raw, "*") != 0) {
+            cr_expect_not(exchange_set_target(&ex, span_of(row->raw)), "%s", row->raw);
+        }
+    }
+    exchange_free(&ex);
+}
+
 /* What is special is found at every distance from the start. */
 Test(path, is_normalized_behind_a_prefix)
 {
