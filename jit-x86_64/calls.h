@@ -6,7 +6,7 @@
 #define JIT_X86_64_CALLS_H
 
 /* Offsets of struct vm_context, and VM_CONTEXT_BELOW; jit.c compares. */
-#define CALLS_KEPT  128
+#define CALLS_KEPT  120
 #define CALLS_BELOW 0x20000
 
 #ifndef __ASSEMBLER__

@@ -73,14 +73,22 @@ static bool map_regions(struct vm_arena *arena, const struct vm_program *program
            map_region(arena, VM_REGION_HEAP, VM_HEAP_BASE, 0);
 }
 
+/* Of the stack, what the program's instructions may write to begins here. */
+static uint32_t lowest_store(const struct vm_arena *arena)
+{
+    uint32_t start = arena->regions[VM_REGION_STACK].start;
+    uint32_t low = VM_STACK_TOP - arena->program->stored_bytes;
+
+    return low < start ? start : low;
+}
+
 bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
                      uint32_t heap_bytes_max, struct vm_diag *diag)
 {
     struct vm_context *context;
 
     assert(heap_bytes_max <= VM_HEAP_BYTES_MAX);
-    *arena = (struct vm_arena){
-        .program = program, .stack_low = VM_STACK_TOP, .heap_bytes_max = heap_bytes_max};
+    *arena = (struct vm_arena){.program = program, .heap_bytes_max = heap_bytes_max};
     if (!reserve(arena) || !map_regions(arena, program)) {
         (void)vm_diag_set(diag, VM_ERROR_HOST, VM_NO_INSN, "cannot map guest memory: %m");
         vm_arena_destroy(arena);
@@ -90,6 +98,8 @@ bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
         memcpy(arena->base + arena->regions[VM_REGION_DATA].start, program->data,
                program->data_bytes);
     }
+    arena->stack_pristine = lowest_store(arena);
+    arena->stack_low = arena->stack_pristine;
     context = vm_arena_context(arena);
     context->base = arena->base;
     context->program = program;
@@ -105,7 +115,7 @@ void vm_arena_destroy(struct vm_arena *arena)
 }
 
 /* Clears and unmaps what the run had: how large one run's heap was must not show in the next. */
-static void shrink_heap(struct vm_arena *arena)
+static __attribute__((noinline)) void shrink_heap(struct vm_arena *arena)
 {
     struct vm_region *heap = &arena->regions[VM_REGION_HEAP];
     size_t bytes = heap->end - heap->start;
@@ -125,28 +135,26 @@ static void clear(uint8_t *at, size_t bytes)
     }
 }
 
-/* Below both what instructions may write to and what helpers were given to write, it is pristine.
- */
-static void restore_stack(struct vm_arena *arena)
+static inline void restore_stack(struct vm_arena *arena)
 {
-    const struct vm_region *stack = &arena->regions[VM_REGION_STACK];
-    uint32_t low = VM_STACK_TOP - arena->program->stored_bytes;
+    uint32_t low = arena->stack_low;
 
-    low = low < arena->stack_low ? low : arena->stack_low;
-    low = low < stack->start ? stack->start : low;
-    clear(arena->base + low, stack->end - low);
-    arena->stack_low = VM_STACK_TOP;
+    arena->stack_low = arena->stack_pristine;
+    clear(arena->base + low, VM_STACK_TOP - low);
 }
 
-static void restore_stack_and_data(struct vm_arena *arena)
+static bool has_data(const struct vm_arena *arena)
+{
+    const struct vm_region *data = &arena->regions[VM_REGION_DATA];
+
+    return data->start != data->end;
+}
+
+static __attribute__((noinline)) void restore_data(struct vm_arena *arena)
 {
     const struct vm_program *program = arena->program;
     const struct vm_region *data = &arena->regions[VM_REGION_DATA];
 
-    restore_stack(arena);
-    if (data->start == data->end) {
-        return;
-    }
     if (program->data_bytes != 0) {
         memcpy(arena->base + data->start, program->data, program->data_bytes);
     }
@@ -157,7 +165,10 @@ static void restore_stack_and_data(struct vm_arena *arena)
 
 void vm_arena_restore(struct vm_arena *arena)
 {
-    restore_stack_and_data(arena);
+    restore_stack(arena);
+    if (has_data(arena)) {
+        restore_data(arena);
+    }
     if (arena->regions[VM_REGION_HEAP].end != VM_HEAP_BASE) {
         shrink_heap(arena);
     }
@@ -167,7 +178,10 @@ void vm_arena_rewind(struct vm_arena *arena)
 {
     const struct vm_region *heap = &arena->regions[VM_REGION_HEAP];
 
-    restore_stack_and_data(arena);
+    restore_stack(arena);
+    if (has_data(arena)) {
+        restore_data(arena);
+    }
     clear(arena->base + heap->start, heap->end - heap->start);
     arena->heap_used = 0;
 }

@@ -21,7 +21,8 @@ struct vm_arena {
     uint8_t *base; /* guest address 0 */
     const struct vm_program *program;
     struct vm_region regions[VM_REGION_COUNT];
-    uint32_t stack_low; /* of the stack, nothing below was given to a helper to be written */
+    uint32_t stack_pristine; /* of the stack, no instruction writes to anything below */
+    uint32_t stack_low;      /* nor was anything below this given to a helper to be written */
     uint32_t heap_used; /* bytes given out */
     uint32_t heap_bytes_max;
 };

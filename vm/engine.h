@@ -85,9 +85,9 @@ struct vm_context {
     /* What a fault tells of the registers. The interpreter points `regs` at its own; compiled code
      * leaves r6..r10 in `kept` before a helper call, and all before it raises a fault. */
     const uint64_t *regs;
-    uint32_t regs_known;              /* bit n: regs[n] is the value of Rn */
-    const struct vm_arg *helper_args; /* of the helper call under way */
+    uint32_t regs_known; /* bit n: regs[n] is the value of Rn */
     uint64_t kept[11];
+    struct vm_arg helper_args[5]; /* of the helper call under way */
 };
 
 #define VM_REGS_ALL 0x7ffu

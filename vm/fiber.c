@@ -95,11 +95,21 @@ NO_CALL void on_fiber(void *fake_stack)
 #endif
 }
 
+/* What it did before was dropped, and did not return. */
+NO_CALL void forget_frames(const struct vm_fiber *fiber)
+{
+#ifdef FIBER_ASAN
+    __asan_unpoison_memory_region(fiber->mapping + GUARD_BYTES, STACK_BYTES);
+#else
+    (void)fiber;
+#endif
+}
+
 /* ---- fibers ---- */
 
-bool vm_fiber_create(struct vm_fiber *fiber)
+bool vm_fiber_create(struct vm_fiber *fiber, vm_fiber_main *main, void *argument)
 {
-    *fiber = (struct vm_fiber){0};
+    *fiber = (struct vm_fiber){.main = main, .argument = argument};
     fiber->mapping = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (fiber->mapping == MAP_FAILED) {
@@ -141,20 +151,11 @@ __attribute__((no_sanitize("thread"))) static void body(void *fiber_)
     before_leave(fiber, true);
 }
 
-void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main, void *argument)
-{
-#ifdef FIBER_ASAN
-    __asan_unpoison_memory_region(fiber->mapping + GUARD_BYTES, STACK_BYTES);
-#endif
-    fiber->sp = NULL;
-    fiber->main = main;
-    fiber->argument = argument;
-}
-
 void vm_fiber_enter(struct vm_fiber *fiber)
 {
     before_enter(fiber);
     if (fiber->sp == NULL) {
+        forget_frames(fiber);
         vm_fiber_start(&fiber->caller_sp, fiber->mapping + GUARD_BYTES + STACK_BYTES, body, fiber);
     } else {
         vm_fiber_switch(&fiber->caller_sp, fiber->sp);

@@ -19,10 +19,15 @@ struct vm_fiber {
         sanitizer[4]; /* what AddressSanitizer and ThreadSanitizer want to know; unused otherwise */
 };
 
-bool vm_fiber_create(struct vm_fiber *fiber);
+/* `main` is what each first vm_fiber_enter calls. */
+bool vm_fiber_create(struct vm_fiber *fiber, vm_fiber_main *main, void *argument);
 void vm_fiber_destroy(struct vm_fiber *fiber);
 /* Makes the next vm_fiber_enter call `main`. Drops whatever the fiber was doing. */
-void vm_fiber_reset(struct vm_fiber *fiber, vm_fiber_main *main, void *argument);
+static inline void vm_fiber_reset(struct vm_fiber *fiber)
+{
+    fiber->sp = NULL;
+}
+
 /* From the thread into the fiber; returns at its next vm_fiber_leave, or when `main` returns: then
  * it must not be entered again before vm_fiber_reset. */
 void vm_fiber_enter(struct vm_fiber *fiber);

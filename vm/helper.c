@@ -144,8 +144,9 @@ static void refuse_overlap(struct vm_context *context, const struct vm_helper *h
     refuse(context, helper, argument, arg[argument - 1].length, "overlaps another argument");
 }
 
-static void check_any(struct vm_context *context, const struct vm_helper *helper,
-                      struct vm_arg arg[5])
+/* Not inlined, or each call would save the registers of these loops. */
+static __attribute__((noinline)) void
+check_any(struct vm_context *context, const struct vm_helper *helper, struct vm_arg arg[5])
 {
     uint32_t span_count = 0;
     bool writes = false;
@@ -205,20 +206,19 @@ static void check_args(struct vm_context *context, const struct vm_helper *helpe
     }
 }
 
-/* An initializer would have it done by an instruction that takes longer than the
+/* An initializer of all five would have it done by an instruction that takes longer than the
  * whole gate. */
 static inline void set_arg(struct vm_arg *arg, uint64_t value)
 {
     arg->value = value;
-    arg->data = NULL;
-    arg->length = 0;
+    memset(&arg->data, 0, sizeof *arg - offsetof(struct vm_arg, data));
 }
 
 uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                         struct vm_context *context, uint32_t index)
 {
     const struct vm_helper *helper = context->program->helpers[index];
-    struct vm_arg arg[5];
+    struct vm_arg *arg = context->helper_args;
 
     if (helper->scalar != NULL) {
         return after_helper(context, helper->scalar(r1, r2, r3, r4, r5, context));
@@ -228,7 +228,6 @@ uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint
     set_arg(&arg[2], r3);
     set_arg(&arg[3], r4);
     set_arg(&arg[4], r5);
-    context->helper_args = arg;
     check_args(context, helper, arg);
     return after_helper(context, helper->fn(context, arg));
 }

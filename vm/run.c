@@ -71,7 +71,7 @@ struct vm_thread *vm_thread_create(const struct vm_thread_config *config, struct
     }
     t->tick_us = US_PER_MS * (config->tick_ms != 0 ? config->tick_ms : VM_TICK_MS_DEFAULT);
     t->fine_tick_us = config->fine_tick_us != 0 ? config->fine_tick_us : t->tick_us;
-    t->budget_ms = config->budget_ms != 0 ? config->budget_ms : VM_BUDGET_MS_DEFAULT;
+    t->budget_ns = NS_PER_MS * (config->budget_ms != 0 ? config->budget_ms : VM_BUDGET_MS_DEFAULT);
     t->run_count_max = config->run_count_max != 0 ? config->run_count_max : VM_RUN_COUNT_DEFAULT;
     t->heap_bytes_max =
         config->heap_bytes_max != 0 ? config->heap_bytes_max : VM_HEAP_BYTES_DEFAULT;
@@ -143,9 +143,13 @@ static struct vm_run *take_pooled(struct vm_thread *t, const struct vm_image *im
     return NULL;
 }
 
+static void run_main(void *run);
+
 static const struct vm_fault no_fault = {.function = "", .insn = VM_NO_INSN};
 
-static struct vm_run *make_run(struct vm_thread *t, const struct vm_image *image)
+/* Not inlined, or starting would save its registers. */
+static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
+                                                         const struct vm_image *image)
 {
     struct vm_run *run = vm_allocate_zero(1, sizeof *run);
 
@@ -159,7 +163,7 @@ static struct vm_run *make_run(struct vm_thread *t, const struct vm_image *image
         vm_release(run);
         return NULL;
     }
-    if (!vm_fiber_create(&run->fiber)) {
+    if (!vm_fiber_create(&run->fiber, run_main, run)) {
         vm_arena_destroy(&run->arena);
         vm_release(run);
         return NULL;
@@ -237,16 +241,16 @@ void vm_yield(struct vm_context *context)
 
 /* ---- on the thread's stack ---- */
 
-void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
+static inline void begin(struct vm_run *run, const struct vm_entry *entry, void *host)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
 
-    vm_fiber_reset(&run->fiber, run_main, run);
+    vm_fiber_reset(&run->fiber);
     run->entry_insn = entry != NULL ? entry->insn : run->image->program->entries[0].insn;
     run->state = VM_STATE_PREEMPTED;
     run->resumed = false;
     run->slice_start_ns = 0;
-    run->budget_left_ns = run->thread->budget_ms * NS_PER_MS;
+    run->budget_left_ns = run->thread->budget_ns;
     if (run->fault.kind != VM_FAULT_NONE) {
         run->fault = no_fault;
     }
@@ -258,6 +262,11 @@ void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
     context->trace = NULL;
     context->regs = context->kept;
     context->regs_known = 0;
+}
+
+void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
+{
+    begin(run, entry, host);
 }
 
 struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
@@ -277,7 +286,7 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
         return NULL;
     }
     t->live_count++;
-    vm_run_begin(run, entry, host);
+    begin(run, entry, host);
     return run;
 }
 
@@ -325,7 +334,8 @@ uint64_t vm_run_budget_left(const struct vm_run *run)
     return run->budget_left_ns;
 }
 
-static uint64_t thread_time_ns(void)
+/* Not inlined, as charge is not: resuming is mostly without them. */
+static __attribute__((noinline)) uint64_t thread_time_ns(void)
 {
     struct timespec now;
 
@@ -335,7 +345,7 @@ static uint64_t thread_time_ns(void)
 
 /* Charges the slice that a tick ended. A first slice is mostly not measured, so that short runs
  * need no clock: it counts as one tick. */
-static void charge(struct vm_run *run)
+static __attribute__((noinline)) void charge(struct vm_run *run)
 {
     uint64_t used = run->slice_start_ns != 0 ? thread_time_ns() - run->slice_start_ns
                                              : run->thread->period_us * NS_PER_US;

@@ -20,11 +20,11 @@ struct vm_run {
     enum vm_state state;
     uint32_t entry_insn;
     uint64_t result;
-    struct vm_fault fault;
     uint64_t budget_left_ns;
     uint64_t
         slice_start_ns; /* processor time of the thread when this slice began; 0: not measured */
     bool resumed;       /* was switched out by a tick at least once */
+    struct vm_fault fault; /* last: all before is needed for each run */
 };
 
 /* What the signal handlers read is volatile: they interrupt this same thread. */
@@ -41,7 +41,7 @@ struct vm_thread {
     stack_t signal_stack_before;
     uint64_t tick_us;
     uint64_t fine_tick_us;
-    uint32_t budget_ms;
+    uint64_t budget_ns;
     uint32_t run_count_max;
     uint32_t heap_bytes_max;
     uint32_t live_count;
@@ -56,8 +56,13 @@ static inline struct vm_run **vm_pool_of(struct vm_thread *thread, const struct 
 
 /* ---- trap.c ---- */
 
+extern _Thread_local struct vm_thread *vm_trap_self __attribute__((tls_model("initial-exec")));
 /* The thread that runs this code, or NULL before vm_trap_attach. */
-struct vm_thread *vm_thread_self(void);
+static inline struct vm_thread *vm_thread_self(void)
+{
+    return vm_trap_self;
+}
+
 /* Installs the process-wide handlers if need be, gives this thread its signal stack and timer. */
 enum vm_error vm_trap_attach(struct vm_thread *thread, struct vm_diag *diag) VM_MUST_USE;
 void vm_trap_detach(struct vm_thread *thread);

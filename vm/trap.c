@@ -27,7 +27,7 @@
 #define US_PER_MS        1000ull
 #define NS_PER_US        1000ull
 
-static _Thread_local struct vm_thread *self __attribute__((tls_model("initial-exec")));
+_Thread_local struct vm_thread *vm_trap_self;
 static struct sigaction previous_segv;
 static struct sigaction previous_bus;
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -35,11 +35,6 @@ static bool installed;
 
 void vm_preempt_landing(void); /* fiber.S */
 void vm_preempted(void);
-
-struct vm_thread *vm_thread_self(void)
-{
-    return self;
-}
 
 /* ---- faults ---- */
 
@@ -154,7 +149,7 @@ static bool go_back(const struct vm_run *run, ucontext_t *context)
 static void on_fault(int signo, siginfo_t *info, void *context_)
 {
     ucontext_t *context = context_;
-    struct vm_thread *t = self;
+    struct vm_thread *t = vm_trap_self;
     uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
     struct vm_run *run;
     uint32_t address;
@@ -231,7 +226,7 @@ void vm_trap_refine(struct vm_thread *t)
  * began with it. So short runs hardly ever are. */
 static void on_tick(int signo, siginfo_t *info, void *context_)
 {
-    struct vm_thread *t = self;
+    struct vm_thread *t = vm_trap_self;
     int saved_errno = errno;
     bool same;
 
@@ -272,7 +267,7 @@ static void on_tick(int signo, siginfo_t *info, void *context_)
 
 void vm_preempted(void)
 {
-    vm_run_suspend(self->running, VM_STATE_PREEMPTED);
+    vm_run_suspend(vm_trap_self->running, VM_STATE_PREEMPTED);
 }
 
 /* ---- set-up ---- */
@@ -306,7 +301,7 @@ enum vm_error vm_trap_attach(struct vm_thread *t, struct vm_diag *diag)
     stack_t stack = {.ss_size = VM_SIGNAL_STACK_BYTES};
     sigset_t tick;
 
-    if (self != NULL) {
+    if (vm_trap_self != NULL) {
         return vm_diag_set(diag, VM_ERROR_USAGE, VM_NO_INSN, "this thread has a vm_thread already");
     }
     if (install(diag) != VM_ERROR_OK) {
@@ -328,7 +323,7 @@ enum vm_error vm_trap_attach(struct vm_thread *t, struct vm_diag *diag)
     }
     t->has_timer = true;
     pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
-    self = t;
+    vm_trap_self = t;
     return VM_ERROR_OK;
 }
 
@@ -337,8 +332,8 @@ void vm_trap_detach(struct vm_thread *t)
     if (t->has_timer) {
         timer_delete(t->timer);
     }
-    if (self == t) {
-        self = NULL;
+    if (vm_trap_self == t) {
+        vm_trap_self = NULL;
         sigaltstack(&t->signal_stack_before, NULL);
     }
     if (t->signal_stack != NULL) {

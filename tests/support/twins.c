@@ -66,7 +66,9 @@ static void begin(struct vm_run *run, const struct vm_image *image, const struct
     uint8_t *memory;
     run->image = image;
     vm_arena_context(&run->arena)->program = image->program;
-    run->arena.stack_low = VM_STACK_BOTTOM; /* the arena does not know what program it had */
+    /* the arena does not know what programs it had and gets */
+    run->arena.stack_low = run->arena.regions[VM_REGION_STACK].start;
+    run->arena.stack_pristine = VM_STACK_TOP;
     vm_arena_rewind(&run->arena);
     vm_run_begin(run, NULL, NULL);
     uint32_t address = vm_run_heap_alloc(run, input->memory_bytes, &memory);
