@@ -17,25 +17,22 @@ static struct script_frame *top(const struct script_runs *runs)
     return runs->frames[runs->depth - 1];
 }
 
-/* The frame of the next depth. NULL: out of memory. */
-static struct script_frame *next_frame(struct script_runs *runs)
+/* The first frame of the next depth. NULL: out of memory. Not inlined: most are used again. */
+static __attribute__((noinline)) struct script_frame *make_frame(struct script_runs *runs)
 {
-    struct script_frame *frame = runs->frames[runs->depth];
+    struct script_frame *frame = pool_alloc(&runs->ex->pool, sizeof *frame);
 
     if (frame == NULL) {
-        frame = pool_alloc(&runs->ex->pool, sizeof *frame);
-        if (frame == NULL) {
-            return NULL;
-        }
-        frame->run = NULL;
-        frame->state.ex = runs->ex;
-        frame->state.shared = &runs->set->shared;
-        frame->state.json = NULL;
-        frame->state.log = NULL;
-        frame->state.body = NULL;
-        frame->state.body_capacity = 0;
-        runs->frames[runs->depth] = frame;
+        return NULL;
     }
+    frame->run = NULL;
+    frame->state.ex = runs->ex;
+    frame->state.shared = &runs->set->shared;
+    frame->state.json = NULL;
+    frame->state.log = NULL;
+    frame->state.body = NULL;
+    frame->state.body_capacity = 0;
+    runs->frames[runs->depth] = frame;
     return frame;
 }
 
@@ -45,7 +42,10 @@ struct script_frame *runs_push(struct script_runs *runs, const struct script *sc
     struct script_frame *frame;
 
     assert(runs->depth <= LIM_CALL_DEPTH);
-    frame = next_frame(runs);
+    frame = runs->frames[runs->depth];
+    if (frame == NULL) {
+        frame = make_frame(runs);
+    }
     if (frame == NULL) {
         return NULL;
     }
@@ -80,7 +80,7 @@ struct script_frame *runs_push_apart(struct script_runs *runs, const struct scri
 }
 
 /* The values of the frame that ended last are kept until the one below has copied the result. */
-static void drop_values_above(struct script_runs *runs)
+static inline void drop_values_above(struct script_runs *runs)
 {
     struct script_frame *ended = runs->depth <= LIM_CALL_DEPTH ? runs->frames[runs->depth] : NULL;
 
@@ -101,11 +101,9 @@ static void give_back(struct script_host *host, struct script_frame *frame)
     }
 }
 
-/* The topmost is over, its values apart. */
-static void pop(struct script_runs *runs)
+/* The topmost, `frame`, is over, its values apart. */
+static inline void pop(struct script_runs *runs, struct script_frame *frame)
 {
-    struct script_frame *frame = top(runs);
-
     if (frame->run != NULL) {
         if (frame->state.log_used > 0) {
             helper_log_finish(&frame->state);
@@ -132,7 +130,7 @@ void runs_drop(struct script_runs *runs)
     }
     drop_values_above(runs);
     while (runs->depth > 0) {
-        pop(runs);
+        pop(runs, top(runs));
         drop_values_above(runs);
     }
 }
@@ -155,10 +153,9 @@ static __attribute__((noinline)) bool pass_input(struct script_frame *frame)
     return true;
 }
 
-/* False: the arenas are all in use, or there is no memory for one. */
-static bool start(struct script_runs *runs)
+/* The topmost. False: the arenas are all in use, or there is no memory for one. */
+static inline bool start(struct script_runs *runs, struct script_frame *frame)
 {
-    struct script_frame *frame = top(runs);
     struct script_host *host = runs->host;
 
     frame->upload = runs->depth == 1 && !runs->ex->request_body.complete;
@@ -246,8 +243,9 @@ const struct vm_entry *runs_find(const struct script_set *set, struct span scrip
 }
 
 /* The topmost waits for what it asked for: adds the frame of the called function, or tells it at
- * once that there is none. */
-static void begin_call(struct script_runs *runs)
+ * once that there is none. Like end_call and report_fault not inlined: they are rare, and runs_go
+ * would save their registers and guard their arrays. */
+static __attribute__((noinline)) void begin_call(struct script_runs *runs)
 {
     struct script_frame *caller = top(runs);
     struct helper_call *call = &caller->state.call;
@@ -272,14 +270,14 @@ static void begin_call(struct script_runs *runs)
     }
     frame->input = helper_json_give(&frame->state, call->value);
     if (frame->input == 0) {
-        pop(runs);
+        pop(runs, frame);
         return;
     }
     call->state = CALL_WANTED;
 }
 
 /* The topmost, a called function, is over: the one below goes on. */
-static void end_call(struct script_runs *runs, bool returned)
+static __attribute__((noinline)) void end_call(struct script_runs *runs, bool returned)
 {
     struct script_frame *frame = top(runs);
     struct helper_call *call = &runs->frames[runs->depth - 2]->state.call;
@@ -287,7 +285,7 @@ static void end_call(struct script_runs *runs, bool returned)
     const struct json_t *value =
         result > 0 ? helper_json_value(&frame->state, (uint64_t)result) : NULL;
 
-    pop(runs);
+    pop(runs, frame);
     vm_run_set_budget(top(runs)->run, runs->budget_left_ns);
     call->state = value == NULL ? CALL_FAILED : CALL_RETURNED;
     call->value = value;
@@ -295,7 +293,7 @@ static void end_call(struct script_runs *runs, bool returned)
 
 /* ---- running ---- */
 
-static void report_fault(const struct script_runs *runs)
+static __attribute__((noinline)) void report_fault(const struct script_runs *runs)
 {
     const struct script_frame *frame = top(runs);
     char text[FAULT_TEXT_BYTES] = "out of memory";
@@ -311,11 +309,11 @@ static void report_fault(const struct script_runs *runs)
     }
 }
 
-/* The topmost ended. True: it was the only one. */
-static bool finish(struct script_runs *runs, bool faulted, uint64_t *result)
+/* The topmost, `frame`, ended. True: it was the only one. */
+static inline bool finish(struct script_runs *runs, struct script_frame *frame, bool faulted,
+                          uint64_t *result)
 {
     const struct script_watch *watch = runs->host->watch;
-    struct script_frame *frame = top(runs);
 
     if (faulted) {
         report_fault(runs);
@@ -330,7 +328,7 @@ static bool finish(struct script_runs *runs, bool faulted, uint64_t *result)
     if (result != NULL && !faulted) {
         *result = vm_run_result(frame->run);
     }
-    pop(runs);
+    pop(runs, frame);
     drop_values_above(runs);
     return true;
 }
@@ -338,9 +336,10 @@ static bool finish(struct script_runs *runs, bool faulted, uint64_t *result)
 enum runs_end runs_go(struct script_runs *runs, uint64_t *result)
 {
     for (;;) {
+        struct script_frame *frame = top(runs);
         bool faulted = false;
 
-        if (top(runs)->run == NULL && !start(runs)) {
+        if (frame->run == NULL && !start(runs, frame)) {
             if (may_wait(runs)) {
                 return RUNS_PENDING;
             }
@@ -348,10 +347,10 @@ enum runs_end runs_go(struct script_runs *runs, uint64_t *result)
         }
         got_unstuck(runs);
         if (!faulted) {
-            enum vm_state state = vm_run_resume(top(runs)->run);
+            enum vm_state state = vm_run_resume(frame->run);
 
             drop_values_above(runs);
-            if (state == VM_STATE_WAITING && top(runs)->state.call.state == CALL_WANTED) {
+            if (state == VM_STATE_WAITING && frame->state.call.state == CALL_WANTED) {
                 begin_call(runs);
                 continue;
             }
@@ -360,7 +359,7 @@ enum runs_end runs_go(struct script_runs *runs, uint64_t *result)
             }
             faulted = state == VM_STATE_FAULT;
         }
-        if (finish(runs, faulted, result)) {
+        if (finish(runs, frame, faulted, result)) {
             return faulted ? RUNS_FAULTED : RUNS_RETURNED;
         }
     }

@@ -71,9 +71,9 @@ struct span helper_name(struct vm_context *context, const struct vm_arg *in);
 /* Name and value of a field: a token; a valid value without spaces at its ends. Else faults. */
 struct field helper_field(struct vm_context *context, const struct vm_arg *name,
                           const struct vm_arg *value);
-/* The same of a name that is without spaces already, if it is to be valid. */
-struct field helper_named_field(struct vm_context *context, struct span name,
-                                const struct vm_arg *value);
+/* The value of a field whose name is without spaces already, if it is to be valid. */
+struct span helper_field_value(struct vm_context *context, struct span name,
+                               const struct vm_arg *value);
 
 /* A text being written to a WRITE argument: cut to what fits, always NUL-terminated. */
 struct helper_out {
@@ -94,7 +94,7 @@ void helper_allocated(struct vm_context *context, bool done);
 
 /* Bytes of the valid UTF-8 sequence at the start of text[0..len), or 0. */
 size_t helper_utf8(const char *text, size_t len);
-/* Trims bytes of `set` off both ends. */
+/* Trims bytes of `set`, which are white space, off both ends. */
 struct span helper_trim(struct span text, const char *set);
 
 /* Writes the line that zs_log has not ended yet, if there is one. */

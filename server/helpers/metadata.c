@@ -36,7 +36,7 @@ static struct span check_field(struct vm_context *context, struct span key,
 {
     struct span name;
 
-    return field_of_meta(key, &name) ? helper_named_field(context, name, value).value
+    return field_of_meta(key, &name) ? helper_field_value(context, name, value)
                                      : helper_text(context, value);
 }
 

@@ -62,12 +62,17 @@ size_t helper_utf8(const char *text, size_t len)
 }
 
 /* What sets hold is white space, which most bytes are not at first sight. */
-static bool is_in(const char *set, char c)
+static bool may_be_in_set(char c)
 {
-    return c > '\0' && c <= ' ' && strchr(set, c) != NULL;
+    return c > '\0' && c <= ' ';
 }
 
-struct span helper_trim(struct span text, const char *set)
+static bool is_in(const char *set, char c)
+{
+    return may_be_in_set(c) && strchr(set, c) != NULL;
+}
+
+static __attribute__((noinline)) struct span trim_ends(struct span text, const char *set)
 {
     while (text.len > 0 && is_in(set, text.base[0])) {
         text.base++;
@@ -77,6 +82,15 @@ struct span helper_trim(struct span text, const char *set)
         text.len--;
     }
     return text;
+}
+
+struct span helper_trim(struct span text, const char *set)
+{
+    if (text.len == 0 ||
+        (!may_be_in_set(text.base[0]) && !may_be_in_set(text.base[text.len - 1]))) {
+        return text;
+    }
+    return trim_ends(text, set);
 }
 
 bool helper_is_text(struct span text)
@@ -110,27 +124,26 @@ struct span helper_name(struct vm_context *context, const struct vm_arg *in)
 struct field helper_field(struct vm_context *context, const struct vm_arg *name,
                           const struct vm_arg *value)
 {
-    return helper_named_field(context, helper_name(context, name), value);
+    struct span trimmed = helper_name(context, name);
+
+    return (struct field){trimmed, helper_field_value(context, trimmed, value)};
 }
 
-struct field helper_named_field(struct vm_context *context, struct span name,
-                                const struct vm_arg *value)
+struct span helper_field_value(struct vm_context *context, struct span name,
+                               const struct vm_arg *value)
 {
-    struct field field = {
-        .name = name,
-        .value = helper_trim(helper_text(context, value), " \t"),
-    };
+    struct span trimmed = helper_trim(helper_text(context, value), " \t");
 
-    if (field.name.len > LIM_FIELD_BYTES || field.value.len > LIM_FIELD_BYTES - field.name.len) {
+    if (name.len > LIM_FIELD_BYTES || trimmed.len > LIM_FIELD_BYTES - name.len) {
         vm_helper_fault(context, "header field is too long");
     }
-    if (!field_name_valid(field.name)) {
+    if (!field_name_valid(name)) {
         vm_helper_fault(context, "invalid header name");
     }
-    if (!field_value_valid(field.value)) {
+    if (!field_value_valid(trimmed)) {
         vm_helper_fault(context, "invalid header value");
     }
-    return field;
+    return trimmed;
 }
 
 struct helper_out helper_out(const struct vm_arg *out)
