@@ -14,6 +14,7 @@ enum {
     CHAR_HOST = 1 << 3,   /* in a reg-name, RFC 3986 3.2.2, without '%' */
     CHAR_PATH = 1 << 4,   /* in a path without escaping, RFC 3986 3.3, and '/' */
     CHAR_LOWER = 1 << 5,  /* a tchar that is no upper case letter: field names of HTTP/2 */
+    CHAR_NAME = 1 << 6,   /* in a name that is looked up: letters, digits, '-', '_' and dots */
 };
 
 extern const uint8_t char_class[256];
@@ -37,8 +38,6 @@ static inline bool chars_all(struct span text, unsigned classes)
 bool chars_all_value(struct span text);
 /* The same for a request target (CHAR_TARGET). */
 bool chars_all_target(struct span text);
-/* Whether all of it may be in a name that is looked up: letters, digits, '-', '_' and dots. */
-bool chars_all_name(struct span text);
 /* Whether a path has neither escapes, NUL, nor a segment that is empty or begins with a dot. */
 bool chars_plain_path(struct span text);
 /* Whether any of it is an upper case letter of ASCII. */

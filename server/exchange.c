@@ -172,7 +172,7 @@ static bool is_framing(struct span name)
 
 static void drop_framing(struct field_list *list)
 {
-    unsigned kept = list->own;
+    unsigned kept = list->known;
     for (unsigned i = kept; i < list->count; i++) {
         if (!is_framing(list->items[i].name)) {
             list->items[kept++] = list->items[i];

@@ -21,13 +21,15 @@ struct field {
     struct span value;
 };
 
-/* Grows in the pool; order is kept. The first `own` are as field_own put them. */
+/* Grows in the pool; order is kept. Of the first `known` nobody needs to look at the names: none
+ * says something about the connection, and for HTTP/2 they are in lower case. */
 struct field_list {
     struct field *items;
     unsigned count;
     uint16_t capacity;
-    uint8_t own;
-    bool own_told; /* the exchange's own_text has these as lines of HTTP/1 */
+    uint8_t known;
+    bool known_dated : 1; /* Date is one of these */
+    bool known_told : 1;  /* the exchange's known_text has these as lines of HTTP/1 */
 };
 
 enum body_kind { BODY_NONE, BODY_BYTES, BODY_FILE, BODY_SEGMENTS, BODY_STREAMED };
@@ -132,7 +134,7 @@ struct exchange {
     /* response */
     unsigned status; /* 0: none yet */
     struct field_list response_fields;
-    struct span own_text; /* what a file's answer had of them, if own_told */
+    struct span known_text; /* what a file's answer had of them, if known_told */
     struct body body;
     struct field_list response_trailers; /* BODY_STREAMED: complete when the body is */
     struct span announced_trailers;      /* the value of Trailer, or empty */
@@ -189,12 +191,14 @@ bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct
 bool field_room(struct exchange *ex, struct field_list *list, unsigned count);
 /* Without a look at them or a copy: both are valid, and live as long as the exchange. */
 bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value);
-/* The same of a field of our own: its name is in lower case, and it is neither Date nor one that
- * says something about the connection, so that nobody needs to look whether it is. */
+/* The same of a field of our own, which is known: its name is in lower case, and it is neither Date
+ * nor one that says something about the connection. */
 bool field_own(struct exchange *ex, struct field_list *list, struct span name, struct span value);
 /* The list is empty and becomes `items`, of which the first `count` are there and all our own. They
  * live as long as the exchange, and the list may change them. */
 void field_own_all(struct field_list *list, struct field *items, uint8_t count, uint8_t capacity);
+/* Those in the list, as many as can be, are known from now on. */
+void field_known(struct field_list *list, bool dated);
 void field_clear(struct field_list *list);
 bool field_set(struct exchange *ex, struct field_list *list, struct span name,
                struct span value);                                /* replaces all of that name */

@@ -71,27 +71,35 @@ bool field_refer(struct exchange *ex, struct field_list *list, struct span name,
 
 bool field_own(struct exchange *ex, struct field_list *list, struct span name, struct span value)
 {
-    bool follows = list->own == list->count;
+    bool follows = list->known == list->count;
     if (!field_refer(ex, list, name, value)) {
         return false;
     }
-    list->own += follows && list->own < UINT8_MAX;
-    list->own_told = false;
+    list->known += follows && list->known < UINT8_MAX;
+    list->known_told = false;
     return true;
 }
 
 void field_own_all(struct field_list *list, struct field *items, uint8_t count, uint8_t capacity)
 {
     assert(list->count == 0 && count <= capacity);
-    *list = (struct field_list){.items = items, .count = count, .capacity = capacity, .own = count};
+    *list = (struct field_list){.items = items, .count = count, .capacity = capacity, .known = count};
+}
+
+void field_known(struct field_list *list, bool dated)
+{
+    bool all = list->count <= UINT8_MAX;
+    list->known = all ? (uint8_t)list->count : 0;
+    list->known_dated = all && dated;
+    list->known_told = false;
 }
 
 /* The field at this place is not what it was. */
 static void disown(struct field_list *list, unsigned at)
 {
-    if (at < list->own) {
-        list->own = (uint8_t)at;
-        list->own_told = false;
+    if (at < list->known) {
+        list->known = list->known_dated ? 0 : (uint8_t)at;
+        list->known_dated = list->known_told = false;
     }
 }
 

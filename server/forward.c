@@ -96,7 +96,7 @@ bool forward_receive(struct exchange *ex)
 {
     struct field_list *fields = &ex->request_fields;
     struct options options;
-    if (ex->authority.len > 0 && !field_set(ex, fields, SPAN("Host"), ex->authority)) {
+    if (ex->authority.len > 0 && !field_replace(ex, fields, SPAN("Host"), ex->authority)) {
         return false;
     }
     if (!collect_options(fields->items, fields->count, &options)) {
@@ -119,29 +119,47 @@ bool forward_receive(struct exchange *ex)
 
 /* ---- writing */
 
-/* Appends until something fails; then does nothing more. */
+/* Appends until something fails; then does nothing more. The limit is looked at when the buffer
+ * grows, and at the end. */
 struct writer {
     struct buffer *out;
     size_t bytes_max;
     bool failed;
 };
 
-static void put(struct writer *writer, struct span text)
+/* NULL: it failed. */
+static inline char *place(struct writer *writer, size_t bytes)
 {
-    writer->failed = writer->failed || !buffer_append(writer->out, text, writer->bytes_max);
+    struct buffer *out = writer->out;
+    if (writer->failed ||
+        (bytes > out->capacity - out->end && !buffer_reserve(out, bytes, writer->bytes_max))) {
+        writer->failed = true;
+        return NULL;
+    }
+    out->end += bytes;
+    return out->base + out->end - bytes;
+}
+
+static inline void put(struct writer *writer, struct span text)
+{
+    char *at = place(writer, text.len);
+    if (at != NULL) {
+        span_put(at, text);
+    }
 }
 
 static void put_field(struct writer *writer, struct span name, struct span value)
 {
-    struct buffer *out = writer->out;
-    size_t bytes = name.len + value.len + 4; /* ": " and CRLF */
-    if (writer->failed || !buffer_reserve(out, bytes, writer->bytes_max)) {
-        writer->failed = true;
-        return;
+    char *at = place(writer, name.len + value.len + 4); /* ": " and CRLF */
+    if (at != NULL) {
+        span_put(span_put(span_put(span_put(at, name), SPAN(": ")), value), SPAN("\r\n"));
     }
-    char *at = span_put(span_put(out->base + out->end, name), SPAN(": "));
-    span_put(span_put(at, value), SPAN("\r\n"));
-    out->end += bytes;
+}
+
+/* False: something failed. */
+static bool is_written(const struct writer *writer)
+{
+    return !writer->failed && buffer_bytes(writer->out) <= writer->bytes_max;
 }
 
 static void put_number_field(struct writer *writer, struct span name, uint64_t value)
@@ -339,7 +357,7 @@ bool forward_request_head(const struct exchange *ex, const struct forward_option
         put(&writer, SPAN("expect: 100-continue\r\n"));
     }
     put(&writer, SPAN("\r\n"));
-    return !writer.failed;
+    return is_written(&writer);
 }
 
 /* ---- bodies */
@@ -366,7 +384,7 @@ bool forward_chunk_end(struct buffer *out, const struct field_list *trailers, si
         put_field(&writer, trailers->items[i].name, trailers->items[i].value);
     }
     put(&writer, SPAN("\r\n"));
-    return !writer.failed;
+    return is_written(&writer);
 }
 
 /* ---- responses */
@@ -394,6 +412,28 @@ static bool expect_trailers(struct exchange *ex, const struct h1_response *head,
     return true;
 }
 
+/* Of fields that are copies, leaves those that do not end here, for whoever writes them to take as
+ * they are. */
+static void keep_end_to_end(struct field_list *fields, const struct options *options,
+                            bool lower_names)
+{
+    unsigned kept = 0;
+    bool dated = false;
+    for (unsigned i = 0; i < fields->count; i++) {
+        struct field *field = &fields->items[i];
+        if (ends_here(field->name, options)) {
+            continue;
+        }
+        if (lower_names) {
+            span_put_lower((char *)field->name.base, field->name);
+        }
+        dated |= span_equal_nocase(field->name, SPAN("date"));
+        fields->items[kept++] = *field;
+    }
+    fields->count = kept;
+    field_known(fields, dated);
+}
+
 bool forward_response(struct exchange *ex, const struct h1_response *head)
 {
     struct options options;
@@ -410,12 +450,7 @@ bool forward_response(struct exchange *ex, const struct h1_response *head)
     if (!field_copy_lines(ex, fields, head->fields, head->field_count)) {
         return false;
     }
-    field_clear(fields);
-    for (unsigned i = 0; i < head->field_count; i++) {
-        if (!ends_here(fields->items[i].name, &options)) {
-            fields->items[fields->count++] = fields->items[i];
-        }
-    }
+    keep_end_to_end(fields, &options, ex->proto_major >= 2);
     return true;
 }
 
@@ -443,7 +478,7 @@ bool forward_interim(const struct h1_response *head, struct buffer *out, size_t 
         }
     }
     put(&writer, SPAN("\r\n"));
-    return !writer.failed;
+    return is_written(&writer);
 }
 
 /* ---- changes of protocol */

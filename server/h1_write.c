@@ -12,10 +12,10 @@
  * line. */
 enum { FIXED_BYTES = 6 + 2 + 16 + 20 + 2 + 22 + 2 + 2 };
 
-/* Those before are in the text of our own fields. */
+/* Those before are in the text of known fields. */
 static unsigned first_written(const struct field_list *list)
 {
-    return list->own_told ? list->own : 0;
+    return list->known_told ? list->known : 0;
 }
 
 #define UNNAMED_LINE "HTTP/1.1 000 \r\n"
@@ -47,7 +47,7 @@ static size_t head_bytes(const struct exchange *ex, struct span line)
 {
     const struct field_list *list = &ex->response_fields;
     size_t bytes = line.len + FIXED_BYTES + DATE_BYTES;
-    bytes += list->own_told ? ex->own_text.len : 0;
+    bytes += list->known_told ? ex->known_text.len : 0;
     for (unsigned i = first_written(list); i < list->count; i++) {
         const struct field *field = &list->items[i];
         bytes += field->name.len + field->value.len + 4; /* ": " and CRLF */
@@ -67,14 +67,15 @@ static char *put_number(char *out, uint64_t value)
 static char *put_fields(char *out, const struct exchange *ex, bool *dated)
 {
     const struct field_list *list = &ex->response_fields;
-    out = list->own_told ? span_put(out, ex->own_text) : out;
+    out = list->known_told ? span_put(out, ex->known_text) : out;
+    *dated = list->known_dated;
     for (unsigned i = first_written(list); i < list->count; i++) {
         const struct field *field = &list->items[i];
         out = span_put(out, field->name);
         out = span_put(out, SPAN(": "));
         out = span_put(out, field->value);
         out = span_put(out, SPAN("\r\n"));
-        *dated |= span_equal_nocase(field->name, SPAN("date"));
+        *dated |= i >= list->known && span_equal_nocase(field->name, SPAN("date"));
     }
     return out;
 }
@@ -110,7 +111,7 @@ bool h1_append_head(const struct exchange *ex, bool keep_alive, struct span date
     if (!buffer_reserve(out, room, bytes_max)) {
         return false;
     }
-    bool dated = false;
+    bool dated;
     char *begin = out->base + out->end;
     char *at = put_fields(span_put(begin, line), ex, &dated);
     if (!dated) {

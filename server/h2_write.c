@@ -46,14 +46,14 @@ static void put_length(struct list *list, uint64_t length)
     put(list, SPAN("content-length"), (struct span){first, (size_t)(end - first)});
 }
 
-/* The first `own` have names in lower case, and are not about the connection or a date. */
-static void put_fields(struct list *list, const struct field_list *fields, unsigned own)
+static void put_fields(struct list *list, const struct field_list *fields)
 {
     assert(fields->count <= LIM_RESPONSE_FIELDS);
-    for (unsigned i = 0; i < own; i++) {
+    for (unsigned i = 0; i < fields->known; i++) {
         put(list, fields->items[i].name, fields->items[i].value);
     }
-    for (unsigned i = own; i < fields->count; i++) {
+    list->is_dated = fields->known_dated;
+    for (unsigned i = fields->known; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
         if (h2_connection_specific(field->name)) {
             continue;
@@ -149,7 +149,7 @@ bool h2_inform(struct h2 *h2, int32_t id, unsigned status, const struct field_li
     struct list list;
     start(&list, status);
     if (fields != NULL) {
-        put_fields(&list, fields, 0);
+        put_fields(&list, fields);
     }
     return queue_head(h2, stream, &list, false);
 }
@@ -166,7 +166,7 @@ bool h2_respond(struct h2 *h2, int32_t id, const struct exchange *ex, struct spa
     assert(!stream->responded);
     struct list list;
     start(&list, ex->status);
-    put_fields(&list, &ex->response_fields, ex->response_fields.own);
+    put_fields(&list, &ex->response_fields);
     if (!list.is_dated) {
         put(&list, SPAN("date"), date);
     }
@@ -195,7 +195,7 @@ bool h2_trailers(struct h2 *h2, int32_t id, const struct field_list *fields)
     assert(stream->sends && !stream->has_trailers);
     struct list list;
     start(&list, 0);
-    put_fields(&list, fields, 0);
+    put_fields(&list, fields);
     if (list.count == 0) {
         return true; /* the body ends the stream as well */
     }

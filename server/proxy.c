@@ -441,8 +441,9 @@ static void read_body(struct relay *relay)
 static void begin_answer(struct relay *relay)
 {
     struct stream *stream = relay->stream;
+    const struct link *link = relay->link;
     bool head_came = false;
-    bool more = true;
+    bool more = link_input(link).len > 0 || link->eof || link->broken;
     while (more && proxy_has_room(stream) &&
            !(head_came && answer_left(&relay->answer) >= LIM_DIRECT_BYTES)) {
         more = read_event(relay, &head_came);

@@ -481,8 +481,8 @@ static void answer_plain(struct exchange *ex, const struct site_file *file, stru
     field_own_all(&ex->response_fields, told->fields, facts->field_count,
                   PLAIN_FIELDS + SPARE_FIELDS);
     if (writes_lines(ex)) {
-        ex->own_text = (struct span){facts->text, facts->text_bytes};
-        ex->response_fields.own_told = true;
+        ex->known_text = (struct span){facts->text, facts->text_bytes};
+        ex->response_fields.known_told = true;
     }
 }
 

@@ -70,7 +70,7 @@ static bool read_server_name(const unsigned char *list, size_t bytes, struct spa
         return false;
     }
     *name = (struct span){(const char *)list + HEADER_BYTES, bytes - HEADER_BYTES};
-    return chars_all_name(*name);
+    return chars_all(*name, CHAR_NAME);
 }
 
 /* NULL: out of memory. */

@@ -13,6 +13,9 @@ struct upstream {
     struct upstream *next; /* used before */
     struct upstream *previous;
     uint64_t hash;
+    enum upstream_scheme scheme;
+    uint16_t port;
+    uint16_t name_bytes; /* of the key: a host or a path */
     size_t key_bytes;
     unsigned active; /* requests in hand */
     unsigned idle_count;
@@ -93,7 +96,14 @@ static bool make_room(struct upstreams *upstreams)
     return upstream != NULL;
 }
 
-static struct upstream *add(struct upstreams *upstreams, struct span key, uint64_t hash)
+/* Host or path, the part of a url's key whose length is not known. */
+static struct span name_of(const struct upstream_url *url)
+{
+    return url->scheme == UPSTREAM_UNIX ? url->path : url->host;
+}
+
+static struct upstream *add(struct upstreams *upstreams, const struct upstream_url *url,
+                            struct span key, uint64_t hash)
 {
     if (upstreams->count == LIM_UPSTREAMS && !make_room(upstreams)) {
         return NULL;
@@ -103,6 +113,9 @@ static struct upstream *add(struct upstreams *upstreams, struct span key, uint64
         return NULL;
     }
     upstream->hash = hash;
+    upstream->scheme = url->scheme;
+    upstream->port = url->port;
+    upstream->name_bytes = (uint16_t)name_of(url).len;
     upstream->key_bytes = key.len;
     memcpy(upstream->key, key.base, key.len);
     upstream->bucket_next = upstreams->buckets[hash % BUCKETS];
@@ -112,9 +125,21 @@ static struct upstream *add(struct upstreams *upstreams, struct span key, uint64
     return upstream;
 }
 
+/* Whether the url has the key of this one, which need not be written for that. */
+static bool is_of(const struct upstream *upstream, const struct upstream_url *url)
+{
+    struct span name = {upstream->key + strlen(upstream_prefix(url->scheme)), upstream->name_bytes};
+    return upstream->scheme == url->scheme && upstream->port == url->port &&
+           (url->scheme == UPSTREAM_UNIX ? span_equal(name, url->path)
+                                         : span_equal_nocase(name, url->host));
+}
+
 /* Made when it is new; the one used last from now on. NULL: no room. */
 static struct upstream *find(struct upstreams *upstreams, const struct upstream_url *url)
 {
+    if (upstreams->first != NULL && is_of(upstreams->first, url)) {
+        return upstreams->first;
+    }
     char key_text[LIM_UPSTREAM_KEY_BYTES];
     struct span key = {key_text, upstream_url_key(url, key_text)};
     uint64_t hash = upstream_hash(key);
@@ -124,7 +149,7 @@ static struct upstream *find(struct upstreams *upstreams, const struct upstream_
         upstream = upstream->bucket_next;
     }
     if (upstream == NULL) {
-        return add(upstreams, key, hash);
+        return add(upstreams, url, key, hash);
     }
     unlink_used(upstreams, upstream);
     link_used(upstreams, upstream);

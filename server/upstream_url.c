@@ -44,7 +44,7 @@ static bool is_ipv6(struct span text)
 static bool is_name(struct span text)
 {
     return text.len > 0 && text.len <= HOST_BYTES_MAX && text.base[0] != '.' &&
-           text.base[0] != '-' && chars_all_name(text);
+           text.base[0] != '-' && chars_all(text, CHAR_NAME);
 }
 
 /* An empty port, as in "host:", means the default (RFC 3986 6.2.3). */

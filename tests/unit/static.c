@@ -133,8 +133,8 @@ static void expect_head(unsigned own)
     const struct span date = SPAN(MODIFIED);
     struct buffer head = {0}, plain = {0};
     cr_assert(h1_append_head(&ex, true, date, &head, 1024));
-    cr_expect_eq(ex.response_fields.own, own, "%u", ex.response_fields.own);
-    ex.response_fields.own_told = false;
+    cr_expect_eq(ex.response_fields.known, own, "%u", ex.response_fields.known);
+    ex.response_fields.known_told = false;
     cr_assert(h1_append_head(&ex, true, date, &plain, 1024));
     cr_expect(span_equal(buffer_span(&head), buffer_span(&plain)), "%.*s", (int)head.end,
               head.base);
@@ -172,7 +172,7 @@ static void ask_plain(void)
 {
     ask("GET", "/a.txt");
     static_answer(&ex, site, &options, facts);
-    cr_expect(ex.response_fields.own_told);
+    cr_expect(ex.response_fields.known_told);
 }
 
 Test(static, heads_have_what_became_of_their_fields)
@@ -207,7 +207,7 @@ Test(static, heads_have_what_became_of_their_fields)
     ask("GET", "/coded.css");
     with("accept-encoding", "br");
     static_answer(&ex, site, &options, facts);
-    cr_expect_not(list->own_told);
+    cr_expect_not(list->known_told);
     expect_head(6);
 }
 
