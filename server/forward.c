@@ -87,9 +87,9 @@ static bool has_option(const struct options *options, struct span name)
     return is_one_of(name, options->names, options->count);
 }
 
-static bool ends_here(struct span name, const struct options *options)
+static inline bool ends_here(struct span name, const struct options *options)
 {
-    return forward_is_hop_by_hop(name) || has_option(options, name);
+    return forward_is_hop_by_hop(name) || (options->count > 0 && has_option(options, name));
 }
 
 bool forward_receive(struct exchange *ex)

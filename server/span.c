@@ -7,18 +7,27 @@ static uint64_t octets8_lower(uint64_t word)
     return word | octets8_uppers(word) >> 2; /* 0x80 >> 2 is what tells the cases apart */
 }
 
+/* Where they differ, they do so by the one bit, and there are letters. */
+static bool octets8_equal_nocase(uint64_t a, uint64_t b)
+{
+    const uint64_t case_bits = 0x2020202020202020;
+    uint64_t differ = a ^ b;
+    return differ == 0 || ((differ & ~case_bits) == 0 &&
+                           (differ << 2 & ~octets8_uppers(a & ~differ)) == 0);
+}
+
 bool octets_equal_nocase(const char *a, const char *b, size_t bytes)
 {
     if (bytes >= 8) {
         for (size_t i = 0; i + 8 < bytes; i += 8) {
-            if (octets8_lower(octets8(a + i)) != octets8_lower(octets8(b + i))) {
+            if (!octets8_equal_nocase(octets8(a + i), octets8(b + i))) {
                 return false;
             }
         }
-        return octets8_lower(octets8(a + bytes - 8)) == octets8_lower(octets8(b + bytes - 8));
+        return octets8_equal_nocase(octets8(a + bytes - 8), octets8(b + bytes - 8));
     }
     if (bytes >= 4) {
-        return octets8_lower(octets4_to_8(a, bytes)) == octets8_lower(octets4_to_8(b, bytes));
+        return octets8_equal_nocase(octets4_to_8(a, bytes), octets4_to_8(b, bytes));
     }
     for (size_t i = 0; i < bytes; i++) {
         if (ascii_lower(a[i]) != ascii_lower(b[i])) {
@@ -28,12 +37,21 @@ bool octets_equal_nocase(const char *a, const char *b, size_t bytes)
     return true;
 }
 
+static void put8_lower(char *out, const char *text)
+{
+    uint64_t word = octets8_lower(octets8(text));
+    memcpy(out, &word, sizeof word);
+}
+
 char *span_put_lower(char *out, struct span text)
 {
     size_t i = 0;
     for (; i + 8 <= text.len; i += 8) {
-        uint64_t word = octets8_lower(octets8(text.base + i));
-        memcpy(out + i, &word, sizeof word);
+        put8_lower(out + i, text.base + i);
+    }
+    if (i < text.len && text.len >= 8) {
+        put8_lower(out + text.len - 8, text.base + text.len - 8);
+        i = text.len;
     }
     for (; i < text.len; i++) {
         out[i] = ascii_lower(text.base[i]);

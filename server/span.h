@@ -90,7 +90,8 @@ static inline uint64_t octets8_uppers(uint64_t word)
     return from_a & ~past_z & ~word & 0x80 * each;
 }
 
-/* Writes the text with its upper case letters in lower case. Returns the place behind. */
+/* Writes the text with its upper case letters in lower case, also over itself. Returns the place
+ * behind. */
 char *span_put_lower(char *out, struct span text);
 
 /* For span_equal_nocase alone: the same for two texts of one length. */
