@@ -10,15 +10,12 @@
 
 #define CAPACITY_MIN 1024u
 
-bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max)
+bool buffer_make_room(struct buffer *buffer, size_t more, size_t bytes_max)
 {
     size_t held = buffer_bytes(buffer);
     assert(bytes_max <= SIZE_MAX / 2);
     if (held > bytes_max || more > bytes_max - held) {
         return false;
-    }
-    if (more <= buffer->capacity - buffer->end) {
-        return true;
     }
     size_t capacity = CAPACITY_MIN;
     while (capacity < held + more) {

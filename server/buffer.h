@@ -28,16 +28,21 @@ static inline size_t buffer_bytes(const struct buffer *buffer)
     return buffer->end - buffer->start;
 }
 
+/* For buffer_reserve alone: there is not enough room behind the end, or there may not be. */
+bool buffer_make_room(struct buffer *buffer, size_t more, size_t bytes_max);
 /* Makes room for `more` bytes at base + end; the bytes may move. False: out of memory, or the
  * buffer would hold more than bytes_max. */
-bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max);
+static inline bool buffer_reserve(struct buffer *buffer, size_t more, size_t bytes_max)
+{
+    size_t held = buffer_bytes(buffer);
+    bool fits =
+        more <= buffer->capacity - buffer->end && held <= bytes_max && more <= bytes_max - held;
+    return fits || buffer_make_room(buffer, more, bytes_max);
+}
 /* reserve and copy */
 static inline bool buffer_append(struct buffer *buffer, struct span data, size_t bytes_max)
 {
-    size_t held = buffer_bytes(buffer);
-    bool fits = data.len <= buffer->capacity - buffer->end && held <= bytes_max &&
-                data.len <= bytes_max - held;
-    if (!fits && !buffer_reserve(buffer, data.len, bytes_max)) {
+    if (!buffer_reserve(buffer, data.len, bytes_max)) {
         return false;
     }
     if (data.len > 0) {

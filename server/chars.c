@@ -2,6 +2,8 @@
 /* The table behind server/chars.h: bits of CHAR_* for each byte, 16 bytes a row. */
 #include "server/chars.h"
 
+#include <emmintrin.h>
+
 /* clang-format off */
 const uint8_t char_class[256] = {
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
@@ -23,77 +25,125 @@ const uint8_t char_class[256] = {
 };
 /* clang-format on */
 
-/* ---- eight bytes at a time; high bits of bytes are flags ---- */
-
-#define EACH(byte) ((byte)*0x0101010101010101u)
-
-/* What is added below has no high bits, so that no sum carries into the next byte. */
-
-/* Flags bytes below 0x20, and 0x7f. */
-static uint64_t controls(uint64_t word)
-{
-    uint64_t low = word & EACH(0x7f);
-    uint64_t below_20 = ~((low + EACH(0x60)) | word);
-    uint64_t other = word ^ EACH(0x7f);
-    uint64_t is_7f = ~(((other & EACH(0x7f)) + EACH(0x7f)) | other);
-    return (below_20 | is_7f) & EACH(0x80);
-}
+/* ---- sixteen bytes at a time ---- */
 
 /* Sixteen bytes, and for each of them 0 or -1. */
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint64_t words2 __attribute__((vector_size(16)));
 
-static bool any_controls(const char *text)
+enum { STEP = sizeof(bytes16) };
+
+static inline bytes16 load16(const char *text)
 {
     bytes16 bytes;
     memcpy(&bytes, text, sizeof bytes);
-    words2 found = (words2)((bytes < 0x20) | (bytes == 0x7f));
-    return (found[0] | found[1]) != 0;
+    return bytes;
+}
+
+/* All of four to sixteen bytes, some of them more than once. */
+static inline bytes16 load4_to_16(const char *text, size_t count)
+{
+    bool halves = count >= 8;
+    uint64_t first = halves ? octets8(text) : octets4_to_8(text, count);
+    uint64_t last = halves ? octets8(text + count - 8) : first;
+    return (bytes16)(words2){first, last};
+}
+
+static inline bool any(bytes16 flags)
+{
+    words2 words = (words2)flags;
+    return (words[0] | words[1]) != 0;
+}
+
+/* Flags what no field value has: controls but the tab. */
+static inline bytes16 beside_value(bytes16 bytes)
+{
+    return (bytes16)(((bytes < 0x20) & (bytes != '\t')) | (bytes == 0x7f));
+}
+
+/* Flags what no request target has: all but visible ASCII, and '#'. */
+static inline bytes16 beside_target(bytes16 bytes)
+{
+    return (bytes16)((bytes < 0x21) | (bytes > 0x7e) | (bytes == '#'));
+}
+
+/* Whether none is flagged: those that are not in the class. */
+static inline bool none_beside(struct span text, unsigned class, bytes16 (*beside)(bytes16))
+{
+    size_t i = 0;
+    if (text.len < 4) {
+        return chars_all(text, class);
+    }
+    for (; text.len - i > STEP; i += STEP) {
+        if (any(beside(load16(text.base + i)))) {
+            return false;
+        }
+    }
+    /* The last few, if need be with some before them again. */
+    return !any(beside(i > 0 ? load16(text.base + text.len - STEP)
+                             : load4_to_16(text.base, text.len)));
 }
 
 bool chars_all_value(struct span text)
 {
-    size_t i = 0;
-    if (text.len >= 16) {
-        while (i + 16 <= text.len && !any_controls(text.base + i)) {
-            i += 16;
-        }
-        if (i + 16 > text.len && !any_controls(text.base + text.len - 16)) {
-            return true; /* the last few with some before them again */
-        }
-    }
-    while (i + 8 <= text.len && controls(octets8(text.base + i)) == 0) {
-        i += 8;
-    }
-    if (text.len >= 8 && i + 8 > text.len && controls(octets8(text.base + text.len - 8)) == 0) {
-        return true; /* the last few with some before them again */
-    }
-    /* A tab is allowed: from here on by the table. */
-    return chars_all((struct span){text.base + i, text.len - i}, CHAR_VALUE);
-}
-
-/* Flags bytes that no request target has: all but visible ASCII, and '#'. */
-static uint64_t beside_target(uint64_t word)
-{
-    uint64_t low = word & EACH(0x7f);
-    uint64_t from_21 = low + EACH(0x80 - 0x21);
-    uint64_t is_7f = low + EACH(0x01);
-    uint64_t not_hash = (low ^ EACH('#')) + EACH(0x7f);
-    return (~from_21 | is_7f | ~not_hash | word) & EACH(0x80);
+    return none_beside(text, CHAR_VALUE, beside_value);
 }
 
 bool chars_all_target(struct span text)
 {
+    return none_beside(text, CHAR_TARGET, beside_target);
+}
+
+/* Flags what names of fields seldom have: all but letters, digits and '-'. */
+static inline bytes16 beside_names(bytes16 bytes)
+{
+    return (bytes16)(((bytes | 0x20) - 'a' > 'z' - 'a') & (bytes - '0' > 9) & (bytes != '-'));
+}
+
+size_t chars_token_bytes(struct span text)
+{
     size_t i = 0;
-    if (text.len < 8) {
-        return chars_all(text, CHAR_TARGET);
+    if (text.len >= STEP) {
+        unsigned flags = (unsigned)_mm_movemask_epi8((__m128i)beside_names(load16(text.base)));
+        i = flags != 0 ? (size_t)__builtin_ctz(flags) : STEP;
     }
-    for (; i + 8 <= text.len; i += 8) {
-        if (beside_target(octets8(text.base + i)) != 0) {
+    while (i < text.len && char_is(text.base[i], CHAR_TOKEN)) {
+        i++;
+    }
+    return i;
+}
+
+/* Flags escapes, NUL, and each '/' with another or a '.' behind it; `next` is one byte further. */
+static inline bytes16 beside_plain(bytes16 bytes, bytes16 next)
+{
+    return (bytes16)((bytes == '%') | (bytes == '\0') |
+                     ((bytes == '/') & ((next == '/') | (next == '.'))));
+}
+
+bool chars_plain_path(struct span text)
+{
+    const char *at = text.base;
+    size_t left = text.len; /* from `at` on; each is looked at with what is behind it */
+    for (; left > STEP; at += STEP, left -= STEP) {
+        if (any(beside_plain(load16(at), load16(at + 1)))) {
             return false;
         }
     }
-    return beside_target(octets8(text.base + text.len - 8)) == 0;
+    if (left > 4) {
+        size_t count = left - 1;
+        if (any(beside_plain(load4_to_16(at, count), load4_to_16(at + 1, count)))) {
+            return false;
+        }
+        at += count;
+        left = 1;
+    }
+    for (; left > 0; at++, left--) {
+        char next = left > 1 ? at[1] : 'a';
+        if (*at == '%' || *at == '\0' || (*at == '/' && (next == '/' || next == '.'))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool chars_any_upper(struct span text)
@@ -119,55 +169,15 @@ bool chars_any_upper(struct span text)
     return false;
 }
 
-/* Flags bytes that are `byte`, which is ASCII. */
-static uint64_t equal_to(uint64_t word, uint8_t byte)
-{
-    uint64_t other = word ^ EACH(byte);
-    return ~(((other & EACH(0x7f)) + EACH(0x7f)) | other) & EACH(0x80);
-}
-
-/* Flags escapes, NUL, and each '/' with another or a '.' behind it; `next` is one byte further. */
-static uint64_t not_plain(uint64_t word, uint64_t next)
-{
-    _Static_assert(('.' | 1) == '/', "one bit apart");
-    return equal_to(word, '%') | equal_to(word, '\0') |
-           (equal_to(word, '/') & equal_to(next | EACH(1), '/'));
-}
-
-bool chars_plain_path(struct span text)
-{
-    const size_t step = 8;
-    size_t i = 0;
-    for (; i + step < text.len; i += step) {
-        if (not_plain(octets8(text.base + i), octets8(text.base + i + 1)) != 0) {
-            return false;
-        }
-    }
-    if (i > 0) { /* the last few with some before them again, but the very last has none behind it */
-        const char *last = text.base + text.len - 1;
-        i = text.len - 1;
-        if (not_plain(octets8(last - step), octets8(last - step + 1)) != 0) {
-            return false;
-        }
-    }
-    for (; i < text.len; i++) {
-        char c = text.base[i];
-        char next = i + 1 < text.len ? text.base[i + 1] : 'a';
-        if (c == '%' || c == '\0' || (c == '/' && (next == '/' || next == '.'))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 size_t chars_ascii_prefix(struct span text)
 {
+    const uint64_t high = 0x8080808080808080;
     size_t i = 0;
-    while (i + 8 <= text.len && (octets8(text.base + i) & EACH(0x80)) == 0) {
+    while (i + 8 <= text.len && (octets8(text.base + i) & high) == 0) {
         i += 8;
     }
     if (text.len >= 8) {
-        bool all = i + 8 > text.len && (octets8(text.base + text.len - 8) & EACH(0x80)) == 0;
+        bool all = i + 8 > text.len && (octets8(text.base + text.len - 8) & high) == 0;
         return all ? text.len : i;
     }
     if (text.len >= 4) {

@@ -38,6 +38,8 @@ static inline bool chars_all(struct span text, unsigned classes)
 bool chars_all_value(struct span text);
 /* The same for a request target (CHAR_TARGET). */
 bool chars_all_target(struct span text);
+/* How many octets at the start may be in a token (CHAR_TOKEN). */
+size_t chars_token_bytes(struct span text);
 /* Whether a path has neither escapes, NUL, nor a segment that is empty or begins with a dot. */
 bool chars_plain_path(struct span text);
 /* Whether any of it is an upper case letter of ASCII. */

@@ -50,11 +50,9 @@ static bool port_valid(struct span port)
 {
     unsigned value = 0;
     for (size_t i = 0; i < port.len; i++) {
-        if (port.base[i] < '0' || port.base[i] > '9') {
-            return false;
-        }
-        value = value * 10 + (unsigned)(port.base[i] - '0');
-        if (value > UINT16_MAX) {
+        unsigned digit = (unsigned)(port.base[i] - '0');
+        value = value * 10 + digit;
+        if (digit > 9 || value > UINT16_MAX) {
             return false;
         }
     }
@@ -100,10 +98,12 @@ bool h1_absolute_split(struct span uri, struct span *authority, struct span *tar
 
 /* The fields that matter here, the last of each name, and how often they came. */
 struct seen {
-    struct span host, length, coding, expect;
-    unsigned hosts, lengths, codings, expects;
+    const struct span *host, *length, *coding, *expect;
+    uint8_t hosts, lengths, codings, expects;
     bool close, keep_alive;
 };
+
+_Static_assert(LIM_FIELD_COUNT <= UINT8_MAX, "so that they can be counted");
 
 bool h1_list_next(struct span *list, struct span *element)
 {
@@ -138,14 +138,14 @@ static void note_field(struct seen *seen, const struct field *field)
 {
     switch (field->name.len) {
     case sizeof "host" - 1:
-        if (span_equal_nocase(field->name, SPAN("host"))) {
-            seen->host = field->value;
+        if (octets4_are_letters(field->name.base, "host")) {
+            seen->host = &field->value;
             seen->hosts++;
         }
         break;
     case sizeof "expect" - 1:
         if (span_equal_nocase(field->name, SPAN("expect"))) {
-            seen->expect = field->value;
+            seen->expect = &field->value;
             seen->expects++;
         }
         break;
@@ -156,13 +156,13 @@ static void note_field(struct seen *seen, const struct field *field)
         break;
     case sizeof "content-length" - 1:
         if (span_equal_nocase(field->name, SPAN("content-length"))) {
-            seen->length = field->value;
+            seen->length = &field->value;
             seen->lengths++;
         }
         break;
     case sizeof "transfer-encoding" - 1:
         if (span_equal_nocase(field->name, SPAN("transfer-encoding"))) {
-            seen->coding = field->value;
+            seen->coding = &field->value;
             seen->codings++;
         }
         break;
@@ -180,11 +180,11 @@ static bool finish_host(struct h1_parser *parser, struct h1_head *head, const st
     if (seen->hosts == 0) {
         return head->minor == 0 || h1_refuse(parser, 400, "no Host");
     }
-    if (!h1_authority_valid(seen->host)) {
+    if (!h1_authority_valid(*seen->host)) {
         return h1_refuse(parser, 400, "malformed Host");
     }
     if (head->authority.len == 0) {
-        head->authority = seen->host;
+        head->authority = *seen->host;
     }
     return true;
 }
@@ -203,7 +203,7 @@ static bool finish_coding(struct h1_parser *parser, struct h1_head *head, const 
     if (seen->codings > 1) {
         return h1_refuse(parser, 400, "more than one Transfer-Encoding");
     }
-    struct span value = seen->coding;
+    struct span value = *seen->coding;
     if (span_equal_nocase(value, chunked)) {
         head->framing = H1_BODY_CHUNKED;
         return true;
@@ -237,7 +237,7 @@ static bool finish_length(struct h1_parser *parser, struct h1_head *head, const 
     if (seen->lengths > 1) {
         return h1_refuse(parser, 400, "more than one Content-Length");
     }
-    if (!h1_parse_length(seen->length, &head->content_length)) {
+    if (!h1_parse_length(*seen->length, &head->content_length)) {
         return h1_refuse(parser, 400, "malformed Content-Length");
     }
     head->framing = head->content_length > 0 ? H1_BODY_LENGTH : H1_BODY_NONE;
@@ -258,7 +258,7 @@ bool h1_head_finish(struct h1_parser *parser, struct h1_head *head)
         return false;
     }
     if (seen.expects > 1 ||
-        (seen.expects == 1 && !span_equal_nocase(seen.expect, SPAN("100-continue")))) {
+        (seen.expects == 1 && !span_equal_nocase(*seen.expect, SPAN("100-continue")))) {
         return h1_refuse(parser, 417, "unknown expectation");
     }
     /* HTTP/1.0 clients do not know interim responses, RFC 9110 10.1.1. */

@@ -35,18 +35,6 @@ static bool parse_version(struct h1_parser *parser, struct span text, struct h1_
     return true;
 }
 
-static bool parse_method(struct h1_parser *parser, struct span method, struct h1_head *head)
-{
-    if (!field_name_valid(method)) {
-        return h1_refuse(parser, 400, "method is not a token");
-    }
-    if (method.len > METHOD_BYTES_MAX) {
-        return h1_refuse(parser, 501, "method too long");
-    }
-    head->method = method;
-    return true;
-}
-
 static bool parse_target(struct h1_parser *parser, struct span target, struct h1_head *head)
 {
     if (target.len == 0 || !chars_all_target(target)) {
@@ -71,19 +59,21 @@ static bool parse_request_line(struct h1_parser *parser, struct span line, struc
 {
     head->authority = SPAN("");
     const char *end = line.base + line.len;
-    const char *first = memchr(line.base, ' ', line.len);
-    if (first == NULL) {
-        return h1_refuse(parser, 400, "malformed request line");
+    const char *first = line.base + chars_token_bytes(line);
+    if (first == line.base || *first != ' ') {
+        return h1_refuse(parser, 400, "method is not a token");
     }
     const char *second = memchr(first + 1, ' ', (size_t)(end - first - 1));
     if (second == NULL) {
         return h1_refuse(parser, 400, "malformed request line");
     }
-    struct span method = {line.base, (size_t)(first - line.base)};
+    head->method = (struct span){line.base, (size_t)(first - line.base)};
+    if (head->method.len > METHOD_BYTES_MAX) {
+        return h1_refuse(parser, 501, "method too long");
+    }
     struct span target = {first + 1, (size_t)(second - first - 1)};
     struct span version = {second + 1, (size_t)(end - second - 1)};
-    return parse_method(parser, method, head) && parse_version(parser, version, head) &&
-           parse_target(parser, target, head);
+    return parse_version(parser, version, head) && parse_target(parser, target, head);
 }
 
 static bool is_blank(char c)
@@ -91,47 +81,30 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static struct span trim_blanks(struct span text)
+static struct span trim_blanks(const char *first, const char *end)
 {
-    while (text.len > 0 && is_blank(text.base[0])) {
-        text.base++;
-        text.len--;
+    while (first < end && is_blank(*first)) {
+        first++;
     }
-    while (text.len > 0 && is_blank(text.base[text.len - 1])) {
-        text.len--;
+    while (first < end && is_blank(end[-1])) {
+        end--;
     }
-    return text;
+    return (struct span){first, (size_t)(end - first)};
 }
 
 const char *h1_split_field(struct span line, struct field *field)
 {
-    if (is_blank(line.base[0])) {
-        return "folded field line";
+    struct span name = {line.base, chars_token_bytes(line)};
+    const char *colon = line.base + name.len; /* or the line end, which is none */
+    if (name.len == 0 || *colon != ':') {
+        return is_blank(line.base[0]) ? "folded field line" : "malformed field name";
     }
-    size_t name_bytes = 0;
-    while (char_is(line.base[name_bytes], CHAR_TOKEN)) { /* its line end is none */
-        name_bytes++;
-    }
-    if (name_bytes == 0 || name_bytes >= line.len || line.base[name_bytes] != ':') {
-        return "malformed field name";
-    }
-    struct span value = {line.base + name_bytes + 1, line.len - name_bytes - 1};
+    struct span value = trim_blanks(colon + 1, line.base + line.len);
     if (!chars_all_value(value)) {
         return "bad character in field value";
     }
-    *field = (struct field){{line.base, name_bytes}, trim_blanks(value)};
+    *field = (struct field){name, value};
     return NULL;
-}
-
-static bool parse_field(struct h1_parser *parser, struct span line, struct h1_head *head)
-{
-    assert(head->field_count < LIM_FIELD_COUNT);
-    const char *reason = h1_split_field(line, &head->fields[head->field_count]);
-    if (reason != NULL) {
-        return h1_refuse(parser, 400, reason);
-    }
-    head->field_count++;
-    return true;
 }
 
 /* The line parser->line begins in, without its line end; `reach` is how far it is known, up to its
@@ -152,64 +125,80 @@ static bool within_limits(struct h1_parser *parser, size_t reach)
     return true;
 }
 
-/* Judges the complete line parser->line begins in. True: go on with the next, else *result. */
-static bool take_line(struct h1_parser *parser, struct span line, struct h1_head *head,
-                      enum h1_result *result)
+/* Takes the line parser->line begins in, without its line end. H1_DONE: it is complete. */
+static enum h1_result take_line(struct h1_parser *parser, const char *buf, size_t len,
+                                struct span *line)
 {
     size_t start = parser->line;
-    parser->line = parser->scanned = start + line.len + 2;
-    *result = H1_BAD;
-    if (parser->lines == 0) {
-        if (line.len == 0) {
-            return start < EMPTY_LINES_BYTES ||
-                   h1_refuse(parser, 400, "empty lines before the request");
-        }
-        parser->lines = 1;
-        parser->fields = parser->line;
-        return parse_request_line(parser, line, head);
+    if (parser->scanned == len) {
+        return H1_MORE;
     }
+    if (parser->lines == 0 && buf[start] != '\r' && !char_is(buf[start], CHAR_TOKEN)) {
+        h1_refuse(parser, 400, "method is not a token"); /* TLS, for example: do not wait */
+        return H1_BAD;
+    }
+    const char *lf = memchr(buf + parser->scanned, '\n', len - parser->scanned);
+    size_t reach = lf != NULL ? (size_t)(lf - buf) : len;
+    if (!within_limits(parser, reach)) {
+        return H1_BAD;
+    }
+    if (lf == NULL) {
+        parser->scanned = len;
+        return H1_MORE;
+    }
+    if (reach == start || buf[reach - 1] != '\r') {
+        h1_refuse(parser, 400, "line feed without carriage return");
+        return H1_BAD;
+    }
+    *line = (struct span){buf + start, reach - 1 - start};
+    parser->line = parser->scanned = reach + 1;
+    return H1_DONE;
+}
+
+/* The request line, or an empty one before it. */
+static bool parse_first_line(struct h1_parser *parser, struct span line, struct h1_head *head)
+{
     if (line.len == 0) {
-        *result = H1_DONE;
-        return false;
+        return parser->line <= EMPTY_LINES_BYTES ||
+               h1_refuse(parser, 400, "empty lines before the request");
     }
+    parser->lines = 1;
+    parser->fields = parser->line;
+    return parse_request_line(parser, line, head);
+}
+
+static bool parse_field(struct h1_parser *parser, struct span line, struct h1_head *head)
+{
     if (parser->lines > LIM_FIELD_COUNT) {
         return h1_refuse(parser, 431, "too many fields");
     }
     parser->lines++;
-    return parse_field(parser, line, head);
+    assert(head->field_count < LIM_FIELD_COUNT);
+    const char *reason = h1_split_field(line, &head->fields[head->field_count]);
+    if (reason != NULL) {
+        return h1_refuse(parser, 400, reason);
+    }
+    head->field_count++;
+    return true;
 }
 
 /* H1_DONE: the empty line that ends the head was met. */
 static enum h1_result parse_lines(struct h1_parser *parser, const char *buf, size_t len,
                                   struct h1_head *head)
 {
+    enum h1_result result;
+    struct span line;
     head->field_count = 0;
-    while (parser->scanned < len) {
-        char first = buf[parser->line];
-        if (parser->lines == 0 && first != '\r' && !char_is(first, CHAR_TOKEN)) {
-            h1_refuse(parser, 400, "method is not a token"); /* TLS, for example: do not wait */
+    while ((result = take_line(parser, buf, len, &line)) == H1_DONE) {
+        bool begun = parser->lines > 0;
+        if (begun && line.len == 0) {
+            return H1_DONE;
+        }
+        if (!(begun ? parse_field(parser, line, head) : parse_first_line(parser, line, head))) {
             return H1_BAD;
-        }
-        const char *lf = memchr(buf + parser->scanned, '\n', len - parser->scanned);
-        size_t reach = lf != NULL ? (size_t)(lf - buf) : len;
-        if (!within_limits(parser, reach)) {
-            return H1_BAD;
-        }
-        if (lf == NULL) {
-            parser->scanned = len;
-            break;
-        }
-        if (reach == parser->line || buf[reach - 1] != '\r') {
-            h1_refuse(parser, 400, "line feed without carriage return");
-            return H1_BAD;
-        }
-        enum h1_result result;
-        struct span line = {buf + parser->line, reach - 1 - parser->line};
-        if (!take_line(parser, line, head, &result)) {
-            return result;
         }
     }
-    return H1_MORE;
+    return result;
 }
 
 enum h1_result h1_parse_head(struct h1_parser *parser, const char *buf, size_t len,

@@ -233,11 +233,10 @@ void serve_h1_want_body(struct worker *worker, struct conn *conn)
     worker_touch(worker, conn);
 }
 
-/* What lies in `text` is at the same place of its copy; what does not is static. */
-static struct span moved(struct span part, struct span text, const char *copy)
+/* The same part of a copy of the text. */
+static struct span copied(struct span part, struct span text, const char *copy)
 {
-    size_t at = (uintptr_t)part.base - (uintptr_t)text.base;
-    return at < text.len ? (struct span){copy + at, part.len} : part;
+    return (struct span){copy + (part.base - text.base), part.len};
 }
 
 /* Copies `text`, for it goes, and refers to the parts that the head was found to have. */
@@ -250,11 +249,12 @@ static bool refer(struct stream *stream, const struct h1_head *head, struct span
     }
     struct field *fields = ex->request_fields.items;
     for (unsigned i = 0; i < head->field_count; i++) {
-        const struct field *field = &head->fields[i];
-        fields[i] = (struct field){moved(field->name, text, copy), moved(field->value, text, copy)};
+        fields[i].name = copied(head->fields[i].name, text, copy);
+        fields[i].value = copied(head->fields[i].value, text, copy);
     }
-    request_refer(stream, moved(head->method, text, copy), moved(head->target, text, copy),
-                  moved(head->authority, text, copy));
+    struct span authority = head->authority; /* a part of the text, if there is one */
+    request_refer(stream, copied(head->method, text, copy), copied(head->target, text, copy),
+                  authority.len > 0 ? copied(authority, text, copy) : SPAN(""));
     return true;
 }
 
@@ -278,7 +278,9 @@ static void begin_request(struct worker *worker, struct conn *conn, size_t consu
     conn->body_left = head->framing == H1_BODY_CHUNKED || head->content_length > 0;
     conn->expecting = conn->body_left && head->expect_continue;
     conn->body_bytes = 0;
-    h1_body_init(&conn->body, head);
+    if (conn->body_left) {
+        h1_body_init(&conn->body, head);
+    }
     bool copied = fill(conn->stream, head, (struct span){buffer_span(&conn->in).base, consumed});
     buffer_consume(&conn->in, consumed);
     h1_parser_init(&conn->parser);

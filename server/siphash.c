@@ -35,12 +35,16 @@ static inline struct state absorb(struct state v, uint64_t word)
     return v;
 }
 
-/* Fewer than eight, of which the first is the lowest. */
-static uint64_t few(const char *bytes, size_t count)
+/* What is left behind the last whole word, of which the first is the lowest; fewer than eight. */
+static uint64_t rest(struct span text)
 {
+    size_t count = text.len % 8;
+    if (count > 0 && text.len > 8) {
+        return le64toh(octets8(text.base + text.len - 8)) >> (8 * (8 - count));
+    }
     uint64_t word = 0;
-    while (count > 0) {
-        word = word << 8 | (uint8_t)bytes[--count];
+    for (; count > 0; count--) {
+        word = word << 8 | (uint8_t)text.base[count - 1];
     }
     return word;
 }
@@ -50,11 +54,10 @@ uint64_t siphash(const uint64_t secret[2], struct span text)
     uint64_t k0 = secret[0], k1 = secret[1];
     struct state v = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
                       k1 ^ 0x7465646279746573};
-    size_t at = 0;
-    for (; text.len - at >= 8; at += 8) {
+    for (size_t at = 0; text.len - at >= 8; at += 8) {
         v = absorb(v, le64toh(octets8(text.base + at)));
     }
-    v = absorb(v, (uint64_t)text.len << 56 | few(text.base + at, text.len - at));
+    v = absorb(v, (uint64_t)text.len << 56 | rest(text));
     v.c ^= 0xff;
     v = sip_round(sip_round(sip_round(v)));
     return v.a ^ v.b ^ v.c ^ v.d;

@@ -90,6 +90,12 @@ static inline uint64_t octets8_uppers(uint64_t word)
     return from_a & ~past_z & ~word & 0x80 * each;
 }
 
+/* Whether the first four octets are these letters, which are in lower case, in either case. */
+static inline bool octets4_are_letters(const char *text, const char *letters)
+{
+    return (octets4(text) | 0x20202020u) == octets4(letters);
+}
+
 /* Writes the text with its upper case letters in lower case, also over itself. Returns the place
  * behind. */
 char *span_put_lower(char *out, struct span text);
