@@ -187,8 +187,8 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
 bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct field *fields,
                       unsigned count);
 /* The list is empty and becomes that many fields, which the caller puts into its items; they are as
- * those of field_refer. */
-bool field_room(struct exchange *ex, struct field_list *list, unsigned count);
+ * those of field_refer. Returns room for so many bytes of their text. NULL: out of memory. */
+char *field_room(struct exchange *ex, struct field_list *list, unsigned count, size_t bytes);
 /* Without a look at them or a copy: both are valid, and live as long as the exchange. */
 bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value);
 /* The same of a field of our own, which is known: its name is in lower case, and it is neither Date

@@ -126,18 +126,18 @@ bool field_copy(struct exchange *ex, struct field_list *list, struct span name, 
                        (struct span){text + name.len, value.len});
 }
 
-/* In a list that is empty. */
-static bool make_room(struct exchange *ex, struct field_list *list, unsigned count)
+char *field_room(struct exchange *ex, struct field_list *list, unsigned count, size_t bytes)
 {
-    assert(list->count == 0 && count <= LIM_RESPONSE_FIELDS);
-    return list->capacity >= count || reserve(&ex->pool, list, count + FIELDS_SPARE);
-}
-
-bool field_room(struct exchange *ex, struct field_list *list, unsigned count)
-{
-    bool fits = make_room(ex, list, count);
-    list->count = fits ? count : 0;
-    return fits;
+    assert(list->count == 0 && count <= LIM_RESPONSE_FIELDS && bytes <= SIZE_MAX / 2);
+    unsigned capacity = count + FIELDS_SPARE;
+    struct field *items = pool_alloc(&ex->pool, capacity * sizeof *items + bytes);
+    if (items == NULL) {
+        return NULL;
+    }
+    list->items = items;
+    list->capacity = (uint16_t)capacity;
+    list->count = count;
+    return (char *)(items + capacity);
 }
 
 bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
@@ -147,7 +147,7 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
     for (unsigned i = 0; i < count; i++) {
         bytes += fields[i].name.len + fields[i].value.len;
     }
-    char *at = make_room(ex, list, count) ? pool_alloc(&ex->pool, bytes) : NULL;
+    char *at = field_room(ex, list, count, bytes);
     if (at == NULL) {
         return false;
     }
@@ -157,7 +157,6 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
         copy->value.base = span_put(at, fields[i].name);
         at = span_put((char *)copy->value.base, fields[i].value);
     }
-    list->count = count;
     return true;
 }
 
@@ -170,7 +169,7 @@ bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct
     const char *text = fields[0].name.base;
     const struct span *last = &fields[count - 1].value;
     size_t bytes = (size_t)(last->base + last->len - text);
-    char *copy = make_room(ex, list, count) ? pool_alloc(&ex->pool, bytes) : NULL;
+    char *copy = field_room(ex, list, count, bytes);
     if (copy == NULL) {
         return false;
     }
@@ -182,7 +181,6 @@ bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct
         list->items[i] = (struct field){{copy + (name.base - text), name.len},
                                         {copy + (value.base - text), value.len}};
     }
-    list->count = count;
     return true;
 }
 

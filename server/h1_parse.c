@@ -59,7 +59,10 @@ static bool parse_request_line(struct h1_parser *parser, struct span line, struc
 {
     head->authority = SPAN("");
     const char *end = line.base + line.len;
-    const char *first = line.base + chars_token_bytes(line);
+    const char *first = line.base;
+    while (char_is(*first, CHAR_TOKEN)) { /* the line end is none */
+        first++;
+    }
     if (first == line.base || *first != ' ') {
         return h1_refuse(parser, 400, "method is not a token");
     }

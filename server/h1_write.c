@@ -18,10 +18,11 @@ static unsigned first_written(const struct field_list *list)
     return list->known_told ? list->known : 0;
 }
 
-#define UNNAMED_LINE "HTTP/1.1 000 \r\n"
+/* Of a status without a reason; its code is put there. */
+static const char unnamed_line[] = "HTTP/1.1 000 \r\n";
+enum { CODE_END = sizeof "HTTP/1.1 000" - 1 };
 
-/* One without a reason is written to `unnamed`. */
-static struct span status_line(unsigned status, char unnamed[sizeof UNNAMED_LINE])
+static struct span status_line(unsigned status)
 {
     const char *text;
     size_t bytes;
@@ -33,13 +34,20 @@ static struct span status_line(unsigned status, char unnamed[sizeof UNNAMED_LINE
         break;
 #include "server/status.def"
     default:
-        memcpy(unnamed, UNNAMED_LINE, sizeof UNNAMED_LINE);
-        (void)char_decimal(unnamed + sizeof "HTTP/1.1 000" - 1, status);
-        text = unnamed;
-        bytes = sizeof UNNAMED_LINE - 1;
+        text = unnamed_line;
+        bytes = sizeof unnamed_line - 1;
         break;
     }
     return (struct span){text, bytes};
+}
+
+static char *put_status_line(char *out, struct span line, unsigned status)
+{
+    char *end = span_put(out, line);
+    if (line.base == unnamed_line) {
+        (void)char_decimal(out + CODE_END, status);
+    }
+    return end;
 }
 
 /* Upper bound of what is written for `ex`. */
@@ -55,12 +63,13 @@ static size_t head_bytes(const struct exchange *ex, struct span line)
     return bytes;
 }
 
+/* There is room for the digits of any number. */
 static char *put_number(char *out, uint64_t value)
 {
-    char digits[CHAR_DECIMAL_MAX];
-    char *end = digits + sizeof digits;
+    char *end = out + CHAR_DECIMAL_MAX;
     char *first = char_decimal(end, value);
-    return span_put(out, (struct span){first, (size_t)(end - first)});
+    memmove(out, first, (size_t)(end - first));
+    return out + (end - first);
 }
 
 /* Puts the fields; *dated tells whether a Date is among them. */
@@ -103,17 +112,16 @@ static char *put_framing(char *out, const struct exchange *ex, bool keep_alive)
 bool h1_append_head(const struct exchange *ex, bool keep_alive, struct span date,
                     struct buffer *out, size_t bytes_max)
 {
-    char unnamed[sizeof UNNAMED_LINE];
     assert(ex->status >= 200 && ex->status <= 999);
     assert(date.len == DATE_BYTES);
-    struct span line = status_line(ex->status, unnamed);
+    struct span line = status_line(ex->status);
     size_t room = head_bytes(ex, line);
     if (!buffer_reserve(out, room, bytes_max)) {
         return false;
     }
     bool dated;
     char *begin = out->base + out->end;
-    char *at = put_fields(span_put(begin, line), ex, &dated);
+    char *at = put_fields(put_status_line(begin, line, ex->status), ex, &dated);
     if (!dated) {
         at = span_put(at, SPAN("date: "));
         at = span_put(at, (struct span){date.base, DATE_BYTES});

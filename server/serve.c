@@ -175,12 +175,13 @@ static void limit_receive(struct worker *worker, struct conn *conn)
 /* Receives while there is room for what may come, and only then. */
 static void update_receive(struct worker *worker, struct conn *conn)
 {
-    if (!conn->receiving && wants_more(conn)) {
+    if (conn->receiving) {
+        limit_receive(worker, conn);
+    } else if (wants_more(conn)) {
         conn->receiving = true;
         conn->inflight++;
         ring_recv(worker->ring, conn->fd, serve_tag(conn, RING_RECV));
     }
-    limit_receive(worker, conn);
 }
 
 static void receive_records(struct worker *worker, struct conn *conn, struct span data)
@@ -365,14 +366,21 @@ static bool step(struct worker *worker, struct conn *conn)
     switch (conn->state) {
     case CONN_PROXY: return step_proxy(worker, conn);
     case CONN_TLS: return step_tls(worker, conn);
+    case CONN_IDLE: return serve_h1_idle(worker, conn);
+    case CONN_HEAD: return serve_h1_head(worker, conn);
+    case CONN_RUN: return serve_h1_run(worker, conn);
+    case CONN_SEND: return serve_h1_send(worker, conn);
+    case CONN_BODY: return serve_h1_body(worker, conn);
+    case CONN_TUNNEL: return serve_h1_tunnel(worker, conn);
     case CONN_H2:
     case CONN_H2_IDLE:
     case CONN_H2_ENDING: return serve_h2_step(worker, conn);
     case CONN_LINGER: return step_linger(worker, conn);
     case CONN_CLOSING:
-    case CONN_FREE: return false;
-    default: return serve_h1_step(worker, conn);
+    case CONN_FREE:
+    case CONN_STATES: break;
     }
+    return false;
 }
 
 /* ---- what requests tell ---- */
@@ -483,7 +491,7 @@ void serve_tunnel(struct worker *worker, struct stream *stream)
     if (stream->conn->h2 != NULL) {
         serve_h2_tunnel(worker, stream);
     } else {
-        serve_h1_tunnel(worker, stream->conn);
+        serve_h1_begin_tunnel(worker, stream->conn);
     }
 }
 

@@ -243,10 +243,11 @@ static struct span copied(struct span part, struct span text, const char *copy)
 static bool refer(struct stream *stream, const struct h1_head *head, struct span text)
 {
     struct exchange *ex = &stream->exchange;
-    const char *copy = pool_copy(&ex->pool, text).base;
-    if (copy == NULL || !field_room(ex, &ex->request_fields, head->field_count)) {
+    char *copy = field_room(ex, &ex->request_fields, head->field_count, text.len);
+    if (copy == NULL) {
         return false;
     }
+    memcpy(copy, text.base, text.len);
     struct field *fields = ex->request_fields.items;
     for (unsigned i = 0; i < head->field_count; i++) {
         fields[i].name = copied(head->fields[i].name, text, copy);
@@ -404,7 +405,7 @@ static bool begins_h2(struct worker *worker, struct conn *conn)
     return false;
 }
 
-static bool step_head(struct worker *worker, struct conn *conn)
+bool serve_h1_head(struct worker *worker, struct conn *conn)
 {
     if (conn->fresh && begins_h2(worker, conn)) {
         return true;
@@ -419,10 +420,10 @@ static bool step_head(struct worker *worker, struct conn *conn)
 }
 
 /* Most heads come in one piece: their connection is never in HEAD. */
-static bool step_idle(struct worker *worker, struct conn *conn)
+bool serve_h1_idle(struct worker *worker, struct conn *conn)
 {
     if (buffer_bytes(&conn->in) > 0) {
-        if (step_head(worker, conn)) {
+        if (serve_h1_head(worker, conn)) {
             return true;
         }
         if (conn->state == CONN_IDLE) {
@@ -556,7 +557,7 @@ static bool step_streamed(struct worker *worker, struct conn *conn)
     return false;
 }
 
-static bool step_send(struct worker *worker, struct conn *conn)
+bool serve_h1_send(struct worker *worker, struct conn *conn)
 {
     if (conn->stream != NULL && conn->stream->relay != NULL) {
         if (!gather_more(worker, conn)) {
@@ -589,7 +590,7 @@ static bool step_send(struct worker *worker, struct conn *conn)
     return false;
 }
 
-static bool step_body(struct worker *worker, struct conn *conn)
+bool serve_h1_body(struct worker *worker, struct conn *conn)
 {
     if (conn->sending || serve_has_records(conn)) {
         return false; /* TLS had something to say; until it is sent, leaving would cut it off */
@@ -605,7 +606,7 @@ static bool step_body(struct worker *worker, struct conn *conn)
     return false;
 }
 
-static bool step_run(struct worker *worker, struct conn *conn)
+bool serve_h1_run(struct worker *worker, struct conn *conn)
 {
     if (!gather_more(worker, conn) || conn->state != CONN_RUN) {
         return true;
@@ -618,7 +619,7 @@ static bool step_run(struct worker *worker, struct conn *conn)
     return false;
 }
 
-void serve_h1_tunnel(struct worker *worker, struct conn *conn)
+void serve_h1_begin_tunnel(struct worker *worker, struct conn *conn)
 {
     conn->keep_alive = false;
     conn->chunked = false;
@@ -636,7 +637,7 @@ static void shut_half(struct conn *conn)
     }
 }
 
-static bool step_tunnel(struct worker *worker, struct conn *conn)
+bool serve_h1_tunnel(struct worker *worker, struct conn *conn)
 {
     struct stream *stream = conn->stream;
     if (!proxy_is_tunnel(stream)) {
@@ -660,28 +661,6 @@ static bool step_tunnel(struct worker *worker, struct conn *conn)
     } else if (ended && !conn->shut) {
         shut_half(conn);
         return true;
-    }
-    return false;
-}
-
-bool serve_h1_step(struct worker *worker, struct conn *conn)
-{
-    switch (conn->state) {
-    case CONN_IDLE: return step_idle(worker, conn);
-    case CONN_HEAD: return step_head(worker, conn);
-    case CONN_RUN: return step_run(worker, conn);
-    case CONN_SEND: return step_send(worker, conn);
-    case CONN_BODY: return step_body(worker, conn);
-    case CONN_TUNNEL: return step_tunnel(worker, conn);
-    case CONN_PROXY:
-    case CONN_TLS:
-    case CONN_H2:
-    case CONN_H2_IDLE:
-    case CONN_H2_ENDING:
-    case CONN_LINGER:
-    case CONN_CLOSING:
-    case CONN_FREE:
-    case CONN_STATES: break;
     }
     return false;
 }

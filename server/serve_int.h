@@ -37,12 +37,18 @@ void serve_linger(struct worker *worker, struct conn *conn);
 
 /* ---- HTTP/1: serve_h1.c ---- */
 
-/* One step of the state the connection is in. True: it changed and may be able to go on. */
-bool serve_h1_step(struct worker *worker, struct conn *conn);
+/* One step of a connection in IDLE, HEAD, RUN and so on. True: the state changed and may be able to
+ * go on. */
+bool serve_h1_idle(struct worker *worker, struct conn *conn);
+bool serve_h1_head(struct worker *worker, struct conn *conn);
+bool serve_h1_run(struct worker *worker, struct conn *conn);
+bool serve_h1_send(struct worker *worker, struct conn *conn);
+bool serve_h1_body(struct worker *worker, struct conn *conn);
+bool serve_h1_tunnel(struct worker *worker, struct conn *conn);
 /* The read of a file's bytes into `out` ended. */
 void serve_h1_read_done(struct worker *worker, struct conn *conn, int result);
 /* A 101 switched protocols. */
-void serve_h1_tunnel(struct worker *worker, struct conn *conn);
+void serve_h1_begin_tunnel(struct worker *worker, struct conn *conn);
 /* The head of the request took too long. */
 void serve_h1_head_expired(struct worker *worker, struct conn *conn);
 void serve_h1_answer(struct worker *worker, struct conn *conn);
@@ -62,7 +68,7 @@ void serve_h2_end(struct conn *conn);
 void serve_h2_check(struct worker *worker, struct conn *conn);
 /* It is time to end the connection, or to say the last word: goes on by itself. */
 void serve_h2_ends(struct worker *worker, struct conn *conn);
-/* As serve_h1_step. */
+/* As serve_h1_idle. */
 bool serve_h2_step(struct worker *worker, struct conn *conn);
 void serve_h2_answer(struct worker *worker, struct stream *stream);
 void serve_h2_abort(struct worker *worker, struct stream *stream);

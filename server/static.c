@@ -180,16 +180,15 @@ static const struct site_file *find(const struct site *site, const struct static
 {
     struct span path = {ex->path.base + 1, ex->path.len - 1};
     bool may = may_redirect(ex, options);
-    struct span index = span_of(options->index);
     *redirect = false;
     if (path.len == 0 || path.base[path.len - 1] == '/') {
-        return find_joined(site, path, SPAN(""), index);
+        return find_joined(site, path, SPAN(""), span_of(options->index));
     }
     const struct site_file *file = site_find(site, path);
     if (file != NULL) {
         return file;
     }
-    file = find_joined(site, path, SPAN("/"), index);
+    file = find_joined(site, path, SPAN("/"), span_of(options->index));
     if (file != NULL) {
         *redirect = may;
         return may ? NULL : file;
@@ -418,10 +417,8 @@ static bool rule_matches(const struct cache_rule *rule, const struct site_file *
 static bool add_cache_control(struct exchange *ex, const struct static_options *options,
                               const struct site_file *file)
 {
-    if (ex->status >= 400) {
-        return true;
-    }
-    for (unsigned i = 0; i < options->cache_rule_count; i++) {
+    unsigned rules = ex->status >= 400 ? 0 : options->cache_rule_count;
+    for (unsigned i = 0; i < rules; i++) {
         if (rule_matches(&options->cache_rules[i], file)) {
             return field_add(ex, &ex->response_fields, SPAN("cache-control"),
                              span_of(options->cache_rules[i].value));

@@ -22,19 +22,15 @@
 
 enum { ERROR_BYTES = 512, THREAD_NAME_BYTES = 16 };
 
-struct span worker_date(struct worker *worker)
+void worker_look_at_clock(struct worker *worker)
 {
     struct timespec now;
-    if (worker->dated_ms == worker->conns.now_ms) {
-        return (struct span){worker->date, DATE_BYTES};
-    }
     worker->dated_ms = worker->conns.now_ms;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
     if (worker->date_second != now.tv_sec) {
         date_format(now.tv_sec, worker->date);
         worker->date_second = now.tv_sec;
     }
-    return (struct span){worker->date, DATE_BYTES};
 }
 
 void worker_touch(struct worker *worker, struct conn *conn)

@@ -99,7 +99,15 @@ struct worker {
 void *worker_main(void *worker);
 /* Steps the connection before the turn ends. */
 void worker_touch(struct worker *worker, struct conn *conn);
+/* For worker_date alone: makes the date that of now. */
+void worker_look_at_clock(struct worker *worker);
 /* The current Date value. */
-struct span worker_date(struct worker *worker);
+static inline struct span worker_date(struct worker *worker)
+{
+    if (worker->dated_ms != worker->conns.now_ms) {
+        worker_look_at_clock(worker);
+    }
+    return (struct span){worker->date, DATE_BYTES};
+}
 
 #endif
