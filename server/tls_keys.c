@@ -3,6 +3,7 @@
 #include "server/tls_keys.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/params.h>
@@ -125,10 +126,12 @@ void tls_keys_forget(struct tls_keys *keys)
 /* The sequence number goes into the last eight octets of the iv. */
 static void make_nonce(struct tls_keys *keys, unsigned char *nonce)
 {
-    memcpy(nonce, keys->iv, TLS_IV_BYTES);
-    for (unsigned i = 0; i < sizeof keys->sequence; i++) {
-        nonce[TLS_IV_BYTES - 1 - i] ^= (unsigned char)(keys->sequence >> 8 * i);
-    }
+    enum { BEFORE = TLS_IV_BYTES - sizeof keys->sequence };
+    uint64_t last;
+    memcpy(&last, keys->iv + BEFORE, sizeof last);
+    last ^= htobe64(keys->sequence);
+    memcpy(nonce, keys->iv, BEFORE);
+    memcpy(nonce + BEFORE, &last, sizeof last);
     keys->sequence++;
     assert(keys->sequence != 0);
 }

@@ -120,8 +120,8 @@ Test(path, of_a_target_is_normalized)
     exchange_init(&ex);
     for (size_t i = 0; i < sizeof path_rows / sizeof path_rows[0]; i++) {
         const struct path_row *row = &path_rows[i];
-        for (int bytes = 0; bytes < 20 && row->raw[0] == '/' && row->path != NULL; bytes++) {
-            const char *letters = "/abcdefghijklmnopqrst";
+        for (int bytes = 0; bytes < 40 && row->raw[0] == '/' && row->path != NULL; bytes++) {
+            const char *letters = "/abcdefghijklmnopqrstuvwxyzabcdefghijklmn";
             snprintf(target, sizeof target, "%.*s%s?q", bytes, letters, row->raw);
             cr_assert(exchange_set_target(&ex, span_of(target)), "%s", target);
             struct span path = ex.path;
@@ -297,7 +297,7 @@ Test(field, values_are_copied)
 /* At every place of texts shorter and longer than what is looked at at once. */
 Test(field, all_bytes_are_told_apart)
 {
-    char text[20];
+    char text[40];
     for (size_t len = 1; len <= sizeof text; len++) {
         for (size_t at = 0; at < len; at++) {
             for (int byte = 0; byte < 256; byte++) {
@@ -307,6 +307,7 @@ Test(field, all_bytes_are_told_apart)
                 cr_assert_eq(chars_all_value(span), char_is((char)byte, CHAR_VALUE));
                 cr_assert_eq(chars_any_upper(span), byte >= 'A' && byte <= 'Z');
                 cr_assert_eq(chars_all_target(span), char_is((char)byte, CHAR_TARGET));
+                cr_assert_eq(chars_token_bytes(span), char_is((char)byte, CHAR_TOKEN) ? len : at);
                 cr_assert_eq(chars_plain_path(span), byte != '%' && byte != 0);
                 size_t ascii = chars_ascii_prefix(span);
                 cr_assert(byte < 128 ? ascii == len : ascii <= at);
