@@ -45,7 +45,7 @@ static bool reserve(struct vm_arena *arena)
 
 static bool map_region(struct vm_arena *arena, int region, uint32_t start, uint32_t bytes)
 {
-    arena->regions[region] = (struct vm_region){start, start + bytes, true};
+    arena->regions[region] = (struct vm_region){start, start + bytes};
     return bytes == 0 || mprotect(arena->base + start, page_up(bytes), PROT_READ | PROT_WRITE) == 0;
 }
 
@@ -53,8 +53,7 @@ static bool map_rodata(struct vm_arena *arena, const struct vm_program *program)
 {
     uint32_t bytes = program->rodata_bytes;
 
-    arena->regions[VM_REGION_RODATA] =
-        (struct vm_region){VM_IMAGE_BASE, VM_IMAGE_BASE + bytes, false};
+    arena->regions[VM_REGION_RODATA] = (struct vm_region){VM_IMAGE_BASE, VM_IMAGE_BASE + bytes};
     return bytes == 0 || mmap(arena->base + VM_IMAGE_BASE, page_up(bytes), PROT_READ,
                               MAP_SHARED | MAP_FIXED, program->rodata_fd, 0) != MAP_FAILED;
 }

@@ -8,11 +8,10 @@
 
 enum { VM_REGION_RODATA, VM_REGION_DATA, VM_REGION_STACK, VM_REGION_HEAP, VM_REGION_COUNT };
 
-/* Mapped guest memory [start, end). */
+/* Mapped guest memory [start, end). All but the constants are writable. */
 struct vm_region {
     uint32_t start;
     uint32_t end;
-    bool writable;
 };
 
 struct vm_arena {
@@ -41,46 +40,47 @@ uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **h
  * The first that cannot is *unmapped. Addresses count from the base. Async-signal-safe. */
 bool vm_arena_unmapped(const struct vm_arena *arena, int64_t address, uint32_t bytes,
                        int64_t *unmapped);
-/* The region that holds `address` if any does: see vm/limits.h. */
-static inline const struct vm_region *vm_arena_region(const struct vm_arena *arena,
-                                                      uint32_t address)
-{
-    const struct vm_region *data = &arena->regions[VM_REGION_DATA];
-
-    return address >= VM_HEAP_BASE      ? &arena->regions[VM_REGION_HEAP]
-           : address >= VM_STACK_BOTTOM ? &arena->regions[VM_REGION_STACK]
-           : address >= data->start     ? data
-                                        : &arena->regions[VM_REGION_RODATA];
-}
-
 /* Whether all of [address, address + length) is in the region. */
 static inline bool vm_region_has(const struct vm_region *region, uint32_t address, uint64_t length)
 {
     return address >= region->start && address < region->end && length <= region->end - address;
 }
 
-/* Host address of memory that is readable, or NULL. */
+/* Host address of memory that is readable, or NULL. The regions are looked at in the order of how
+ * often they are it: what helpers read are constants, mostly, and what they write is on the stack.
+ */
 static inline uint8_t *vm_arena_readable(const struct vm_arena *arena, uint64_t address,
                                          uint64_t length)
 {
+    const struct vm_region *regions = arena->regions;
     uint32_t start = (uint32_t)address;
+    const struct vm_region *region =
+        start < regions[VM_REGION_DATA].start ? &regions[VM_REGION_RODATA]
+        : start >= VM_HEAP_BASE               ? &regions[VM_REGION_HEAP]
+        : start >= VM_STACK_BOTTOM            ? &regions[VM_REGION_STACK]
+                                              : &regions[VM_REGION_DATA];
 
-    return vm_region_has(vm_arena_region(arena, start), start, length) ? arena->base + start : NULL;
+    return vm_region_has(region, start, length) ? arena->base + start : NULL;
 }
 
-/* The same of what is going to be written. */
+/* The same of what is going to be written, which is no constant. */
 static inline uint8_t *vm_arena_writable(struct vm_arena *arena, uint64_t address, uint64_t length)
 {
+    const struct vm_region *regions = arena->regions;
     uint32_t start = (uint32_t)address;
-    const struct vm_region *region = vm_arena_region(arena, start);
 
-    if (!region->writable || !vm_region_has(region, start, length)) {
-        return NULL;
+    if (start >= VM_STACK_BOTTOM && start < VM_STACK_TOP) {
+        if (!vm_region_has(&regions[VM_REGION_STACK], start, length)) {
+            return NULL;
+        }
+        if (start < arena->stack_low) {
+            arena->stack_low = start;
+        }
+        return arena->base + start;
     }
-    if (region == &arena->regions[VM_REGION_STACK] && start < arena->stack_low) {
-        arena->stack_low = start;
-    }
-    return arena->base + start;
+    const struct vm_region *region =
+        &regions[start >= VM_HEAP_BASE ? VM_REGION_HEAP : VM_REGION_DATA];
+    return vm_region_has(region, start, length) ? arena->base + start : NULL;
 }
 
 /* The context below the window. */

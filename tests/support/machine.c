@@ -184,7 +184,7 @@ static uint64_t hash_writable(const struct vm_arena *arena)
     uint64_t hash = 0;
     for (int i = 0; i < VM_REGION_COUNT; i++) {
         const struct vm_region *region = &arena->regions[i];
-        if (region->writable)
+        if (i != VM_REGION_RODATA)
             hash = hash_bytes(hash, arena->base + region->start, region->end - region->start);
     }
     return hash;

@@ -122,7 +122,7 @@ static bool region_differs(int region, char *detail, size_t detail_bytes)
     uint32_t start = a->regions[region].start;
     uint32_t bytes = page_up(a->regions[region].end - start);
     uint64_t word[2];
-    if (!a->regions[region].writable || !memcmp(a->base + start, b->base + start, bytes))
+    if (region == VM_REGION_RODATA || !memcmp(a->base + start, b->base + start, bytes))
         return false;
     for (uint32_t at = start;; at += sizeof word[0]) {
         memcpy(&word[0], a->base + at, sizeof word[0]);
