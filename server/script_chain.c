@@ -126,7 +126,7 @@ static enum script_verdict run_one(struct script_chain *chain)
     if (chain->runs.depth == 0 && runs_push(&chain->runs, step->script, step->entry) == NULL) {
         return out_of_memory(ex);
     }
-    end = runs_go(&chain->runs, NULL);
+    end = runs_go(&chain->runs);
     if (end == RUNS_PENDING) {
         return SCRIPT_PENDING;
     }
@@ -253,7 +253,7 @@ static enum script_verdict run_hooks(struct script_chain *chain)
 
     while (chain->hook != NULL && chain->hooks_left > 0 && ex->hook_count > 0) {
         if (chain->runs.depth > 0 || begin_hook(chain)) {
-            enum runs_end end = runs_go(&chain->runs, NULL);
+            enum runs_end end = runs_go(&chain->runs);
 
             if (end == RUNS_PENDING) {
                 ex->chain = chain;

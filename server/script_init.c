@@ -52,9 +52,11 @@ static bool run_entry(struct script_runs *runs, const struct script *script,
         snprintf(runs->error, runs->error_bytes, "script '%s': out of memory", script->name);
         return false;
     }
+    runs->result = &result;
     do {
-        end = runs_go(runs, &result);
+        end = runs_go(runs);
     } while (end == RUNS_PENDING);
+    runs->result = NULL;
     if (end == RUNS_RETURNED && (int64_t)result < 0) {
         log_line("script '%s': %s returned %lld", script->name, entry->section, (long long)result);
     }

@@ -17,8 +17,11 @@ static struct script_frame *top(const struct script_runs *runs)
     return runs->frames[runs->depth - 1];
 }
 
-/* The first frame of the next depth. NULL: out of memory. Not inlined: most are used again. */
-static __attribute__((noinline)) struct script_frame *make_frame(struct script_runs *runs)
+/* Makes the first frame of the next depth and adds it. Not inlined, or each push would save its
+ * registers: most frames are used again. */
+static __attribute__((noinline)) struct script_frame *push_first(struct script_runs *runs,
+                                                                 const struct script *script,
+                                                                 const struct vm_entry *entry)
 {
     struct script_frame *frame = pool_alloc(&runs->ex->pool, sizeof *frame);
 
@@ -33,7 +36,7 @@ static __attribute__((noinline)) struct script_frame *make_frame(struct script_r
     frame->state.body = NULL;
     frame->state.body_capacity = 0;
     runs->frames[runs->depth] = frame;
-    return frame;
+    return runs_push(runs, script, entry);
 }
 
 struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
@@ -44,10 +47,7 @@ struct script_frame *runs_push(struct script_runs *runs, const struct script *sc
     assert(runs->depth <= LIM_CALL_DEPTH);
     frame = runs->frames[runs->depth];
     if (frame == NULL) {
-        frame = make_frame(runs);
-    }
-    if (frame == NULL) {
-        return NULL;
+        return push_first(runs, script, entry);
     }
     assert(frame->run == NULL);
     frame->script = script;
@@ -310,8 +310,7 @@ static __attribute__((noinline)) void report_fault(const struct script_runs *run
 }
 
 /* The topmost, `frame`, ended. True: it was the only one. */
-static inline bool finish(struct script_runs *runs, struct script_frame *frame, bool faulted,
-                          uint64_t *result)
+static inline bool finish(struct script_runs *runs, struct script_frame *frame, bool faulted)
 {
     const struct script_watch *watch = runs->host->watch;
 
@@ -325,42 +324,37 @@ static inline bool finish(struct script_runs *runs, struct script_frame *frame, 
         end_call(runs, !faulted);
         return false;
     }
-    if (result != NULL && !faulted) {
-        *result = vm_run_result(frame->run);
+    if (runs->result != NULL && !faulted) {
+        *runs->result = vm_run_result(frame->run);
     }
     pop(runs, frame);
     drop_values_above(runs);
     return true;
 }
 
-enum runs_end runs_go(struct script_runs *runs, uint64_t *result)
+enum runs_end runs_go(struct script_runs *runs)
 {
     for (;;) {
         struct script_frame *frame = top(runs);
-        bool faulted = false;
+        enum vm_state state = VM_STATE_FAULT; /* of one that cannot start */
 
         if (frame->run == NULL && !start(runs, frame)) {
             if (may_wait(runs)) {
                 return RUNS_PENDING;
             }
-            faulted = true;
-        }
-        got_unstuck(runs);
-        if (!faulted) {
-            enum vm_state state = vm_run_resume(frame->run);
-
+            got_unstuck(runs);
+        } else {
+            got_unstuck(runs);
+            state = vm_run_resume(frame->run);
             drop_values_above(runs);
-            if (state == VM_STATE_WAITING && frame->state.call.state == CALL_WANTED) {
-                begin_call(runs);
-                continue;
-            }
-            if (state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) {
+        }
+        if (state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) {
+            if (state == VM_STATE_PREEMPTED || frame->state.call.state != CALL_WANTED) {
                 return RUNS_PENDING;
             }
-            faulted = state == VM_STATE_FAULT;
-        }
-        if (finish(runs, frame, faulted, result)) {
-            return faulted ? RUNS_FAULTED : RUNS_RETURNED;
+            begin_call(runs);
+        } else if (finish(runs, frame, state == VM_STATE_FAULT)) {
+            return state == VM_STATE_FAULT ? RUNS_FAULTED : RUNS_RETURNED;
         }
     }
 }

@@ -44,6 +44,7 @@ struct script_runs {
     bool stuck;  /* its runs are counted in host->stuck */
     char *error; /* where a fault is told instead of in the log; or NULL */
     size_t error_bytes;
+    uint64_t *result; /* where r0 of the only frame goes when it has returned; or NULL */
 };
 
 enum runs_end {
@@ -58,8 +59,8 @@ struct script_frame *runs_push(struct script_runs *runs, const struct script *sc
 /* The same; what it answers is its own and is dropped. */
 struct script_frame *runs_push_apart(struct script_runs *runs, const struct script *script,
                                      const struct vm_entry *entry);
-/* Runs until the only frame has ended, which is then gone; *result (may be NULL) is its r0. */
-enum runs_end runs_go(struct script_runs *runs, uint64_t *result);
+/* Runs until the only frame has ended, which is then gone. */
+enum runs_end runs_go(struct script_runs *runs);
 /* Whether the topmost could not start for want of an arena. */
 bool runs_is_starved(const struct script_runs *runs);
 /* Drops all frames, wherever they are. */
