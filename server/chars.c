@@ -100,6 +100,11 @@ static inline bytes16 beside_names(bytes16 bytes)
     return (bytes16)(((bytes | 0x20) - 'a' > 'z' - 'a') & (bytes - '0' > 9) & (bytes != '-'));
 }
 
+bool chars_all_token(struct span text)
+{
+    return none_beside(text, CHAR_TOKEN, beside_names) || chars_all(text, CHAR_TOKEN);
+}
+
 size_t chars_token_bytes(struct span text)
 {
     size_t i = 0;

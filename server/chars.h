@@ -34,6 +34,8 @@ static inline bool chars_all(struct span text, unsigned classes)
     return true;
 }
 
+/* Whether all of it may be in a token (CHAR_TOKEN). */
+bool chars_all_token(struct span text);
 /* Whether all of it may be in a field value (CHAR_VALUE). */
 bool chars_all_value(struct span text);
 /* The same for a request target (CHAR_TARGET). */

@@ -16,7 +16,7 @@ enum {
 
 bool field_name_valid(struct span name)
 {
-    return name.len > 0 && chars_all(name, CHAR_TOKEN);
+    return name.len > 0 && chars_all_token(name);
 }
 
 static bool is_blank(char c)

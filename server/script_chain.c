@@ -29,6 +29,7 @@ struct script_chain {
     bool in_hooks;
     const struct response_hook *hook; /* that runs, or is next */
     unsigned hooks_left;              /* those that hooks add are not run */
+    struct script_frame first;        /* of depth 0 */
     struct hook_undo undo;            /* of a hook that runs */
 };
 
@@ -134,7 +135,8 @@ static enum script_verdict run_one(struct script_chain *chain)
     return end == RUNS_RETURNED ? after_return(ex) : fail_closed(ex);
 }
 
-static enum script_verdict run_chain(struct script_chain *chain)
+/* With all that it calls inlined: it is done for each script of each request. */
+static __attribute__((flatten)) enum script_verdict run_chain(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
     enum script_verdict verdict = SCRIPT_PASS;
@@ -168,6 +170,7 @@ static enum script_verdict start(struct script_host *host, const struct script_s
     chain->runs.host = host;
     chain->runs.set = set;
     chain->runs.ex = ex;
+    runs_use_frame(&chain->runs, &chain->first);
     chain->steps = steps;
     ex->ran = chain;
     return run_chain(chain);

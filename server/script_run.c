@@ -17,6 +17,13 @@ static struct script_frame *top(const struct script_runs *runs)
     return runs->frames[runs->depth - 1];
 }
 
+void runs_use_frame(struct script_runs *runs, struct script_frame *frame)
+{
+    frame->state.ex = runs->ex;
+    frame->state.shared = &runs->set->shared;
+    runs->frames[runs->depth] = frame;
+}
+
 /* Makes the first frame of the next depth and adds it. Not inlined, or each push would save its
  * registers: most frames are used again. */
 static __attribute__((noinline)) struct script_frame *push_first(struct script_runs *runs,
@@ -28,14 +35,8 @@ static __attribute__((noinline)) struct script_frame *push_first(struct script_r
     if (frame == NULL) {
         return NULL;
     }
-    frame->run = NULL;
-    frame->state.ex = runs->ex;
-    frame->state.shared = &runs->set->shared;
-    frame->state.json = NULL;
-    frame->state.log = NULL;
-    frame->state.body = NULL;
-    frame->state.body_capacity = 0;
-    runs->frames[runs->depth] = frame;
+    bytes_clear(frame, sizeof *frame);
+    runs_use_frame(runs, frame);
     return runs_push(runs, script, entry);
 }
 

@@ -37,7 +37,7 @@ struct script_runs {
     struct script_host *host;
     const struct script_set *set;
     struct exchange *ex;
-    struct script_frame *frames[LIM_CALL_DEPTH + 1]; /* in the pool, made once */
+    struct script_frame *frames[LIM_CALL_DEPTH + 1]; /* made once; in the pool, mostly */
     unsigned depth;                                  /* frames in use */
     uint64_t budget_left_ns;                         /* after the last run that ended */
     bool has_run;
@@ -53,6 +53,8 @@ enum runs_end {
     RUNS_PENDING, /* preempted, waiting, or out of arenas: go on later */
 };
 
+/* Gives the next depth its frame, all zero, in memory that lives as long as `runs`. */
+void runs_use_frame(struct script_runs *runs, struct script_frame *frame);
 /* Adds a frame for `entry`. NULL: out of memory. It runs by runs_go. */
 struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
                                const struct vm_entry *entry);

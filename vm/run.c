@@ -360,17 +360,13 @@ static __attribute__((noinline)) void charge(struct vm_run *run)
     run->state = VM_STATE_FAULT;
 }
 
-static void enter(struct vm_run *run)
+static __attribute__((noinline)) void enter_with_gs(struct vm_run *run)
 {
-    if (run->image->uses_gs) {
-        uintptr_t before = vm_segment_get();
+    uintptr_t before = vm_segment_get();
 
-        vm_segment_set((uintptr_t)run->arena.base);
-        vm_fiber_enter(&run->fiber);
-        vm_segment_set(before);
-    } else {
-        vm_fiber_enter(&run->fiber);
-    }
+    vm_segment_set((uintptr_t)run->arena.base);
+    vm_fiber_enter(&run->fiber);
+    vm_segment_set(before);
 }
 
 enum vm_state vm_run_resume(struct vm_run *run)
@@ -387,7 +383,11 @@ enum vm_state vm_run_resume(struct vm_run *run)
     if (run->resumed || !t->armed) {
         vm_trap_arm(t);
     }
-    enter(run);
+    if (run->image->uses_gs) {
+        enter_with_gs(run);
+    } else {
+        vm_fiber_enter(&run->fiber);
+    }
     t->running = NULL;
     if (run->state == VM_STATE_PREEMPTED) {
         vm_trap_refine(t);

@@ -304,6 +304,7 @@ Test(field, all_bytes_are_told_apart)
                 memset(text, 'a', sizeof text);
                 text[at] = (char)byte;
                 struct span span = {text, len};
+                cr_assert_eq(chars_all_token(span), char_is((char)byte, CHAR_TOKEN));
                 cr_assert_eq(chars_all_value(span), char_is((char)byte, CHAR_VALUE));
                 cr_assert_eq(chars_any_upper(span), byte >= 'A' && byte <= 'Z');
                 cr_assert_eq(chars_all_target(span), char_is((char)byte, CHAR_TARGET));
