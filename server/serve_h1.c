@@ -51,13 +51,12 @@ static void end_request(struct worker *worker, struct conn *conn)
     conn->stream = NULL;
 }
 
-/* A whole file of many bytes that lies in memory, the last of an answer, is sent from there. */
+/* A whole file that lies in memory, the last of an answer, is sent from there. */
 static bool lay_direct(struct conn *conn, struct span bytes)
 {
     struct stream *stream = conn->stream;
     const struct hot_piece *hot = stream->hot;
-    bool whole = hot != NULL && bytes.base == hot->data && bytes.len == hot->bytes;
-    if (!whole || conn->tls != NULL || bytes.len < LIM_DIRECT_BYTES) {
+    if (hot == NULL || bytes.base != hot->data || bytes.len != hot->bytes) {
         return false;
     }
     assert(conn->direct.len == 0);
@@ -67,13 +66,14 @@ static bool lay_direct(struct conn *conn, struct span bytes)
     return true;
 }
 
-/* Puts bytes in memory behind `out`. Many are sealed where they lie, which saves a copy. */
+/* Puts bytes in memory behind `out`. Many are sent or sealed where they lie, which saves a copy. */
 static bool append_span(struct worker *worker, struct conn *conn, struct span bytes)
 {
-    if (conn->tls != NULL && bytes.len >= LIM_DIRECT_BYTES) {
+    bool many = bytes.len >= LIM_DIRECT_BYTES;
+    if (many && conn->tls != NULL) {
         return serve_seal(worker, conn, bytes);
     }
-    return lay_direct(conn, bytes) ||
+    return (many && lay_direct(conn, bytes)) ||
            buffer_append(&conn->out, bytes, worker->options->chunk_bytes + ANSWER_BYTES_MAX);
 }
 

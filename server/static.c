@@ -124,21 +124,33 @@ static bool writes_lines(const struct exchange *ex)
     return ex->proto_major == 1;
 }
 
-/* A copy in the pool: what is known is soon another file's. NULL: out of memory. */
-static struct told *tell(struct exchange *ex, struct static_facts *known,
-                         const struct site_file *file)
+/* The facts, which stay until those of another file are asked for. */
+static const struct facts *known_facts(struct static_facts *known, const struct site_file *file)
 {
-    struct facts one;
-    struct facts *kept = known != NULL ? &known->of[(uintptr_t)file / sizeof(*file) % FACTS] : &one;
-    if (known == NULL || kept->file != file) {
+    struct facts *kept = &known->of[(uintptr_t)file / sizeof(*file) % FACTS];
+    if (kept->file != file) {
         find_facts(file, kept);
     }
-    size_t bytes = offsetof(struct facts, text) + (writes_lines(ex) ? kept->text_bytes : 0);
+    return kept;
+}
+
+/* A copy in the pool. NULL: out of memory. */
+static struct told *tell(struct exchange *ex, const struct facts *facts)
+{
+    size_t bytes = offsetof(struct facts, text) + (writes_lines(ex) ? facts->text_bytes : 0);
     struct told *told = pool_alloc(&ex->pool, offsetof(struct told, facts) + bytes);
     if (told != NULL) {
-        memcpy(&told->facts, kept, bytes);
+        memcpy(&told->facts, facts, bytes);
     }
     return told;
+}
+
+/* The same where nothing is known yet. */
+static struct told *find_and_tell(struct exchange *ex, const struct site_file *file)
+{
+    struct facts facts;
+    find_facts(file, &facts);
+    return tell(ex, &facts);
 }
 
 /* ---- lookup */
@@ -495,7 +507,8 @@ static bool answer_file(struct exchange *ex, const struct site *site,
     }
     const struct site_file *coded =
         coding == ENCODING_IDENTITY ? file : site_find_coded(site, file, coding);
-    struct told *told = tell(ex, known, coded);
+    struct told *told =
+        known != NULL ? tell(ex, known_facts(known, coded)) : find_and_tell(ex, coded);
     if (told == NULL) {
         return false;
     }
