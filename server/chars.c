@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table behind server/chars.h: bits of CHAR_* for each byte, 16 bytes a row. */
+/* Which bytes are of which class: a table with bits of CHAR_* for each, 16 bytes a row. Texts are
+ * looked at sixteen bytes at a time, and byte by byte only where they are short or unusual. */
 #include "server/chars.h"
 
 #include <emmintrin.h>
@@ -67,7 +68,7 @@ static inline bytes16 beside_target(bytes16 bytes)
     return (bytes16)((bytes < 0x21) | (bytes > 0x7e) | (bytes == '#'));
 }
 
-/* Whether none is flagged: those that are not in the class. */
+/* Whether `beside` flags none. What is short is looked up: then, whether all are in the class. */
 static inline bool none_beside(struct span text, unsigned class, bytes16 (*beside)(bytes16))
 {
     size_t i = 0;
@@ -80,8 +81,8 @@ static inline bool none_beside(struct span text, unsigned class, bytes16 (*besid
         }
     }
     /* The last few, if need be with some before them again. */
-    return !any(beside(i > 0 ? load16(text.base + text.len - STEP)
-                             : load4_to_16(text.base, text.len)));
+    return !any(
+        beside(i > 0 ? load16(text.base + text.len - STEP) : load4_to_16(text.base, text.len)));
 }
 
 bool chars_all_value(struct span text)

@@ -8,8 +8,8 @@
 #include "server/h1.h"
 
 /* Upper bound of what is written besides the status line, the date and the fields of the exchange:
- * "date: ", CRLF, "content-length: " with 20 digits, CRLF, "connection: keep-alive", CRLF, the empty
- * line. */
+ * "date: ", CRLF, "content-length: " with 20 digits, CRLF, "connection: keep-alive", CRLF, the
+ * empty line. */
 enum { FIXED_BYTES = 6 + 2 + 16 + 20 + 2 + 22 + 2 + 2 };
 
 /* Those before are in the text of known fields. */

@@ -282,10 +282,10 @@ static void begin_request(struct worker *worker, struct conn *conn, size_t consu
     if (conn->body_left) {
         h1_body_init(&conn->body, head);
     }
-    bool copied = fill(conn->stream, head, (struct span){buffer_span(&conn->in).base, consumed});
+    bool filled = fill(conn->stream, head, (struct span){buffer_span(&conn->in).base, consumed});
     buffer_consume(&conn->in, consumed);
     h1_parser_init(&conn->parser);
-    if (copied) {
+    if (filled) {
         request_start(worker, conn->stream);
     } else {
         request_refuse(worker, conn->stream, 503);
