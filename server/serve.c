@@ -13,7 +13,6 @@
 #include <linux/tcp.h>
 #include <sys/uio.h>
 
-#include "server/forward.h"
 #include "server/h2.h"
 #include "server/handshake.h"
 #include "server/hot.h"
@@ -383,134 +382,6 @@ static bool step(struct worker *worker, struct conn *conn)
     return false;
 }
 
-/* ---- what requests tell ---- */
-
-void serve_answer(struct worker *worker, struct stream *stream)
-{
-    stream->answered = true;
-    if (stream->conn->h2 != NULL) {
-        serve_h2_answer(worker, stream);
-    } else {
-        serve_h1_answer(worker, stream->conn);
-    }
-}
-
-void serve_suspended(struct worker *worker, struct stream *stream)
-{
-    if (stream->conn->h2 == NULL) {
-        serve_h1_suspended(worker, stream->conn);
-    }
-}
-
-void serve_want_body(struct worker *worker, struct stream *stream)
-{
-    if (stream->conn->h2 != NULL) {
-        serve_h2_want_body(worker, stream);
-    } else {
-        serve_h1_want_body(worker, stream->conn);
-    }
-}
-
-bool serve_client_expects(const struct stream *stream)
-{
-    const struct conn *conn = stream->conn;
-    return conn->h2 != NULL ? stream->expecting && stream->exchange.request_body.received == 0
-                            : conn->expecting && buffer_bytes(&conn->in) == 0;
-}
-
-void serve_taken(struct stream *stream)
-{
-    proxy_resume(stream);
-    page_resume(stream);
-}
-
-size_t serve_room(struct worker *worker, struct stream *stream, size_t waiting)
-{
-    return stream->conn->h2 != NULL ? serve_h2_room(worker, stream, waiting)
-                                    : serve_h1_room(stream->conn);
-}
-
-bool serve_is_shut(const struct stream *stream)
-{
-    return stream->conn->h2 != NULL && serve_h2_window(stream) < LIM_LINK_FIRST_BYTES;
-}
-
-size_t serve_pass(struct worker *worker, struct stream *stream, struct span bytes)
-{
-    return stream->conn->h2 != NULL ? serve_h2_pass(worker, stream, bytes)
-                                    : serve_h1_pass(worker, stream->conn, bytes);
-}
-
-void serve_more(struct worker *worker, struct stream *stream)
-{
-    if (stream->conn->h2 != NULL) {
-        serve_h2_more(worker, stream);
-    }
-    worker_touch(worker, stream->conn);
-}
-
-/* Closing resets: the kernel drops what it still holds, and the client sees no proper end. */
-static void reset_on_close(const struct conn *conn)
-{
-    struct linger none = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-}
-
-void serve_broken(struct worker *worker, struct stream *stream)
-{
-    struct conn *conn = stream->conn;
-    if (conn->h2 != NULL) {
-        serve_h2_broken(worker, stream);
-        return;
-    }
-    if (!conn->chunked && !body_has_length(&stream->exchange.body)) {
-        reset_on_close(conn); /* its end would be that of the answer */
-    }
-    conn->broken = true;
-    worker_touch(worker, conn);
-}
-
-bool serve_interim(struct worker *worker, struct stream *stream, const struct h1_response *head)
-{
-    struct conn *conn = stream->conn;
-    if (conn->h2 != NULL) {
-        return serve_h2_interim(stream, head);
-    }
-    worker_touch(worker, conn);
-    return stream->exchange.proto_minor == 0 ||
-           forward_interim(head, &conn->out, LIM_UPSTREAM_HEAD_BYTES);
-}
-
-bool serve_takes_interim(const struct stream *stream)
-{
-    return stream->conn->h2 != NULL || !stream->conn->sending;
-}
-
-void serve_tunnel(struct worker *worker, struct stream *stream)
-{
-    if (stream->conn->h2 != NULL) {
-        serve_h2_tunnel(worker, stream);
-    } else {
-        serve_h1_begin_tunnel(worker, stream->conn);
-    }
-}
-
-void serve_tunnel_up(struct stream *stream)
-{
-    if (stream->conn->h2 != NULL) {
-        serve_h2_tunnel_up(stream);
-    }
-}
-
-void serve_abort(struct worker *worker, struct stream *stream)
-{
-    if (stream->conn->h2 != NULL) {
-        serve_h2_abort(worker, stream);
-    } else {
-        serve_close(worker, stream->conn);
-    }
-}
-
 /* ---- what the worker calls ---- */
 
 void serve_step(struct worker *worker, struct conn *conn)
@@ -629,9 +500,15 @@ bool serve_is_taken(const struct worker *worker, struct conn *conn)
     return now_ms - conn->sent_ms < worker->options->send_ms;
 }
 
+void serve_reset_on_close(const struct conn *conn)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 void serve_reset(struct worker *worker, struct conn *conn)
 {
-    reset_on_close(conn);
+    serve_reset_on_close(conn);
     serve_close(worker, conn);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files that serve connections share: serve.c (octets in and out), serve_h1.c (the states
- * of a connection of HTTP/1), request.c (what becomes of a request). */
+ * of a connection of HTTP/1), serve_h2.c and serve_h2_body.c (HTTP/2), request.c (what becomes of a
+ * request), serve_told.c (what it tells its connection). */
 #ifndef SERVER_SERVE_INT_H
 #define SERVER_SERVE_INT_H
 
@@ -30,7 +31,9 @@ void serve_rest(struct worker *worker, struct conn *conn);
 bool serve_is_over(const struct worker *worker, const struct conn *conn);
 /* Did the peer take anything of the send in hand for the time that it may rest? */
 bool serve_is_taken(const struct worker *worker, struct conn *conn);
-/* Ends the connection, and has the kernel drop what it still holds for the peer. */
+/* Closing will reset: the kernel drops what it still holds, and the client sees no proper end. */
+void serve_reset_on_close(const struct conn *conn);
+/* Ends the connection so. */
 void serve_reset(struct worker *worker, struct conn *conn);
 /* Our end is complete and sent: goes on to LINGER. */
 void serve_linger(struct worker *worker, struct conn *conn);
@@ -113,7 +116,7 @@ void serve_h2_refill(struct worker *worker, struct conn *conn);
 /* The read of a file's bytes into the stream's chunk ended. May end the stream. */
 void serve_h2_read_done(struct stream *stream, int result);
 
-/* ---- what request.c tells the protocol ---- */
+/* ---- what request.c tells the protocol: serve_told.c ---- */
 
 /* The exchange has its response. */
 void serve_answer(struct worker *worker, struct stream *stream);
