@@ -47,7 +47,7 @@ static bool run_entry(struct script_runs *runs, const struct script *script,
     uint64_t result = 0;
     enum runs_end end;
 
-    runs->has_run = false; /* each has a budget of its own */
+    runs->charged = false; /* each has a budget of its own */
     if (runs_push_apart(runs, script, entry) == NULL) {
         snprintf(runs->error, runs->error_bytes, "script '%s': out of memory", script->name);
         return false;

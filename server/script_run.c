@@ -80,13 +80,20 @@ struct script_frame *runs_push_apart(struct script_runs *runs, const struct scri
     return frame;
 }
 
+static inline void drop_values(struct script_frame *frame)
+{
+    if (frame->state.json != NULL) {
+        helper_json_finish(&frame->state);
+    }
+}
+
 /* The values of the frame that ended last are kept until the one below has copied the result. */
 static inline void drop_values_above(struct script_runs *runs)
 {
-    struct script_frame *ended = runs->depth <= LIM_CALL_DEPTH ? runs->frames[runs->depth] : NULL;
+    struct script_frame *ended = runs->frames[runs->depth];
 
-    if (ended != NULL && ended->state.json != NULL) {
-        helper_json_finish(&ended->state);
+    if (ended != NULL) {
+        drop_values(ended);
     }
 }
 
@@ -109,7 +116,9 @@ static inline void pop(struct script_runs *runs, struct script_frame *frame)
         if (frame->state.log_used > 0) {
             helper_log_finish(&frame->state);
         }
-        runs->budget_left_ns = vm_run_budget_left(frame->run);
+        if (runs->charged) {
+            runs->budget_left_ns = vm_run_budget_left(frame->run);
+        }
         give_back(runs->host, frame);
     }
     if (frame->own_answer) {
@@ -170,10 +179,9 @@ static inline bool start(struct script_runs *runs, struct script_frame *frame)
     }
     host->live++;
     host->uploads += frame->upload;
-    if (runs->has_run) {
+    if (runs->charged) {
         vm_run_set_budget(frame->run, runs->budget_left_ns);
     }
-    runs->has_run = true;
     if (frame->input != 0 && !pass_input(frame)) {
         give_back(host, frame);
         host->wanted = true;
@@ -260,6 +268,7 @@ static __attribute__((noinline)) void begin_call(struct script_runs *runs)
         return;
     }
     runs->budget_left_ns = left - LIM_CALL_NS;
+    runs->charged = true;
     vm_run_set_budget(caller->run, runs->budget_left_ns);
     call->state = CALL_FAILED;
     if (entry == NULL || runs->depth > LIM_CALL_DEPTH) {
@@ -329,7 +338,7 @@ static inline bool finish(struct script_runs *runs, struct script_frame *frame, 
         *runs->result = vm_run_result(frame->run);
     }
     pop(runs, frame);
-    drop_values_above(runs);
+    drop_values(frame);
     return true;
 }
 
@@ -348,6 +357,9 @@ enum runs_end runs_go(struct script_runs *runs)
             got_unstuck(runs);
             state = vm_run_resume(frame->run);
             drop_values_above(runs);
+        }
+        if (state != VM_STATE_DONE) {
+            runs->charged = true; /* or may be */
         }
         if (state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) {
             if (state == VM_STATE_PREEMPTED || frame->state.call.state != CALL_WANTED) {

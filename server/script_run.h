@@ -37,10 +37,10 @@ struct script_runs {
     struct script_host *host;
     const struct script_set *set;
     struct exchange *ex;
-    struct script_frame *frames[LIM_CALL_DEPTH + 1]; /* made once; in the pool, mostly */
+    struct script_frame *frames[LIM_CALL_DEPTH + 2]; /* made once; the last is never */
     unsigned depth;                                  /* frames in use */
     uint64_t budget_left_ns;                         /* after the last run that ended */
-    bool has_run;
+    bool charged; /* a run was charged, budget_left_ns counts; before, each has all of it */
     bool stuck;  /* its runs are counted in host->stuck */
     char *error; /* where a fault is told instead of in the log; or NULL */
     size_t error_bytes;

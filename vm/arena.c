@@ -114,7 +114,7 @@ void vm_arena_destroy(struct vm_arena *arena)
 }
 
 /* Clears and unmaps what the run had: how large one run's heap was must not show in the next. */
-static __attribute__((noinline)) void shrink_heap(struct vm_arena *arena)
+static void shrink_heap(struct vm_arena *arena)
 {
     struct vm_region *heap = &arena->regions[VM_REGION_HEAP];
     size_t bytes = heap->end - heap->start;
@@ -126,48 +126,27 @@ static __attribute__((noinline)) void shrink_heap(struct vm_arena *arena)
     arena->heap_used = 0;
 }
 
-/* Nothing to clear must not become a call: clearing 0 bytes of what is not mapped takes long. */
-static void clear(uint8_t *at, size_t bytes)
-{
-    if (bytes != 0) {
-        memset(at, 0, bytes);
-    }
-}
-
-static inline void restore_stack(struct vm_arena *arena)
-{
-    uint32_t low = arena->stack_low;
-
-    arena->stack_low = arena->stack_pristine;
-    clear(arena->base + low, VM_STACK_TOP - low);
-}
-
-static bool has_data(const struct vm_arena *arena)
-{
-    const struct vm_region *data = &arena->regions[VM_REGION_DATA];
-
-    return data->start != data->end;
-}
-
-static __attribute__((noinline)) void restore_data(struct vm_arena *arena)
+static void restore_data(struct vm_arena *arena)
 {
     const struct vm_program *program = arena->program;
     const struct vm_region *data = &arena->regions[VM_REGION_DATA];
+    uint32_t bytes = page_up(data->end - data->start);
 
+    if (bytes == 0) {
+        return;
+    }
     if (program->data_bytes != 0) {
         memcpy(arena->base + data->start, program->data, program->data_bytes);
     }
     /* to the end of the page: the guest can write there too */
-    clear(arena->base + data->start + program->data_bytes,
-          page_up(data->end - data->start) - program->data_bytes);
+    if (bytes != program->data_bytes) {
+        memset(arena->base + data->start + program->data_bytes, 0, bytes - program->data_bytes);
+    }
 }
 
-void vm_arena_restore(struct vm_arena *arena)
+void vm_arena_restore_others(struct vm_arena *arena)
 {
-    restore_stack(arena);
-    if (has_data(arena)) {
-        restore_data(arena);
-    }
+    restore_data(arena);
     if (arena->regions[VM_REGION_HEAP].end != VM_HEAP_BASE) {
         shrink_heap(arena);
     }
@@ -177,11 +156,11 @@ void vm_arena_rewind(struct vm_arena *arena)
 {
     const struct vm_region *heap = &arena->regions[VM_REGION_HEAP];
 
-    restore_stack(arena);
-    if (has_data(arena)) {
-        restore_data(arena);
+    vm_arena_restore_stack(arena);
+    restore_data(arena);
+    if (heap->end != heap->start) {
+        memset(arena->base + heap->start, 0, heap->end - heap->start);
     }
-    clear(arena->base + heap->start, heap->end - heap->start);
     arena->heap_used = 0;
 }
 

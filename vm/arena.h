@@ -4,6 +4,8 @@
 #ifndef VM_ARENA_H
 #define VM_ARENA_H
 
+#include <string.h>
+
 #include "vm/engine.h"
 
 enum { VM_REGION_RODATA, VM_REGION_DATA, VM_REGION_STACK, VM_REGION_HEAP, VM_REGION_COUNT };
@@ -30,9 +32,10 @@ struct vm_arena {
 bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
                      uint32_t heap_bytes_max, struct vm_diag *diag) VM_MUST_USE;
 void vm_arena_destroy(struct vm_arena *arena);
-/* Undoes all that a run wrote. */
-void vm_arena_restore(struct vm_arena *arena);
-/* The same for the next run of a batch: the heap stays mapped, so that its size may show. */
+/* Of vm_arena_restore, what few programs need: all but the stack. */
+void vm_arena_restore_others(struct vm_arena *arena);
+/* As vm_arena_restore for the next run of a batch: the heap stays mapped, so that its size may
+ * show. */
 void vm_arena_rewind(struct vm_arena *arena);
 /* See vm_run_heap_alloc. */
 uint32_t vm_arena_heap_alloc(struct vm_arena *arena, uint32_t bytes, uint8_t **host);
@@ -81,6 +84,30 @@ static inline uint8_t *vm_arena_writable(struct vm_arena *arena, uint64_t addres
     const struct vm_region *region =
         &regions[start >= VM_HEAP_BASE ? VM_REGION_HEAP : VM_REGION_DATA];
     return vm_region_has(region, start, length) ? arena->base + start : NULL;
+}
+
+/* Undoes what a run wrote to the stack. Nothing to clear must not become a call: clearing 0 bytes
+ * of what is not mapped takes long. */
+static inline void vm_arena_restore_stack(struct vm_arena *arena)
+{
+    uint32_t low = arena->stack_low;
+
+    arena->stack_low = arena->stack_pristine;
+    if (low != VM_STACK_TOP) {
+        memset(arena->base + low, 0, VM_STACK_TOP - low);
+    }
+}
+
+/* Undoes all that a run wrote. */
+static inline void vm_arena_restore(struct vm_arena *arena)
+{
+    const struct vm_region *regions = arena->regions;
+
+    vm_arena_restore_stack(arena);
+    if (regions[VM_REGION_DATA].start != regions[VM_REGION_DATA].end ||
+        regions[VM_REGION_HEAP].end != VM_HEAP_BASE) {
+        vm_arena_restore_others(arena);
+    }
 }
 
 /* The context below the window. */

@@ -177,9 +177,9 @@ static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
 static void run_main(void *run_)
 {
     struct vm_run *run = run_;
+    struct vm_context *context = vm_arena_context(&run->arena);
 
-    run->result =
-        run->image->engine->enter(run->image->code, vm_arena_context(&run->arena), run->entry_insn);
+    run->result = run->image->engine->enter(run->image->code, context, context->insn);
     run->state = VM_STATE_DONE;
 }
 
@@ -246,7 +246,6 @@ static inline void begin(struct vm_run *run, const struct vm_entry *entry, void 
     struct vm_context *context = vm_arena_context(&run->arena);
 
     vm_fiber_reset(&run->fiber);
-    run->entry_insn = entry != NULL ? entry->insn : run->image->program->entries[0].insn;
     run->state = VM_STATE_PREEMPTED;
     run->resumed = false;
     run->slice_start_ns = 0;
@@ -255,7 +254,7 @@ static inline void begin(struct vm_run *run, const struct vm_entry *entry, void 
         run->fault = no_fault;
     }
     memset(context->args, 0, sizeof context->args);
-    context->insn = run->entry_insn;
+    context->insn = entry != NULL ? entry->insn : run->image->program->entries[0].insn;
     context->depth_left = VM_CALL_DEPTH_MAX;
     atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
     context->host = host;

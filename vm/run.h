@@ -18,7 +18,6 @@ struct vm_run {
     struct vm_arena arena;
     struct vm_fiber fiber;
     enum vm_state state;
-    uint32_t entry_insn;
     uint64_t result;
     uint64_t budget_left_ns;
     uint64_t

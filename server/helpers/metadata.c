@@ -40,7 +40,9 @@ static struct span check_field(struct vm_context *context, struct span key,
                                      : helper_text(context, value);
 }
 
-uint64_t host_zs_meta_set(struct vm_context *context, const struct vm_arg arg[5])
+/* With all that it calls inlined: what it does is little, and in many small functions. */
+__attribute__((flatten)) uint64_t host_zs_meta_set(struct vm_context *context,
+                                                   const struct vm_arg arg[5])
 {
     struct exchange *ex = helper_exchange(context);
     struct span key = key_of(context, &arg[0]);

@@ -96,7 +96,9 @@ uint64_t host_zs_req_body_limit(struct vm_context *context, const struct vm_arg 
     return field != NULL && parse_length(field->value, &length) && length > arg[0].value;
 }
 
-uint64_t host_zs_req_header(struct vm_context *context, const struct vm_arg arg[5])
+/* With all that it calls inlined: what it does is little, and in many small functions. */
+__attribute__((flatten)) uint64_t host_zs_req_header(struct vm_context *context,
+                                                     const struct vm_arg arg[5])
 {
     const struct exchange *ex = helper_exchange(context);
     const struct field *field = field_find(&ex->request_fields, helper_name(context, &arg[0]));
