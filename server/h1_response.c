@@ -73,39 +73,50 @@ static bool may_be_http(const char *buf, size_t len)
     return memcmp(buf, start.base, len < start.len ? len : start.len) == 0;
 }
 
+/* The next line, without its end. H1_MORE: it is not complete. */
+static inline enum h1_result next_line(struct h1_parser *parser, const char *buf, size_t len,
+                                       struct span *line)
+{
+    size_t fresh = len - parser->scanned;
+    const char *lf = fresh > 0 ? memchr(buf + parser->scanned, '\n', fresh) : NULL;
+    size_t reach = lf != NULL ? (size_t)(lf - buf) : len;
+    if (reach >= LIM_UPSTREAM_HEAD_BYTES) {
+        refuse(parser, "head too long");
+        return H1_BAD;
+    }
+    if (lf == NULL) {
+        parser->scanned = len;
+        return H1_MORE;
+    }
+    *line = (struct span){buf + parser->line, reach - parser->line};
+    if (line->len == 0 || lf[-1] != '\r') {
+        refuse(parser, "line feed without carriage return");
+        return H1_BAD;
+    }
+    line->len--;
+    parser->line = parser->scanned = reach + 1;
+    return H1_DONE;
+}
+
 /* H1_DONE: the empty line that ends the head was met. */
 static enum h1_result parse_lines(struct h1_parser *parser, const char *buf, size_t len,
                                   struct h1_response *head)
 {
+    enum h1_result result;
+    struct span line;
     head->field_count = 0;
-    while (parser->scanned < len) {
-        const char *lf = memchr(buf + parser->scanned, '\n', len - parser->scanned);
-        size_t reach = lf != NULL ? (size_t)(lf - buf) : len;
-        bool foreign = parser->lines == 0 && !may_be_http(buf, len);
-        if (foreign || reach >= LIM_UPSTREAM_HEAD_BYTES) {
-            refuse(parser, reach >= LIM_UPSTREAM_HEAD_BYTES ? "head too long" : "not HTTP/1");
-            return H1_BAD;
-        }
-        if (lf == NULL) {
-            parser->scanned = len;
-            break;
-        }
-        if (reach == parser->line || buf[reach - 1] != '\r') {
-            refuse(parser, "line feed without carriage return");
-            return H1_BAD;
-        }
-        struct span line = {buf + parser->line, reach - 1 - parser->line};
-        parser->line = parser->scanned = reach + 1;
-        if (parser->lines > 0 && line.len == 0) {
-            return H1_DONE;
-        }
+    if (parser->lines == 0 && !may_be_http(buf, len)) {
+        refuse(parser, "not HTTP/1");
+        return H1_BAD;
+    }
+    while ((result = next_line(parser, buf, len, &line)) == H1_DONE && line.len > 0) {
         bool fine = parser->lines == 0 ? parse_status_line(parser, line, head)
                                        : parse_field(parser, line, head);
         if (!fine) {
             return H1_BAD;
         }
     }
-    return H1_MORE;
+    return result;
 }
 
 /* ---- what the fields mean together */

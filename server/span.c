@@ -46,12 +46,12 @@ static void put8_lower(char *out, const char *text)
 char *span_put_lower(char *out, struct span text)
 {
     size_t i = 0;
-    for (; i + 8 <= text.len; i += 8) {
-        put8_lower(out + i, text.base + i);
-    }
-    if (i < text.len && text.len >= 8) {
+    if (text.len >= 8) {
+        for (; i + 8 < text.len; i += 8) {
+            put8_lower(out + i, text.base + i);
+        }
         put8_lower(out + text.len - 8, text.base + text.len - 8);
-        i = text.len;
+        return out + text.len;
     }
     for (; i < text.len; i++) {
         out[i] = ascii_lower(text.base[i]);

@@ -40,62 +40,78 @@ static bool is_ipv6(struct span text)
            address_parse(text, &address);
 }
 
-/* What resolvers take. */
+/* Whether resolvers take it, whose octets do. */
 static bool is_name(struct span text)
 {
-    return text.len > 0 && text.len <= HOST_BYTES_MAX && text.base[0] != '.' &&
-           text.base[0] != '-' && chars_all(text, CHAR_NAME);
+    return text.len > 0 && text.len <= HOST_BYTES_MAX && text.base[0] != '.' && text.base[0] != '-';
 }
 
-/* An empty port, as in "host:", means the default (RFC 3986 6.2.3). */
-static const char *parse_port(struct span text, uint16_t *port)
+static bool ends_authority(char c)
+{
+    return c == '/' || c == '?' || c == '#';
+}
+
+/* The host at the beginning of the text; *end is where it ends. */
+static const char *parse_host(struct span text, struct upstream_url *url, size_t *end)
+{
+    size_t at = 0;
+    if (text.len > 0 && text.base[0] == '[') {
+        const char *close = memchr(text.base, ']', text.len);
+        at = close != NULL ? (size_t)(close - text.base) + 1 : 0;
+        url->host = (struct span){text.base + 1, at > 0 ? at - 2 : 0};
+        *end = at;
+        return is_ipv6(url->host) ? NULL : "malformed IPv6 address";
+    }
+    while (at < text.len && char_is(text.base[at], CHAR_NAME)) {
+        at++;
+    }
+    url->host = (struct span){text.base, at};
+    *end = at;
+    return is_name(url->host) ? NULL : "malformed host";
+}
+
+/* The port behind the colon at *end, which moves behind it. An empty one, as in "host:", means the
+ * default (RFC 3986 6.2.3). */
+static const char *parse_port(struct span text, uint16_t *port, size_t *end)
 {
     unsigned value = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned)(text.base[i] - '0');
-        if (digit > 9 || (value = value * 10 + digit) > PORT_MAX) {
-            return "malformed port";
-        }
+    size_t first = *end + 1;
+    size_t at = first;
+    for (; at < text.len && char_digit(text.base[at]) && value <= PORT_MAX; at++) {
+        value = value * 10 + (unsigned)(text.base[at] - '0');
     }
-    if (text.len > 0 && value == 0) {
+    *end = at;
+    if (value > PORT_MAX || (at < text.len && !ends_authority(text.base[at]))) {
+        return "malformed port";
+    }
+    if (at > first && value == 0) {
         return "port 0";
     }
-    if (text.len > 0) {
-        *port = (uint16_t)value;
-    }
+    *port = at > first ? (uint16_t)value : *port;
     return NULL;
 }
 
-static const char *parse_authority(struct span text, struct upstream_url *url)
+static bool names_user(struct span text)
 {
-    url->authority = text;
-    if (text.len > 0 && memchr(text.base, '@', text.len) != NULL) {
-        return "user names in URLs are not supported";
-    }
-    size_t end = 0;
-    if (text.len > 0 && text.base[0] == '[') {
-        const char *close = memchr(text.base, ']', text.len);
-        if (close == NULL) {
-            return "malformed IPv6 address";
-        }
-        end = (size_t)(close - text.base) + 1;
-        url->host = (struct span){text.base + 1, end - 2};
-        if (!is_ipv6(url->host)) {
-            return "malformed IPv6 address";
-        }
-    } else {
-        while (end < text.len && text.base[end] != ':') {
-            end++;
-        }
-        url->host = (struct span){text.base, end};
-        if (!is_name(url->host)) {
-            return "malformed host";
+    for (size_t i = 0; i < text.len && !ends_authority(text.base[i]); i++) {
+        if (text.base[i] == '@') {
+            return true;
         }
     }
-    if (end == text.len) {
-        return NULL;
+    return false;
+}
+
+/* Parses the authority at the beginning of the text; *end is where it ends. */
+static const char *parse_authority(struct span text, struct upstream_url *url, size_t *end)
+{
+    const char *reason = parse_host(text, url, end);
+    if (reason == NULL && *end < text.len && text.base[*end] == ':') {
+        reason = parse_port(text, &url->port, end);
+    } else if (reason == NULL && *end < text.len && !ends_authority(text.base[*end])) {
+        reason = "malformed host";
     }
-    return text.base[end] == ':' ? parse_port(behind(text, end + 1), &url->port) : "malformed host";
+    url->authority = (struct span){text.base, *end};
+    return reason != NULL && names_user(text) ? "user names in URLs are not supported" : reason;
 }
 
 static const char *parse_base(struct span text, struct upstream_url *url)
@@ -136,11 +152,6 @@ static const char *parse_unix(struct span path, struct upstream_url *url)
     return NULL;
 }
 
-static bool ends_authority(char c)
-{
-    return c == '/' || c == '?' || c == '#';
-}
-
 const char *upstream_url_parse(struct span text, struct upstream_url *url)
 {
     const struct span http = SPAN("http://"), https = SPAN("https://"), socket = SPAN("unix/");
@@ -160,11 +171,8 @@ const char *upstream_url_parse(struct span text, struct upstream_url *url)
         return "want http://, https:// or unix/";
     }
     struct span rest = behind(text, start);
-    size_t end = 0;
-    while (end < rest.len && !ends_authority(rest.base[end])) {
-        end++;
-    }
-    const char *reason = parse_authority((struct span){rest.base, end}, url);
+    size_t end;
+    const char *reason = parse_authority(rest, url, &end);
     return reason != NULL ? reason : parse_base(behind(rest, end), url);
 }
 
