@@ -9,6 +9,7 @@
 #include "server/limits.h"
 
 #define CAPACITY_MIN 1024u
+#define HOLD_STEP    64u /* of a capacity that is not to be more than it has to */
 
 bool buffer_make_room(struct buffer *buffer, size_t more, size_t bytes_max)
 {
@@ -43,14 +44,19 @@ bool buffer_make_room(struct buffer *buffer, size_t more, size_t bytes_max)
 bool buffer_hold(struct buffer *buffer, struct span data)
 {
     assert(buffer_bytes(buffer) == 0);
-    char *base = data.len > 0 ? malloc(data.len) : NULL;
-    if (data.len > 0 && base == NULL) {
-        return false;
+    if (data.len > buffer->capacity) {
+        size_t capacity = (data.len | (HOLD_STEP - 1)) + 1;
+        char *base = malloc(capacity);
+        if (base == NULL) {
+            return false;
+        }
+        free(buffer->base);
+        *buffer = (struct buffer){.base = base, .capacity = capacity};
     }
-    free(buffer->base);
-    *buffer = (struct buffer){.base = base, .end = data.len, .capacity = data.len};
+    buffer->start = 0;
+    buffer->end = data.len;
     if (data.len > 0) {
-        memcpy(base, data.base, data.len);
+        memcpy(buffer->base, data.base, data.len);
     }
     return true;
 }
@@ -65,9 +71,9 @@ void buffer_consume(struct buffer *buffer, size_t bytes)
     }
 }
 
-void buffer_trim(struct buffer *buffer)
+void buffer_trim(struct buffer *buffer, size_t kept_bytes)
 {
-    if (buffer->start == buffer->end && buffer->capacity > LIM_BUFFER_KEPT_BYTES) {
+    if (buffer->start == buffer->end && buffer->capacity > kept_bytes) {
         buffer_release(buffer);
     }
 }

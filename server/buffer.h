@@ -51,12 +51,12 @@ static inline bool buffer_append(struct buffer *buffer, struct span data, size_t
     }
     return true;
 }
-/* An empty one becomes a copy of `data`, without room for more: that may stay for long. False: out
- * of memory. */
+/* An empty one becomes a copy of `data`, with little room for more: that may stay for long. False:
+ * out of memory. */
 bool buffer_hold(struct buffer *buffer, struct span data);
 void buffer_consume(struct buffer *buffer, size_t bytes);
-/* If the buffer is empty, gives memory back that the next one to be large can use. */
-void buffer_trim(struct buffer *buffer);
+/* If the buffer is empty, gives back more memory than so much. */
+void buffer_trim(struct buffer *buffer, size_t kept_bytes);
 /* Gives the memory back, with what is in it. */
 void buffer_release(struct buffer *buffer);
 

@@ -94,6 +94,7 @@ void h2_free(struct h2 *h2)
             h2_stream_close(h2, h2->buckets[i], H2_CANCEL);
         }
     }
+    h2_streams_trim(h2);
     free(h2->input.block);
     free(h2->early.hints);
     buffer_release(&h2->input.part);
@@ -246,6 +247,7 @@ unsigned h2_streams(const struct h2 *h2)
 
 void h2_rest(struct h2 *h2)
 {
+    h2_streams_trim(h2);
     if (buffer_bytes(&h2->queue.bytes) == 0) {
         buffer_release(&h2->queue.bytes);
     }

@@ -153,11 +153,19 @@ struct h2_stream {
 
 enum { H2_BUCKETS = 32 };
 
+#ifdef __SANITIZE_ADDRESS__ /* it is to see whatever is used after its end */
+enum { H2_SPARES = 0 };
+#else
+enum { H2_SPARES = 16 };
+#endif
+
 /* Any stream that is not closed; and the same if its owner may still act on it. */
 struct h2_stream *h2_stream_any(const struct h2 *h2, uint32_t id);
 struct h2_stream *h2_stream_find(const struct h2 *h2, int32_t id);
 /* NULL: out of memory. */
 struct h2_stream *h2_stream_new(struct h2 *h2, uint32_t id);
+/* Gives back the memory of those that are closed. */
+void h2_streams_trim(struct h2 *h2);
 /* Tells the owner, and forgets the stream. */
 void h2_stream_close(struct h2 *h2, struct h2_stream *stream, uint32_t error);
 /* Resets it; `closed` follows by h2_streams_close. */
@@ -243,6 +251,8 @@ struct h2 {
     struct h2_stream *buckets[H2_BUCKETS];
     struct h2_schedule schedule;
     struct h2_turn *closing;
+    struct h2_stream *spares; /* closed, by their `chain`: for the next ones */
+    unsigned spare_count;
     unsigned count; /* of streams */
     unsigned owned; /* of these, with an owner */
     uint32_t streams_max;

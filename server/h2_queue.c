@@ -92,7 +92,7 @@ static bool move(struct h2 *h2, size_t bytes)
         return false;
     }
     buffer_consume(queued, bytes);
-    buffer_trim(queued);
+    buffer_trim(queued, LIM_BUFFER_KEPT_BYTES);
     h2->out_bytes += bytes;
     h2->has_sent = true;
     return true;

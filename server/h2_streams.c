@@ -37,9 +37,39 @@ struct h2_stream *h2_stream_find(const struct h2 *h2, int32_t id)
     return stream == NULL || stream->muted || stream->is_over ? NULL : stream;
 }
 
+/* One that was closed, or a new one. NULL: out of memory. */
+static struct h2_stream *take_spare(struct h2 *h2)
+{
+    struct h2_stream *stream = h2->spares;
+    if (stream == NULL) {
+        return malloc(sizeof *stream);
+    }
+    h2->spares = stream->chain;
+    h2->spare_count--;
+    return stream;
+}
+
+static void keep_spare(struct h2 *h2, struct h2_stream *stream)
+{
+    if (h2->spare_count == H2_SPARES) {
+        free(stream);
+        return;
+    }
+    stream->chain = h2->spares;
+    h2->spares = stream;
+    h2->spare_count++;
+}
+
+void h2_streams_trim(struct h2 *h2)
+{
+    while (h2->spares != NULL) {
+        free(take_spare(h2));
+    }
+}
+
 struct h2_stream *h2_stream_new(struct h2 *h2, uint32_t id)
 {
-    struct h2_stream *stream = malloc(sizeof *stream);
+    struct h2_stream *stream = take_spare(h2);
     if (stream == NULL) {
         return NULL;
     }
@@ -75,7 +105,7 @@ static void forget(struct h2 *h2, struct h2_stream *stream)
     *link = stream->chain;
     leave(h2, stream);
     h2_past_close(&h2->past, stream->turn.id, stream->muted ? H2_DISMISSED : H2_ENDED);
-    free(stream);
+    keep_spare(h2, stream);
     h2->count--;
 }
 

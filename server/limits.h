@@ -87,6 +87,7 @@
 #define LIM_SEND_BYTES          65160u /* at a time: 45 segments, what TCP sends as one packet */
 #define LIM_SEND_FRAMING_BYTES  512u   /* of these, for what encloses a body read from the tar */
 #define LIM_BUFFER_KEPT_BYTES   (16u << 10) /* by an empty one that was sent; most answers fit */
+#define LIM_BUFFER_SMALL_BYTES  1024u       /* by one whose owner may have no use for it for long */
 #define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
 #define LIM_EXPIRES_PER_TURN    64u    /* the same of many whose time is over at once */
 #define LIM_ACCEPTED            1024u  /* that wait for a later turn; beyond, they do not wait */

@@ -267,8 +267,8 @@ void link_keep(struct worker *worker, struct link *link, bool reusable)
         return;
     }
     buffer_release(&link->in);
-    buffer_release(&link->out);
-    buffer_release(&link->wire);
+    buffer_trim(&link->out, LIM_BUFFER_SMALL_BYTES);
+    buffer_trim(&link->wire, LIM_BUFFER_SMALL_BYTES);
     if (link->tls != NULL) {
         tls_idle(link->tls);
     }
@@ -411,7 +411,7 @@ static void sent(struct link *link, int result)
         struct buffer *buffer = link->tls != NULL ? &link->wire : &link->out;
         buffer_consume(buffer, (size_t)result);
         if (buffer_bytes(buffer) == 0) {
-            buffer_release(buffer); /* it may be long until there is more to be sent */
+            buffer_trim(buffer, LIM_BUFFER_SMALL_BYTES);
         }
     } else if (result != -EINTR && result != -EAGAIN) {
         link->deaf = true;

@@ -18,7 +18,7 @@ static bool put_head(struct relay *relay, const struct forward_options *options)
     bool fine = forward_request_head(&relay->stream->exchange, options, head) &&
                 buffer_hold(&relay->link->out, buffer_span(head));
     buffer_consume(head, buffer_bytes(head));
-    buffer_trim(head);
+    buffer_trim(head, LIM_BUFFER_KEPT_BYTES);
     return fine;
 }
 

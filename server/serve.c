@@ -68,7 +68,7 @@ static void drop_sent(struct buffer *buffer, struct span *behind, size_t count)
     size_t held = buffer_bytes(buffer);
     size_t of_buffer = count < held ? count : held;
     buffer_consume(buffer, of_buffer);
-    buffer_trim(buffer);
+    buffer_trim(buffer, LIM_BUFFER_KEPT_BYTES);
     (void)span_take(behind, count - of_buffer);
 }
 

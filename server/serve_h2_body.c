@@ -156,7 +156,7 @@ static void advance(struct stream *stream, size_t bytes)
     if (stream->source.bytes.len == 0) {
         buffer_consume(&stream->chunk, bytes);
         if (buffer_bytes(&stream->chunk) == 0) {
-            buffer_release(&stream->chunk);
+            buffer_trim(&stream->chunk, LIM_BUFFER_SMALL_BYTES);
             serve_h2_release_held(stream);
         }
     }

@@ -197,7 +197,8 @@ struct stream *stream_at(struct stream_table *table, uint32_t slot)
 void stream_close(struct stream_table *table, struct stream *stream)
 {
     assert(stream->exchange.chain == NULL && stream->relay == NULL && !stream->reading);
-    buffer_release(&stream->chunk);
+    buffer_consume(&stream->chunk, buffer_bytes(&stream->chunk));
+    buffer_trim(&stream->chunk, LIM_BUFFER_SMALL_BYTES);
     buffer_release(&stream->raw);
     buffer_release(&stream->kept);
     buffer_release(&stream->up);
@@ -206,8 +207,10 @@ void stream_close(struct stream_table *table, struct stream *stream)
     stream_wait(table, stream, STREAM_ACTIVE);
     exchange_reset(&stream->exchange);
     uint32_t slot = stream->slot;
+    struct buffer chunk = stream->chunk;
     bytes_clear(stream, offsetof(struct stream, exchange));
     stream->slot = slot;
+    stream->chunk = chunk; /* empty */
     stream->next = table->free;
     table->free = stream;
     table->live--;
@@ -217,6 +220,7 @@ static void free_block(struct stream *block)
 {
     for (unsigned i = 0; i < STREAM_BLOCK_SLOTS; i++) {
         exchange_free(&block[i].exchange);
+        buffer_release(&block[i].chunk);
     }
     free(block);
 }
@@ -230,6 +234,7 @@ void stream_table_shrink(struct stream_table *table)
     table->free = NULL;
     for (unsigned i = table->block_count * STREAM_BLOCK_SLOTS; i > 0; i--) {
         struct stream *stream = stream_at(table, i - 1);
+        buffer_release(&stream->chunk);
         stream->next = table->free;
         table->free = stream;
     }

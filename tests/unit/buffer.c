@@ -27,17 +27,42 @@ Test(buffer, what_is_appended_comes_out_in_order)
     cr_expect_null(buffer.base);
 }
 
-Test(buffer, what_is_held_has_its_own_size_and_may_still_grow)
+Test(buffer, what_is_held_takes_little_and_may_still_grow)
 {
     struct buffer buffer = {0};
-    cr_assert(buffer_append(&buffer, SPAN("gone"), 100));
-    buffer_consume(&buffer, 4);
     cr_assert(buffer_hold(&buffer, SPAN("held")));
-    cr_expect_eq(buffer.capacity, 4);
+    cr_expect_eq(buffer.capacity, 64);
     expect(&buffer, "held");
     cr_assert(buffer_append(&buffer, SPAN(" and more"), 100));
     expect(&buffer, "held and more");
     buffer_release(&buffer);
+}
+
+Test(buffer, what_is_held_lies_in_what_there_is)
+{
+    struct buffer buffer = {0};
+    cr_assert(buffer_append(&buffer, SPAN("it was sent"), 100));
+    const char *base = buffer.base;
+    buffer_consume(&buffer, 11);
+    cr_assert(buffer_hold(&buffer, SPAN("held")));
+    cr_expect_eq(buffer.base, base);
+    expect(&buffer, "held");
+    buffer_release(&buffer);
+}
+
+Test(buffer, an_empty_one_keeps_as_much_as_it_may)
+{
+    struct buffer buffer = {0};
+    cr_assert(buffer_append(&buffer, SPAN("it"), 100));
+    size_t capacity = buffer.capacity;
+    buffer_trim(&buffer, 0);
+    expect(&buffer, "it");
+    buffer_consume(&buffer, 2);
+    buffer_trim(&buffer, capacity);
+    cr_expect_eq(buffer.capacity, capacity);
+    buffer_trim(&buffer, capacity - 1);
+    cr_expect_null(buffer.base);
+    cr_expect_eq(buffer.capacity, 0);
 }
 
 Test(buffer, nothing_is_held_without_memory)
