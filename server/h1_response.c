@@ -70,7 +70,7 @@ static bool parse_field(struct h1_parser *parser, struct span line, struct h1_re
 static bool may_be_http(const char *buf, size_t len)
 {
     const struct span start = SPAN("HTTP/1.");
-    return memcmp(buf, start.base, len < start.len ? len : start.len) == 0;
+    return len == 0 || memcmp(buf, start.base, len < start.len ? len : start.len) == 0;
 }
 
 /* The next line, without its end. H1_MORE: it is not complete. */

@@ -198,6 +198,20 @@ Test(h1_response, refused_heads)
     free(buffer);
 }
 
+Test(h1_response, of_nothing_there_may_be_more)
+{
+    struct h1_parser parser;
+    struct h1_response head;
+    size_t consumed = 1;
+    h1_parser_init(&parser);
+    cr_expect_eq(h1_parse_response(&parser, NULL, 0, SPAN("GET"), &head, &consumed), H1_MORE);
+    cr_expect_eq(consumed, 0);
+    cr_expect_eq(
+        h1_parse_response(&parser, OK "\r\n", sizeof OK + 1, SPAN("GET"), &head, &consumed),
+        H1_DONE);
+    cr_expect_eq(consumed, sizeof OK + 1);
+}
+
 Test(h1_response, incomplete_heads_wait)
 {
     static const char text[] = OK "Content-Length: 5\r\n\r\n";
