@@ -357,9 +357,9 @@ enum runs_end runs_go(struct script_runs *runs)
             got_unstuck(runs);
             state = vm_run_resume(frame->run);
             drop_values_above(runs);
-        }
-        if (state != VM_STATE_DONE) {
-            runs->charged = true; /* or may be */
+            if (state != VM_STATE_DONE) {
+                runs->charged = true; /* or may have been */
+            }
         }
         if (state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) {
             if (state == VM_STATE_PREEMPTED || frame->state.call.state != CALL_WANTED) {
