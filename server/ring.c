@@ -204,22 +204,27 @@ void ring_submit(struct ring *ring)
     forget_submitted(ring);
 }
 
-/* The next entry, with its tag: io_uring_prep_* fills all the rest. */
-static struct io_uring_sqe *next_entry(struct ring *ring, struct ring_tag tag)
+/* The next entry: io_uring_prep_* fills all of it but the tag. */
+static struct io_uring_sqe *next_entry(struct ring *ring)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     if (sqe == NULL) {
         ring_submit(ring);
         sqe = io_uring_get_sqe(&ring->uring);
     }
-    io_uring_sqe_set_data64(sqe, pack_tag(tag));
     return sqe;
+}
+
+static void set_tag(struct io_uring_sqe *sqe, struct ring_tag tag)
+{
+    io_uring_sqe_set_data64(sqe, pack_tag(tag));
 }
 
 void ring_accept(struct ring *ring, int listener, struct ring_tag tag)
 {
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    set_tag(sqe, tag);
 }
 
 void ring_connect(struct ring *ring, int fd, const struct sockaddr *address, unsigned bytes,
@@ -231,33 +236,37 @@ void ring_connect(struct ring *ring, int fd, const struct sockaddr *address, uns
     struct sockaddr_storage *copy = &ring->addresses[ring->address_count++];
     assert(bytes <= sizeof(*copy));
     memcpy(copy, address, bytes);
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_connect(sqe, fd, (const struct sockaddr *)copy, bytes);
+    set_tag(sqe, tag);
 }
 
 void ring_recv(struct ring *ring, int fd, struct ring_tag tag)
 {
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = (unsigned short)group_of(tag.op);
+    set_tag(sqe, tag);
 }
 
 void ring_recv_once(struct ring *ring, int fd, size_t bytes, bool waiting, struct ring_tag tag)
 {
     unsigned group = group_of(tag.op);
     assert(bytes > 0 && bytes <= group_rows[group].bytes);
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_recv(sqe, fd, NULL, bytes, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = (unsigned short)group;
     sqe->ioprio |= waiting ? 0 : IORING_RECVSEND_POLL_FIRST;
+    set_tag(sqe, tag);
 }
 
 void ring_send(struct ring *ring, int fd, struct span data, struct ring_tag tag)
 {
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_send(sqe, fd, data.base, data.len, MSG_NOSIGNAL | MSG_WAITALL);
+    set_tag(sqe, tag);
 }
 
 void ring_send_both(struct ring *ring, int fd, struct span data, struct span more,
@@ -271,34 +280,39 @@ void ring_send_both(struct ring *ring, int fd, struct span data, struct span mor
         .header = {.msg_iov = message->pieces, .msg_iovlen = 2},
         .pieces = {{(char *)data.base, data.len}, {(char *)more.base, more.len}},
     };
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_sendmsg(sqe, fd, &message->header, MSG_NOSIGNAL | MSG_WAITALL);
+    set_tag(sqe, tag);
 }
 
 void ring_read(struct ring *ring, int fd, void *out, size_t bytes, uint64_t offset,
                struct ring_tag tag)
 {
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     assert(bytes <= INT32_MAX);
     io_uring_prep_read(sqe, fd, out, (unsigned)bytes, offset);
+    set_tag(sqe, tag);
 }
 
 void ring_cancel(struct ring *ring, struct ring_tag target, struct ring_tag tag)
 {
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_cancel64(sqe, pack_tag(target), 0);
+    set_tag(sqe, tag);
 }
 
 void ring_cancel_fd(struct ring *ring, int fd, struct ring_tag tag)
 {
-    struct io_uring_sqe *sqe = next_entry(ring, tag);
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_cancel_fd(sqe, fd, IORING_ASYNC_CANCEL_ALL);
+    set_tag(sqe, tag);
 }
 
 void ring_close(struct ring *ring, int fd)
 {
-    struct io_uring_sqe *sqe = next_entry(ring, (struct ring_tag){.op = RING_NONE});
+    struct io_uring_sqe *sqe = next_entry(ring);
     io_uring_prep_close(sqe, fd);
+    set_tag(sqe, (struct ring_tag){.op = RING_NONE});
 }
 
 /* ---- turns ---- */
