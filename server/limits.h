@@ -59,6 +59,8 @@
 #define LIM_BODY_RATE     500u   /* bytes a second */
 #define LIM_SEND_MS       60000u /* a write without progress; then the connection is reset */
 #define LIM_SEND_CHECKS   4u     /* times within it that a send is looked at */
+#define LIM_GATHER_US     300u /* to wait for several events, when many come ... */
+#define LIM_GATHER_EVENTS 32u  /* ... and for how many at most */
 #define LIM_COOL_MS   200u   /* a connection keeps its buffers for its next request */
 #define LIM_TRIM_MS   10000u /* memory that is free goes back to the system so often, at most */
 #define LIM_LINGER_MS     2000u  /* after our FIN, between what the peer still sends ... */

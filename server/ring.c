@@ -49,13 +49,14 @@ enum { MESSAGES = 32, ADDRESSES = 16 };
 struct ring {
     struct io_uring uring;
     struct message messages[MESSAGES];
-    unsigned message_count; /* that may not be submitted yet */
+    unsigned message_count;                       /* that may not be submitted yet */
     struct sockaddr_storage addresses[ADDRESSES]; /* as messages: to connect to */
     unsigned address_count;
     struct group groups[GROUPS];
     int lent;            /* id of the buffer the last event showed, or -1 */
     unsigned lent_group; /* that it belongs to */
     bool needs_get;      /* the kernel runs completions only when asked */
+    bool fell_short;     /* see ring_fell_short */
 };
 
 static unsigned group_of(enum ring_op op)
@@ -317,21 +318,38 @@ void ring_close(struct ring *ring, int fd)
 
 /* ---- turns ---- */
 
-bool ring_turn(struct ring *ring, int64_t timeout_ms)
+static int wait_for_one(struct ring *ring, int64_t timeout_ms)
 {
     struct io_uring_cqe *unused;
     struct __kernel_timespec timeout = {
         .tv_sec = timeout_ms / 1000,
         .tv_nsec = timeout_ms % 1000 * 1000000,
     };
+    return io_uring_submit_and_wait_timeout(&ring->uring, &unused, 1,
+                                            timeout_ms > 0 ? &timeout : NULL, NULL);
+}
+
+static int wait_for_several(struct ring *ring, unsigned wanted)
+{
+    struct io_uring_cqe *unused;
+    struct __kernel_timespec timeout = {.tv_nsec = LIM_GATHER_US * 1000};
+    int result = io_uring_submit_and_wait_timeout(&ring->uring, &unused, wanted, &timeout, NULL);
+    ring->fell_short = io_uring_cq_ready(&ring->uring) < wanted;
+    return result;
+}
+
+bool ring_turn(struct ring *ring, int64_t timeout_ms, unsigned wanted)
+{
     int result;
+    ring->fell_short = false;
     /* With completions at hand a wait would end at once, without those that are to be run. */
     if (timeout_ms == 0 || io_uring_cq_ready(&ring->uring) > 0) {
         result = ring->needs_get ? io_uring_submit_and_get_events(&ring->uring)
                                  : io_uring_submit(&ring->uring);
+    } else if (wanted > 1 && io_uring_sq_ready(&ring->uring) == 0) {
+        result = wait_for_several(ring, wanted);
     } else {
-        result = io_uring_submit_and_wait_timeout(&ring->uring, &unused, 1,
-                                                  timeout_ms > 0 ? &timeout : NULL, NULL);
+        result = wait_for_one(ring, timeout_ms);
     }
     if (io_uring_sq_ready(&ring->uring) == 0) {
         forget_submitted(ring);
@@ -342,6 +360,11 @@ bool ring_turn(struct ring *ring, int64_t timeout_ms)
     }
     log_line("io_uring: %s", strerror(-result));
     return false;
+}
+
+bool ring_fell_short(const struct ring *ring)
+{
+    return ring->fell_short;
 }
 
 static void return_lent(struct ring *ring)

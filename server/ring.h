@@ -85,8 +85,12 @@ void ring_close(struct ring *ring, int fd);
 /* Submits what was prepared, for something that takes long comes first. */
 void ring_submit(struct ring *ring);
 /* Submits what was prepared and waits for an event, at most timeout_ms (0: do not wait, -1: for
- * ever). May return early without any. False: the ring is broken; one line went to the log. */
-bool ring_turn(struct ring *ring, int64_t timeout_ms);
+ * ever). May return early without any. False: the ring is broken; one line went to the log.
+ * If nothing was prepared, so that it is sure to sleep, it waits for `wanted` events; when these are
+ * several, for LIM_GATHER_US at most. */
+bool ring_turn(struct ring *ring, int64_t timeout_ms, unsigned wanted);
+/* Fewer events came in the last turn than were wanted. */
+bool ring_fell_short(const struct ring *ring);
 /* The next event, or false when none is left. */
 bool ring_next(struct ring *ring, struct ring_event *event);
 

@@ -171,7 +171,10 @@ static void dispatch_conn(struct worker *worker, const struct ring_event *event)
         return;
     }
     switch (event->tag.op) {
-    case RING_RECV: serve_received(worker, conn, event); break;
+    case RING_RECV:
+        pace_note(&worker->pace, 2 * event->tag.slot);
+        serve_received(worker, conn, event);
+        break;
     case RING_SEND: serve_sent(worker, conn, event->result); break;
     case RING_READ: serve_read(worker, conn, event->result); break;
     default:
@@ -199,9 +202,12 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
     case RING_READ:
     case RING_CANCEL: dispatch_conn(worker, event); break;
     case RING_STREAM_READ: dispatch_stream(worker, event); break;
-    case RING_LINK_CONNECT:
     case RING_LINK_RECV:
     case RING_LINK_RECV_MANY:
+        pace_note(&worker->pace, 2 * event->tag.slot + 1);
+        link_event(worker, event);
+        break;
+    case RING_LINK_CONNECT:
     case RING_LINK_SEND:
     case RING_LINK_CANCEL: link_event(worker, event); break;
     case RING_RESOLVED:
@@ -319,12 +325,16 @@ static bool turn(struct worker *worker)
 {
     struct ring_event event;
     unsigned left = LIM_EVENTS_PER_TURN;
-    if (!ring_turn(worker->ring, wait_ms(worker))) {
+    if (!ring_turn(worker->ring, wait_ms(worker), pace_wanted(&worker->pace))) {
         return false;
+    }
+    if (ring_fell_short(worker->ring)) {
+        pace_missed(&worker->pace);
     }
     worker->turns++;
     worker->turn_us = clock_us();
     worker->conns.now_ms = worker->turn_us / 1000;
+    pace_begin(&worker->pace, worker->conns.now_ms);
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     accept_turn(worker);
     worker->turn_bytes = 0;
@@ -419,7 +429,7 @@ static void finish(struct worker *worker)
         epoch_leave(worker->epoch);
     }
     if (worker->ring != NULL) {
-        ring_turn(worker->ring, 0); /* closes of the last turn */
+        ring_turn(worker->ring, 0, 1); /* closes of the last turn */
     }
     ring_free(worker->ring);
     script_host_free(worker->host);

@@ -23,6 +23,7 @@
 #include "server/h1_response.h"
 #include "server/link.h"
 #include "server/options.h"
+#include "server/pace.h"
 #include "server/ring.h"
 #include "server/schedule.h"
 #include "server/server.h"
@@ -55,6 +56,7 @@ struct worker {
     /* the worker's */
     struct static_options static_options;
     struct ring *ring;
+    struct pace pace;
     struct epoch *epoch; /* the current one */
     struct script_host *host;
     struct acceptor acceptor;

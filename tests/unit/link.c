@@ -50,7 +50,7 @@ static bool drained(struct setting *setting)
 {
     for (unsigned turns = 0; turns < 1000 && setting->worker.links.live > 0; turns++) {
         struct ring_event event;
-        cr_assert(ring_turn(setting->worker.ring, 10));
+        cr_assert(ring_turn(setting->worker.ring, 10, 1));
         while (ring_next(setting->worker.ring, &event)) {
             link_event(&setting->worker, &event);
         }
