@@ -172,7 +172,7 @@ static void dispatch_conn(struct worker *worker, const struct ring_event *event)
     }
     switch (event->tag.op) {
     case RING_RECV:
-        pace_note(&worker->pace, 2 * event->tag.slot);
+        pace_note(&worker->pace, PACE_CLIENTS, event->tag.slot);
         serve_received(worker, conn, event);
         break;
     case RING_SEND: serve_sent(worker, conn, event->result); break;
@@ -204,7 +204,7 @@ static void dispatch(struct worker *worker, const struct ring_event *event)
     case RING_STREAM_READ: dispatch_stream(worker, event); break;
     case RING_LINK_RECV:
     case RING_LINK_RECV_MANY:
-        pace_note(&worker->pace, 2 * event->tag.slot + 1);
+        pace_note(&worker->pace, PACE_UPSTREAMS, event->tag.slot);
         link_event(worker, event);
         break;
     case RING_LINK_CONNECT:
