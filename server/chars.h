@@ -55,6 +55,25 @@ static inline bool char_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* What may stand around values and the elements of lists: OWS, RFC 9110 5.6.3. */
+static inline bool char_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* The text without blanks at its ends. */
+static inline struct span chars_trim(struct span text)
+{
+    while (text.len > 0 && char_blank(text.base[0])) {
+        text.base++;
+        text.len--;
+    }
+    while (text.len > 0 && char_blank(text.base[text.len - 1])) {
+        text.len--;
+    }
+    return text;
+}
+
 /* Value of a hexadecimal digit, or -1. */
 static inline int char_hex(char c)
 {

@@ -2,6 +2,8 @@
 /* See server/encoding.h. Weights are thousandths, so that all of them are whole numbers. */
 #include "server/encoding.h"
 
+#include "server/chars.h"
+
 /* clang-format off */
 const struct encoding_row encoding_rows[ENCODINGS] = {
     [ENCODING_IDENTITY] = {{"identity", 8}, {"", 0}},
@@ -23,18 +25,6 @@ struct weights {
     int others; /* `*` */
 };
 
-static struct span trim(struct span text)
-{
-    while (text.len > 0 && (text.base[0] == ' ' || text.base[0] == '\t')) {
-        text.base++;
-        text.len--;
-    }
-    while (text.len > 0 && (text.base[text.len - 1] == ' ' || text.base[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
 /* Takes what is before the first `end` off the front of `rest`, and the `end`. */
 static struct span take_until(struct span *rest, char end)
 {
@@ -44,7 +34,7 @@ static struct span take_until(struct span *rest, char end)
     struct span piece = {rest->base, bytes};
     rest->base += taken;
     rest->len -= taken;
-    return trim(piece);
+    return chars_trim(piece);
 }
 
 /* qvalue of 12.4.2: 0 to 1 with up to three decimals, as thousandths. */
@@ -101,7 +91,8 @@ static void read_list(struct span list, struct weights *weights)
         bool weighted = member.len > 0 && memchr(member.base, ';', member.len) != NULL;
         int *weight = weight_of(weights, take_until(&member, ';'));
         int value;
-        if (weight != NULL && (!weighted || member.len > 0) && parse_weight(trim(member), &value)) {
+        if (weight != NULL && (!weighted || member.len > 0) &&
+            parse_weight(chars_trim(member), &value)) {
             *weight = value;
         }
     }

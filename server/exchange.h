@@ -164,7 +164,8 @@ bool exchange_rewrite(struct exchange *ex, struct span target);
  * `out` has room for raw.len + 1 bytes; no NUL is written. */
 bool path_normalize(struct span raw, char *out, size_t *out_len);
 
-/* Whether the metadata of this key are a field of the response, zs.response.header.NAME; its name. */
+/* Whether the metadata of this key are a field of the response, zs.response.header.NAME; its name.
+ */
 static inline bool field_of_meta(struct span key, struct span *name)
 {
     const struct span prefix = SPAN("zs.response.header.");
@@ -186,9 +187,10 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
 /* The same of fields that a parser of HTTP/1 found, which lie in one text in their order. */
 bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct field *fields,
                       unsigned count);
-/* The list is empty and becomes that many fields, which the caller puts into its items; they are as
- * those of field_refer. Returns room for so many bytes of their text. NULL: out of memory. */
-char *field_room(struct exchange *ex, struct field_list *list, unsigned count, size_t bytes);
+/* The same with all of the text that they are parts of. Returns its copy, for the other parts.
+ * NULL: out of memory. */
+char *field_copy_text(struct exchange *ex, struct field_list *list, const struct field *fields,
+                      unsigned count, struct span text);
 /* Without a look at them or a copy: both are valid, and live as long as the exchange. */
 bool field_refer(struct exchange *ex, struct field_list *list, struct span name, struct span value);
 /* The same of a field of our own, which is known: its name is in lower case, and it is neither Date
@@ -201,7 +203,7 @@ void field_own_all(struct field_list *list, struct field *items, uint8_t count, 
 void field_known(struct field_list *list, bool dated);
 void field_clear(struct field_list *list);
 bool field_set(struct exchange *ex, struct field_list *list, struct span name,
-               struct span value);                                /* replaces all of that name */
+               struct span value); /* replaces all of that name */
 /* The same without a look at them or a copy, as field_refer does. */
 bool field_replace(struct exchange *ex, struct field_list *list, struct span name,
                    struct span value);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lists of fields in the pool of an exchange. Every list but the metadata goes to a peer or a
- * script as header fields, so nothing that could end a line ever gets into one; nor does it into the
- * metadata that are fields of the response. */
+ * script as header fields, so nothing that could end a line ever gets into one; nor does it into
+ * the metadata that are fields of the response. */
 #include "server/exchange.h"
 
 #include <assert.h>
@@ -19,15 +19,10 @@ bool field_name_valid(struct span name)
     return name.len > 0 && chars_all_token(name);
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 bool field_value_valid(struct span value)
 {
-    return value.len == 0 || (!is_blank(value.base[0]) && !is_blank(value.base[value.len - 1]) &&
-                              chars_all_value(value));
+    return value.len == 0 || (!char_blank(value.base[0]) &&
+                              !char_blank(value.base[value.len - 1]) && chars_all_value(value));
 }
 
 static bool valid_in(const struct exchange *ex, const struct field_list *list, struct span name,
@@ -83,7 +78,8 @@ bool field_own(struct exchange *ex, struct field_list *list, struct span name, s
 void field_own_all(struct field_list *list, struct field *items, uint8_t count, uint8_t capacity)
 {
     assert(list->count == 0 && count <= capacity);
-    *list = (struct field_list){.items = items, .count = count, .capacity = capacity, .known = count};
+    *list =
+        (struct field_list){.items = items, .count = count, .capacity = capacity, .known = count};
 }
 
 void field_known(struct field_list *list, bool dated)
@@ -95,7 +91,7 @@ void field_known(struct field_list *list, bool dated)
 }
 
 /* The field at this place is not what it was. */
-static void disown(struct field_list *list, unsigned at)
+static void forget_known(struct field_list *list, unsigned at)
 {
     if (at < list->known) {
         list->known = list->known_dated ? 0 : (uint8_t)at;
@@ -106,7 +102,7 @@ static void disown(struct field_list *list, unsigned at)
 void field_clear(struct field_list *list)
 {
     list->count = 0;
-    disown(list, 0);
+    forget_known(list, 0);
 }
 
 bool field_copy(struct exchange *ex, struct field_list *list, struct span name, struct span value)
@@ -126,7 +122,9 @@ bool field_copy(struct exchange *ex, struct field_list *list, struct span name, 
                        (struct span){text + name.len, value.len});
 }
 
-char *field_room(struct exchange *ex, struct field_list *list, unsigned count, size_t bytes)
+/* The list is empty and becomes that many fields, which the caller puts into its items. Returns
+ * room for so many bytes of their text. NULL: out of memory. */
+static char *make_room(struct exchange *ex, struct field_list *list, unsigned count, size_t bytes)
 {
     assert(list->count == 0 && count <= LIM_RESPONSE_FIELDS && bytes <= SIZE_MAX / 2);
     unsigned capacity = count + FIELDS_SPARE;
@@ -147,7 +145,7 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
     for (unsigned i = 0; i < count; i++) {
         bytes += fields[i].name.len + fields[i].value.len;
     }
-    char *at = field_room(ex, list, count, bytes);
+    char *at = make_room(ex, list, count, bytes);
     if (at == NULL) {
         return false;
     }
@@ -160,6 +158,24 @@ bool field_copy_all(struct exchange *ex, struct field_list *list, const struct f
     return true;
 }
 
+char *field_copy_text(struct exchange *ex, struct field_list *list, const struct field *fields,
+                      unsigned count, struct span text)
+{
+    char *copy = make_room(ex, list, count, text.len);
+    if (copy == NULL) {
+        return NULL;
+    }
+    memcpy(copy, text.base, text.len);
+    for (unsigned i = 0; i < count; i++) {
+        struct span name = fields[i].name;
+        struct span value = fields[i].value;
+        assert(name.base >= text.base && value.base > name.base + name.len);
+        list->items[i] = (struct field){{copy + (name.base - text.base), name.len},
+                                        {copy + (value.base - text.base), value.len}};
+    }
+    return copy;
+}
+
 bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct field *fields,
                       unsigned count)
 {
@@ -169,19 +185,7 @@ bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct
     const char *text = fields[0].name.base;
     const struct span *last = &fields[count - 1].value;
     size_t bytes = (size_t)(last->base + last->len - text);
-    char *copy = field_room(ex, list, count, bytes);
-    if (copy == NULL) {
-        return false;
-    }
-    memcpy(copy, text, bytes);
-    for (unsigned i = 0; i < count; i++) {
-        struct span name = fields[i].name;
-        struct span value = fields[i].value;
-        assert(name.base >= text && value.base > name.base + name.len);
-        list->items[i] = (struct field){{copy + (name.base - text), name.len},
-                                        {copy + (value.base - text), value.len}};
-    }
-    return true;
+    return field_copy_text(ex, list, fields, count, (struct span){text, bytes}) != NULL;
 }
 
 bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value)
@@ -197,7 +201,7 @@ static unsigned delete_from(struct field_list *list, unsigned from, struct span 
         if (!span_equal_nocase(list->items[i].name, name)) {
             list->items[kept++] = list->items[i];
         } else {
-            disown(list, kept);
+            forget_known(list, kept);
         }
     }
     unsigned deleted = list->count - kept;
@@ -223,7 +227,7 @@ bool field_replace(struct exchange *ex, struct field_list *list, struct span nam
         return field_refer(ex, list, name, value);
     }
     list->items[at].value = value;
-    disown(list, at);
+    forget_known(list, at);
     delete_from(list, at + 1, name);
     return true;
 }

@@ -119,47 +119,29 @@ bool forward_receive(struct exchange *ex)
 
 /* ---- writing */
 
-/* Appends until something fails; then does nothing more. The limit is looked at when the buffer
- * grows, and at the end. */
+/* Appends until something fails; then does nothing more. */
 struct writer {
     struct buffer *out;
     size_t bytes_max;
     bool failed;
 };
 
-/* NULL: it failed. */
-static inline char *place(struct writer *writer, size_t bytes)
-{
-    struct buffer *out = writer->out;
-    if (writer->failed ||
-        (bytes > out->capacity - out->end && !buffer_reserve(out, bytes, writer->bytes_max))) {
-        writer->failed = true;
-        return NULL;
-    }
-    out->end += bytes;
-    return out->base + out->end - bytes;
-}
-
 static inline void put(struct writer *writer, struct span text)
 {
-    char *at = place(writer, text.len);
-    if (at != NULL) {
-        span_put(at, text);
-    }
+    writer->failed = writer->failed || !buffer_append(writer->out, text, writer->bytes_max);
 }
 
 static void put_field(struct writer *writer, struct span name, struct span value)
 {
-    char *at = place(writer, name.len + value.len + 4); /* ": " and CRLF */
-    if (at != NULL) {
-        span_put(span_put(span_put(span_put(at, name), SPAN(": ")), value), SPAN("\r\n"));
+    struct buffer *out = writer->out;
+    size_t bytes = name.len + value.len + 4; /* ": " and CRLF */
+    if (writer->failed || !buffer_reserve(out, bytes, writer->bytes_max)) {
+        writer->failed = true;
+        return;
     }
-}
-
-/* False: something failed. */
-static bool is_written(const struct writer *writer)
-{
-    return !writer->failed && buffer_bytes(writer->out) <= writer->bytes_max;
+    char *at = span_put(span_put(out->base + out->end, name), SPAN(": "));
+    span_put(span_put(at, value), SPAN("\r\n"));
+    out->end += bytes;
 }
 
 static void put_number_field(struct writer *writer, struct span name, uint64_t value)
@@ -357,7 +339,7 @@ bool forward_request_head(const struct exchange *ex, const struct forward_option
         put(&writer, SPAN("expect: 100-continue\r\n"));
     }
     put(&writer, SPAN("\r\n"));
-    return is_written(&writer);
+    return !writer.failed;
 }
 
 /* ---- bodies */
@@ -371,9 +353,9 @@ bool forward_chunk_begin(struct buffer *out, size_t bytes, size_t bytes_max)
 
 bool forward_chunk(struct buffer *out, struct span data, size_t bytes_max)
 {
-    return data.len == 0 || (forward_chunk_begin(out, data.len, bytes_max) &&
-                             buffer_append(out, data, bytes_max) &&
-                             buffer_append(out, FORWARD_CHUNK_TAIL, bytes_max));
+    return data.len == 0 ||
+           (forward_chunk_begin(out, data.len, bytes_max) && buffer_append(out, data, bytes_max) &&
+            buffer_append(out, FORWARD_CHUNK_TAIL, bytes_max));
 }
 
 bool forward_chunk_end(struct buffer *out, const struct field_list *trailers, size_t bytes_max)
@@ -384,7 +366,7 @@ bool forward_chunk_end(struct buffer *out, const struct field_list *trailers, si
         put_field(&writer, trailers->items[i].name, trailers->items[i].value);
     }
     put(&writer, SPAN("\r\n"));
-    return is_written(&writer);
+    return !writer.failed;
 }
 
 /* ---- responses */
@@ -478,7 +460,7 @@ bool forward_interim(const struct h1_response *head, struct buffer *out, size_t 
         }
     }
     put(&writer, SPAN("\r\n"));
-    return is_written(&writer);
+    return !writer.failed;
 }
 
 /* ---- changes of protocol */

@@ -112,16 +112,9 @@ bool h1_list_next(struct span *list, struct span *element)
     }
     const char *end = list->base + list->len;
     const char *comma = memchr(list->base, ',', list->len);
-    const char *first = list->base;
     const char *last = comma != NULL ? comma : end;
+    *element = chars_trim((struct span){list->base, (size_t)(last - list->base)});
     *list = comma != NULL ? (struct span){comma + 1, (size_t)(end - comma) - 1} : SPAN("");
-    while (first < last && (*first == ' ' || *first == '\t')) {
-        first++;
-    }
-    while (last > first && (last[-1] == ' ' || last[-1] == '\t')) {
-        last--;
-    }
-    *element = (struct span){first, (size_t)(last - first)};
     return true;
 }
 

@@ -79,30 +79,14 @@ static bool parse_request_line(struct h1_parser *parser, struct span line, struc
     return parse_version(parser, version, head) && parse_target(parser, target, head);
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span trim_blanks(const char *first, const char *end)
-{
-    while (first < end && is_blank(*first)) {
-        first++;
-    }
-    while (first < end && is_blank(end[-1])) {
-        end--;
-    }
-    return (struct span){first, (size_t)(end - first)};
-}
-
 const char *h1_split_field(struct span line, struct field *field)
 {
     struct span name = {line.base, chars_token_bytes(line)};
     const char *colon = line.base + name.len; /* or the line end, which is none */
     if (name.len == 0 || *colon != ':') {
-        return is_blank(line.base[0]) ? "folded field line" : "malformed field name";
+        return char_blank(line.base[0]) ? "folded field line" : "malformed field name";
     }
-    struct span value = trim_blanks(colon + 1, line.base + line.len);
+    struct span value = chars_trim((struct span){colon + 1, line.len - name.len - 1});
     if (!chars_all_value(value)) {
         return "bad character in field value";
     }

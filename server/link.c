@@ -410,9 +410,7 @@ static void sent(struct link *link, int result)
         link->sent_bytes += (unsigned)result;
         struct buffer *buffer = link->tls != NULL ? &link->wire : &link->out;
         buffer_consume(buffer, (size_t)result);
-        if (buffer_bytes(buffer) == 0) {
-            buffer_trim(buffer, LIM_BUFFER_SMALL_BYTES);
-        }
+        buffer_trim(buffer, LIM_BUFFER_SMALL_BYTES);
     } else if (result != -EINTR && result != -EAGAIN) {
         link->deaf = true;
         buffer_release(&link->out);

@@ -243,15 +243,10 @@ static struct span copied(struct span part, struct span text, const char *copy)
 static bool refer(struct stream *stream, const struct h1_head *head, struct span text)
 {
     struct exchange *ex = &stream->exchange;
-    char *copy = field_room(ex, &ex->request_fields, head->field_count, text.len);
+    const char *copy =
+        field_copy_text(ex, &ex->request_fields, head->fields, head->field_count, text);
     if (copy == NULL) {
         return false;
-    }
-    memcpy(copy, text.base, text.len);
-    struct field *fields = ex->request_fields.items;
-    for (unsigned i = 0; i < head->field_count; i++) {
-        fields[i].name = copied(head->fields[i].name, text, copy);
-        fields[i].value = copied(head->fields[i].value, text, copy);
     }
     struct span authority = head->authority; /* a part of the text, if there is one */
     request_refer(stream, copied(head->method, text, copy), copied(head->target, text, copy),
@@ -451,8 +446,7 @@ static bool step_answered(struct worker *worker, struct conn *conn)
         unsent(conn) < worker->options->chunk_bytes && next_request(worker, conn)) {
         return true;
     }
-    if (body == H1_BAD && conn->tls != NULL &&
-        serve_seal(worker, conn, (struct span){NULL, 0})) {
+    if (body == H1_BAD && conn->tls != NULL && serve_seal(worker, conn, (struct span){NULL, 0})) {
         tls_close(conn->tls);
     }
     if (buffer_bytes(&conn->out) + conn->direct.len > 0 || serve_has_records(conn)) {

@@ -2,6 +2,8 @@
 /* Letters of ASCII eight at a time; the last few with some before them again. */
 #include "server/span.h"
 
+#include <stdlib.h>
+
 static uint64_t octets8_lower(uint64_t word)
 {
     return word | octets8_uppers(word) >> 2; /* 0x80 >> 2 is what tells the cases apart */
@@ -57,4 +59,13 @@ char *span_put_lower(char *out, struct span text)
         out[i] = ascii_lower(text.base[i]);
     }
     return out + text.len;
+}
+
+char *span_copy_lower(struct span text)
+{
+    char *copy = malloc(text.len + 1);
+    if (copy != NULL) {
+        *span_put_lower(copy, text) = '\0';
+    }
+    return copy;
 }

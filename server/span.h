@@ -99,6 +99,8 @@ static inline bool octets4_are_letters(const char *text, const char *letters)
 /* Writes the text with its upper case letters in lower case, also over itself. Returns the place
  * behind. */
 char *span_put_lower(char *out, struct span text);
+/* The same in memory of its own, with a NUL behind. NULL: out of memory. */
+char *span_copy_lower(struct span text);
 
 /* For span_equal_nocase alone: the same for two texts of one length. */
 bool octets_equal_nocase(const char *a, const char *b, size_t bytes);

@@ -73,16 +73,6 @@ static bool read_server_name(const unsigned char *list, size_t bytes, struct spa
     return chars_all(*name, CHAR_NAME);
 }
 
-/* NULL: out of memory. */
-static char *lower_case_copy(struct span name)
-{
-    char *copy = malloc(name.len + 1);
-    if (copy != NULL) {
-        *span_put_lower(copy, name) = '\0';
-    }
-    return copy;
-}
-
 static bool choose_certificate(struct tls_conn *tls, int *alert)
 {
     const struct tls_context *context = tls->context;
@@ -124,7 +114,7 @@ static int see_hello(SSL *ssl, int *alert, void *unused)
         return SSL_CLIENT_HELLO_ERROR;
     }
     free(tls->server_name);
-    tls->server_name = lower_case_copy(name);
+    tls->server_name = span_copy_lower(name);
     if (tls->server_name == NULL) {
         return SSL_CLIENT_HELLO_ERROR;
     }

@@ -24,19 +24,6 @@ static int compare(const void *a, const void *b)
     return left->identity < right->identity ? -1 : left->identity > right->identity;
 }
 
-/* NULL: out of memory. */
-static char *copy_lower(const char *text, size_t bytes)
-{
-    char *copy = malloc(bytes + 1);
-    if (copy != NULL) {
-        for (size_t i = 0; i < bytes; i++) {
-            copy[i] = ascii_lower(text[i]);
-        }
-        copy[bytes] = '\0';
-    }
-    return copy;
-}
-
 static bool add(struct tls_names *names, const ASN1_STRING *text, unsigned identity)
 {
     const char *base = (const char *)ASN1_STRING_get0_data(text);
@@ -52,7 +39,7 @@ static bool add(struct tls_names *names, const ASN1_STRING *text, unsigned ident
         }
         names->items = grown;
     }
-    char *copy = copy_lower(base, (size_t)bytes);
+    char *copy = span_copy_lower((struct span){base, (size_t)bytes});
     if (copy == NULL) {
         return false;
     }

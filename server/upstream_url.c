@@ -176,17 +176,6 @@ const char *upstream_url_parse(struct span text, struct upstream_url *url)
     return reason != NULL ? reason : parse_base(behind(rest, end), url);
 }
 
-static struct span trim_blanks(struct span text)
-{
-    while (text.len > 0 && (text.base[0] == ' ' || text.base[0] == '\t')) {
-        text = behind(text, 1);
-    }
-    while (text.len > 0 && (text.base[text.len - 1] == ' ' || text.base[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
 unsigned upstream_list_parse(struct span text, struct upstream_url urls[LIM_UPSTREAM_TARGETS],
                              const char **reason, struct span *culprit)
 {
@@ -199,7 +188,7 @@ unsigned upstream_list_parse(struct span text, struct upstream_url urls[LIM_UPST
     for (bool more = true; more;) {
         const char *comma = text.len > 0 ? memchr(text.base, ',', text.len) : NULL;
         size_t bytes = comma != NULL ? (size_t)(comma - text.base) : text.len;
-        struct span entry = trim_blanks((struct span){text.base, bytes});
+        struct span entry = chars_trim((struct span){text.base, bytes});
         *culprit = entry;
         if (count == LIM_UPSTREAM_TARGETS) {
             *reason = "too many upstreams";
@@ -239,9 +228,7 @@ size_t upstream_url_key(const struct upstream_url *url, char key[LIM_UPSTREAM_KE
         memcpy(key + at, url->path.base, url->path.len);
         return at + url->path.len;
     }
-    for (size_t i = 0; i < url->host.len; i++) {
-        key[at++] = ascii_lower(url->host.base[i]);
-    }
+    at = (size_t)(span_put_lower(key + at, url->host) - key);
     assert(at + 6 <= LIM_UPSTREAM_KEY_BYTES);
     char digits[CHAR_DECIMAL_MAX];
     char *end = digits + sizeof digits;
