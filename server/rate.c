@@ -37,7 +37,7 @@ static const uint64_t window_ns[RATE_WINDOWS] = {
 };
 
 /* What was taken since `start` and, until it is back, in the window before. Each was spread evenly
- * from the start of its window over that many units. */
+ * from the start of its window over that many units. All 0: nothing was ever taken. */
 struct counts {
     uint64_t start_us : 48;
     uint64_t span : 8;
@@ -228,11 +228,11 @@ static struct counts counts_at(struct counts counts, enum rate_window window, ui
 {
     uint64_t elapsed = elapsed_ns(&counts, now);
 
+    if (counts.start_us == 0 || elapsed >= window_ns[window] + span_ns(counts.span, window)) {
+        return (struct counts){.start_us = now / NS_PER_US};
+    }
     if (elapsed < window_ns[window]) {
         return counts;
-    }
-    if (elapsed >= window_ns[window] + span_ns(counts.span, window)) {
-        return (struct counts){.start_us = now / NS_PER_US};
     }
     return (struct counts){
         .start_us = counts.start_us + window_ns[window] / NS_PER_US,

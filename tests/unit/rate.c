@@ -45,6 +45,21 @@ Test(rate, burst_comes_back_together)
     rate_table_free(table);
 }
 
+/* A window begins with its first take, also where the machine itself is younger than a window. */
+Test(rate, just_after_boot)
+{
+    struct rate_table *table = rate_table_create(16);
+    uint64_t boot = 600 * SECOND, minute = 60 * WINDOW, hour = 60 * minute;
+
+    for (unsigned i = 0; i < 5; i++) {
+        cr_expect_eq(take(table, "k", 0, 0, 5, boot), RATE_WINDOWS);
+    }
+    cr_expect_eq(rate_look(table, span_of("k"), RATE_HOUR, 5, boot).retry_ms, (hour + MS - 1) / MS);
+    cr_expect_eq(take(table, "k", 0, 0, 5, boot + hour - minute), RATE_HOUR);
+    cr_expect_eq(take(table, "k", 0, 0, 5, boot + hour + minute), RATE_WINDOWS);
+    rate_table_free(table);
+}
+
 /* What came bit by bit comes back so: the end of a window lets nobody have everything again. */
 Test(rate, spread_comes_back_spread)
 {
