@@ -12,7 +12,6 @@
 
 #define NS_PER_MS 1000000ull
 #define NS_PER_US 1000ull
-#define US_PER_MS 1000ull
 
 /* ---- images ---- */
 
@@ -69,8 +68,8 @@ struct vm_thread *vm_thread_create(const struct vm_thread_config *config, struct
         (void)vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
         return NULL;
     }
-    t->tick_us = US_PER_MS * (config->tick_ms != 0 ? config->tick_ms : VM_TICK_MS_DEFAULT);
-    t->fine_tick_us = config->fine_tick_us != 0 ? config->fine_tick_us : t->tick_us;
+    t->tick_ns = NS_PER_MS * (config->tick_ms != 0 ? config->tick_ms : VM_TICK_MS_DEFAULT);
+    t->fine_tick_ns = config->fine_tick_us != 0 ? NS_PER_US * config->fine_tick_us : t->tick_ns;
     t->budget_ns = NS_PER_MS * (config->budget_ms != 0 ? config->budget_ms : VM_BUDGET_MS_DEFAULT);
     t->run_count_max = config->run_count_max != 0 ? config->run_count_max : VM_RUN_COUNT_DEFAULT;
     t->heap_bytes_max =
@@ -346,8 +345,8 @@ static __attribute__((noinline)) uint64_t thread_time_ns(void)
  * need no clock: it counts as one tick. */
 static __attribute__((noinline)) void charge(struct vm_run *run)
 {
-    uint64_t used = run->slice_start_ns != 0 ? thread_time_ns() - run->slice_start_ns
-                                             : run->thread->period_us * NS_PER_US;
+    uint64_t used =
+        run->slice_start_ns != 0 ? thread_time_ns() - run->slice_start_ns : run->thread->slice_ns;
 
     run->resumed = true;
     if (used < run->budget_left_ns) {
@@ -377,7 +376,9 @@ enum vm_state vm_run_resume(struct vm_run *run)
     if (run->resumed) {
         run->slice_start_ns = thread_time_ns();
     }
-    t->resume_count++;
+    if ((++t->resume_count & t->stamp_mask) == 0) {
+        vm_trap_stamp(t);
+    }
     t->running = run;
     if (run->resumed || !t->armed) {
         vm_trap_arm(t);

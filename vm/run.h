@@ -21,25 +21,28 @@ struct vm_run {
     uint64_t result;
     uint64_t budget_left_ns;
     uint64_t
-        slice_start_ns; /* processor time of the thread when this slice began; 0: not measured */
-    bool resumed;       /* was switched out by a tick at least once */
+        slice_start_ns;    /* processor time of the thread when this slice began; 0: not measured */
+    bool resumed;          /* was switched out by a tick at least once */
     struct vm_fault fault; /* last: all before is needed for each run */
 };
 
 /* What the signal handlers read is volatile: they interrupt this same thread. */
 struct vm_thread {
     struct vm_run *volatile running;
-    volatile uint32_t resume_count;      /* tells one slice from the next */
+    volatile uint32_t resume_count;
     volatile uint32_t resume_count_seen; /* at the last tick; the handler sets it */
-    volatile sig_atomic_t armed;         /* the timer runs, and the next run needs no other tick */
-    uint64_t period_us;                  /* of the timer */
-    uint64_t fine_until_ns;              /* of the monotonic clock; 0: never */
+    volatile uint32_t stamp_mask;   /* resumptions whose count has one of these bits set no stamp */
+    volatile uint64_t stamp_ns;     /* when what is under way was resumed, or some few before it */
+    volatile sig_atomic_t armed;    /* the timer runs, and the next run needs no other tick */
+    volatile uint64_t slice_ns;     /* a run that has had so much is switched out by a tick */
+    volatile sig_atomic_t off_beat; /* ticks are fine, or were put off to look at one run again */
+    volatile uint64_t fine_until_ns; /* of the monotonic clock, as stamps are; 0: never */
     timer_t timer;
     bool has_timer;
     uint8_t *signal_stack;
     stack_t signal_stack_before;
-    uint64_t tick_us;
-    uint64_t fine_tick_us;
+    uint64_t tick_ns;
+    uint64_t fine_tick_ns;
     uint64_t budget_ns;
     uint32_t run_count_max;
     uint32_t heap_bytes_max;
@@ -65,7 +68,10 @@ static inline struct vm_thread *vm_thread_self(void)
 /* Installs the process-wide handlers if need be, gives this thread its signal stack and timer. */
 enum vm_error vm_trap_attach(struct vm_thread *thread, struct vm_diag *diag) VM_MUST_USE;
 void vm_trap_detach(struct vm_thread *thread);
-/* Starts ticks, anew if they run already: one that is long has one tick, no more. */
+/* A run is being resumed: how long it is under way is told from now on. */
+void vm_trap_stamp(struct vm_thread *thread);
+/* Starts ticks for a run that is being resumed, anew if they run already: one that is long has one
+ * tick, no more. */
 void vm_trap_arm(struct vm_thread *thread);
 /* A run was switched out: ticks are fine from now on, for some time. */
 void vm_trap_refine(struct vm_thread *thread);

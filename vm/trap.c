@@ -23,9 +23,15 @@
 #include "vm/run.h"
 
 #define PAGE_FAULT_WRITE 0x2 /* bit of the x86 page-fault error code */
-#define US_PER_S         1000000ull
-#define US_PER_MS        1000ull
-#define NS_PER_US        1000ull
+#define NS_PER_S         1000000000ull
+#define NS_PER_MS        1000000ull
+
+/* Resumptions that come that fast have one stamp for several, which costs less than to read the
+ * clock each time and tells well enough how long one has lasted. */
+enum {
+    STAMP_EVERY = 16, /* a power of two */
+    STAMP_NS = 100000,
+};
 
 _Thread_local struct vm_thread *vm_trap_self;
 static struct sigaction previous_segv;
@@ -189,14 +195,15 @@ static void redirect_to_preemption(ucontext_t *context)
     reg[REG_RIP] = (greg_t)vm_preempt_landing;
 }
 
-/* 0: no more ticks. */
-static void set_timer(struct vm_thread *t, uint64_t period_us)
+/* The first tick is at `at_ns`. Both 0: no more ticks. */
+static void set_timer(struct vm_thread *t, uint64_t at_ns, uint64_t period_ns)
 {
-    struct timespec period = {.tv_sec = (time_t)(period_us / US_PER_S),
-                              .tv_nsec = (long)(period_us % US_PER_S * NS_PER_US)};
-    struct itimerspec spec = {.it_interval = period, .it_value = period};
+    struct itimerspec spec = {
+        .it_value = {.tv_sec = (time_t)(at_ns / NS_PER_S), .tv_nsec = (long)(at_ns % NS_PER_S)},
+        .it_interval = {.tv_sec = (time_t)(period_ns / NS_PER_S),
+                        .tv_nsec = (long)(period_ns % NS_PER_S)}};
 
-    timer_settime(t->timer, 0, &spec, NULL);
+    timer_settime(t->timer, TIMER_ABSTIME, &spec, NULL);
 }
 
 static uint64_t monotonic_ns(void)
@@ -204,63 +211,98 @@ static uint64_t monotonic_ns(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * US_PER_S * NS_PER_US + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* As long as all runs are short, a look every two ticks is enough: when a run is seen too early, it
+ * is looked at again. These looks are on the beat of the clock: where the kernel's own tick is too,
+ * one interrupt serves both. */
+static void set_ticks(struct vm_thread *t, uint64_t now)
+{
+    bool fine = now < t->fine_until_ns;
+    uint64_t period = fine ? t->fine_tick_ns : 2 * t->tick_ns;
+
+    t->slice_ns = fine ? t->fine_tick_ns : t->tick_ns;
+    t->off_beat = fine;
+    set_timer(t, fine ? now + period : now - now % period + period, period);
+}
+
+void vm_trap_stamp(struct vm_thread *t)
+{
+    uint64_t now = monotonic_ns();
+
+    t->stamp_mask = now - t->stamp_ns < STAMP_NS ? STAMP_EVERY - 1 : 0;
+    t->stamp_ns = now;
 }
 
 void vm_trap_arm(struct vm_thread *t)
 {
-    bool fine = t->fine_until_ns != 0 && monotonic_ns() < t->fine_until_ns;
-
     t->armed = 1;
-    t->period_us = fine ? t->fine_tick_us : t->tick_us;
-    t->resume_count_seen = t->resume_count; /* it will have had a whole tick at the first one */
-    set_timer(t, t->period_us);
+    t->resume_count_seen = t->resume_count;
+    vm_trap_stamp(t);
+    set_ticks(t, t->stamp_ns);
 }
 
 void vm_trap_refine(struct vm_thread *t)
 {
-    t->fine_until_ns = monotonic_ns() + VM_FINE_TICKS_MS * US_PER_MS * NS_PER_US;
+    t->fine_until_ns = monotonic_ns() + VM_FINE_TICKS_MS * NS_PER_MS;
 }
 
-/* A run is switched out when it was there for a whole tick: the one before saw it already, or they
- * began with it. So short runs hardly ever are. */
-static void on_tick(int signo, siginfo_t *info, void *context_)
+static void let_next_arm(struct vm_thread *t)
+{
+    t->armed = 0;
+    t->stamp_mask = 0;
+}
+
+/* Switches out what is under way, at once or when the host's code that it called returns. */
+static void switch_out(struct vm_run *run, ucontext_t *context)
+{
+    const struct vm_image *image = run->image;
+    struct vm_context *guest = vm_arena_context(&run->arena);
+    uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+
+    if (!is_in(&image->preemptible, pc)) {
+        atomic_store_explicit(&guest->pending, 1, memory_order_relaxed);
+        return;
+    }
+    uint32_t insn = image->engine->insn_at(image->code, pc);
+    if (insn != VM_NO_INSN) {
+        guest->insn = insn;
+    }
+    bool is_start = image->engine->insn_at(image->code, pc - 1) != insn;
+    keep_registers(run, is_start ? insn : VM_NO_INSN, context);
+    redirect_to_preemption(context);
+}
+
+/* A run is switched out when it was there for a whole tick, so short ones hardly ever are. */
+static void on_tick(int signo, siginfo_t *info, void *context)
 {
     struct vm_thread *t = vm_trap_self;
     int saved_errno = errno;
-    bool same;
+    uint64_t now;
+    uint32_t resumed;
 
     (void)signo;
     (void)info;
     if (t == NULL) {
         return;
     }
-    same = t->resume_count == t->resume_count_seen;
+    now = monotonic_ns();
+    resumed = t->resume_count - t->resume_count_seen;
     t->resume_count_seen = t->resume_count;
-    if (t->running == NULL) {
-        if (same) {
-            set_timer(t, 0); /* until the next run */
-            t->armed = 0;
+    if (t->running == NULL && resumed == 0) {
+        set_timer(t, 0, 0);
+        let_next_arm(t);
+    } else if (t->running == NULL) {
+        if (t->off_beat && now >= t->fine_until_ns) {
+            set_ticks(t, now);
         }
-    } else if (same) {
-        t->armed = 0; /* the next run has a tick of its own */
-        ucontext_t *context = context_;
-        uintptr_t pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
-        struct vm_context *guest = vm_arena_context(&t->running->arena);
-
-        if (is_in(&t->running->image->preemptible, pc)) {
-            const struct vm_image *image = t->running->image;
-            uint32_t insn = image->engine->insn_at(image->code, pc);
-
-            if (insn != VM_NO_INSN) {
-                guest->insn = insn;
-            }
-            bool is_start = image->engine->insn_at(image->code, pc - 1) != insn;
-            keep_registers(t->running, is_start ? insn : VM_NO_INSN, context);
-            redirect_to_preemption(context);
-        } else {
-            atomic_store_explicit(&guest->pending, 1, memory_order_relaxed);
-        }
+    } else if (now - t->stamp_ns >= t->slice_ns) {
+        let_next_arm(t);
+        switch_out(t->running, context);
+    } else if (now >= t->fine_until_ns) {
+        t->off_beat = 1;
+        set_timer(t, t->stamp_ns + t->slice_ns, 2 * t->tick_ns);
     }
     errno = saved_errno;
 }

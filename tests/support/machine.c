@@ -156,6 +156,27 @@ void t_thread_end(void)
     thread = NULL;
 }
 
+static struct sigaction engine_tick;
+
+static void on_hasty_tick(int signo, siginfo_t *info, void *context)
+{
+    if (thread)
+        thread->slice_ns = 0;
+    engine_tick.sa_sigaction(signo, info, context);
+}
+
+void t_hasty_ticks(void)
+{
+    struct sigaction action;
+    t_thread();
+    sigaction(VM_TICK_SIGNAL, NULL, &action);
+    if (action.sa_sigaction == on_hasty_tick)
+        return;
+    engine_tick = action;
+    action.sa_sigaction = on_hasty_tick;
+    sigaction(VM_TICK_SIGNAL, &action, NULL);
+}
+
 struct vm_program *t_program(const struct vm_insn *insns, uint32_t count, struct vm_diag *diag)
 {
     struct vm_program_desc desc = {.name = "test",
@@ -249,8 +270,8 @@ bool t_run_program(const struct vm_engine *engine, const struct vm_program *prog
 
 /* ---- comparing and showing */
 
-/* What both engines say of a register must be the same; compiled code may say nothing, or nothing of
- * the upper half. */
+/* What both engines say of a register must be the same; compiled code may say nothing, or nothing
+ * of the upper half. */
 static bool registers_differ(const struct vm_fault *a, const struct vm_fault *b)
 {
     for (uint32_t i = 0; i < 11; i++) {

@@ -43,6 +43,8 @@ struct vm_thread *t_thread(void);
 /* The same with other limits; the former one goes. */
 struct vm_thread *t_thread_with(const struct vm_thread_config *config);
 void t_thread_end(void);
+/* From now on each tick switches out what it meets, however short that was there. */
+void t_hasty_ticks(void);
 
 /* A program of `count` instructions that may call t_helpers. NULL with *diag when refused. */
 struct vm_program *t_program(const struct vm_insn *insns, uint32_t count, struct vm_diag *diag);

@@ -3,17 +3,24 @@
  * others run meanwhile, and a computation that was switched out many times has the result of one
  * that never was. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "tests/support/subject.h"
+#include "vm/run.h"
 
 enum { SLICE_MS_MAX = 1000 }; /* far above two ticks: test machines are busy */
 
-static uint64_t now_ms(clockid_t clock)
+static uint64_t now_us(clockid_t clock)
 {
     struct timespec t;
     clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t now_ms(clockid_t clock)
+{
+    return now_us(clock) / 1000;
 }
 
 #define BOTH_ENGINES(name)                                                                         \
@@ -95,6 +102,62 @@ static void others_proceed(const struct vm_engine *engine)
     t_thread_end();
 }
 BOTH_ENGINES(others_proceed)
+
+/* ---- how long */
+
+/* Resumes runs that are short, for so long. */
+static void be_busy(const struct subject *s, uint64_t us, unsigned *preempted)
+{
+    for (uint64_t end = now_us(CLOCK_MONOTONIC) + us; now_us(CLOCK_MONOTONIC) < end;) {
+        struct vm_run *run = vm_run_start(t_thread(), s->image, NULL, NULL);
+        while (vm_run_resume(run) == VM_STATE_PREEMPTED)
+            ++*preempted;
+        vm_run_free(run);
+    }
+}
+
+/* The first slice of a run, by the clock of ticks and by the processor time of this thread. */
+static void time_slice(const struct subject *s, unsigned *clock_us, unsigned *cpu_us)
+{
+    struct vm_run *run = vm_run_start(t_thread(), s->image, NULL, NULL);
+    uint64_t clock = now_us(CLOCK_MONOTONIC), cpu = now_us(CLOCK_THREAD_CPUTIME_ID);
+    cr_assert_eq(vm_run_resume(run), VM_STATE_PREEMPTED);
+    *clock_us = (unsigned)(now_us(CLOCK_MONOTONIC) - clock);
+    *cpu_us = (unsigned)(now_us(CLOCK_THREAD_CPUTIME_ID) - cpu);
+    vm_run_free(run);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    return *(const unsigned *)a < *(const unsigned *)b ? -1 : 1;
+}
+
+/* A first slice is one to two ticks long, wherever between two looks of the timer it begins,
+ * whether others were resumed before it or nothing was. Most are: test machines are busy. */
+static void a_slice_is_one_to_two_ticks(const struct vm_engine *engine)
+{
+    enum { TICK_US = 4000, SLICES = 40 };
+    t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_US / 1000, .budget_ms = 10000});
+    struct subject endless_one = subject_make(engine, "loop:\n ja loop\n");
+    struct subject brief = subject_make(engine, "mov r0, 1\n exit\n");
+    for (int busy = 0; busy < 2; busy++) {
+        unsigned clock_us[SLICES], cpu_us[SLICES], preempted = 0;
+        for (unsigned i = 0; i < SLICES; i++) {
+            t_thread()->fine_until_ns = 0; /* as if the slice before had been long ago */
+            be_busy(&brief, busy ? 2 * TICK_US + i * 211 : 0, &preempted);
+            time_slice(&endless_one, &clock_us[i], &cpu_us[i]);
+        }
+        qsort(clock_us, SLICES, sizeof *clock_us, ascending);
+        qsort(cpu_us, SLICES, sizeof *cpu_us, ascending);
+        cr_expect_geq(clock_us[SLICES / 4], TICK_US * 7 / 8, "%u us", clock_us[SLICES / 4]);
+        cr_expect_leq(cpu_us[SLICES * 3 / 4], TICK_US * 17 / 8, "%u us", cpu_us[SLICES * 3 / 4]);
+        cr_expect_leq(preempted, SLICES / 4, "%u short runs were switched out", preempted);
+    }
+    subject_drop(endless_one);
+    subject_drop(brief);
+    t_thread_end();
+}
+BOTH_ENGINES(a_slice_is_one_to_two_ticks)
 
 /* ---- fine ticks */
 

@@ -24,8 +24,7 @@ static struct {
     volatile unsigned ticks;
 } step;
 
-/* Two ticks, delivered one after the other when this returns: the first sees the run, the second
- * finds it still there and switches it out. */
+/* The tick is delivered when this returns. */
 static void on_trap(int signo, siginfo_t *info, void *context)
 {
     greg_t *reg = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -47,7 +46,6 @@ static void on_trap(int signo, siginfo_t *info, void *context)
     }
     step.skip = true;
     step.ticks++;
-    pthread_kill(pthread_self(), VM_TICK_SIGNAL);
     pthread_kill(pthread_self(), VM_TICK_SIGNAL);
 }
 
@@ -144,6 +142,7 @@ static void interrupt_everywhere(const char *text)
 Test(single_step, every_native_instruction_may_be_interrupted, .timeout = 60)
 {
     t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_NEVER_MS});
+    t_hasty_ticks();
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
         interrupt_everywhere(programs[i]);
     }
@@ -155,6 +154,7 @@ Test(single_step, every_native_instruction_may_be_interrupted, .timeout = 60)
 Test(single_step, go_arm64_preemption_inside_a_stack_adjustment, .timeout = 60)
 {
     t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_NEVER_MS});
+    t_hasty_ticks();
     interrupt_everywhere("stdw [r10-32000], 7\n mov r1, 3\n call f\n ldxdw r1, [r10-32000]\n"
                          "add r0, r1\n exit\n"
                          "f:\n stxdw [r10-16392], r1\n mov r1, 5\n call g\n"
