@@ -5,12 +5,10 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <inttypes.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "server/chars.h"
+#include "server/cidr.h"
 #include "server/log.h"
 #include "server/tls.h"
 
@@ -53,17 +51,21 @@ bool access_wants_details(void)
 
 /* ---- parts ---- */
 
-/* A span that fits anyway. */
-static char *put(char *out, const char *text)
+/* What follows does without snprintf and inet_ntop, with which a line took 440 ns instead of 140:
+ * a tenth of a small request. Inlined, so that constant texts have constant lengths. */
+static inline char *put(char *out, const char *text)
 {
     size_t bytes = strlen(text);
     memcpy(out, text, bytes);
     return out + bytes;
 }
 
-static char *put_number(char *out, uint64_t number)
+static char *put_three_digits(char *out, unsigned number)
 {
-    return out + snprintf(out, 24, "%" PRIu64, number);
+    *out++ = (char)('0' + number / 100 % 10);
+    *out++ = (char)('0' + number / 10 % 10);
+    *out++ = (char)('0' + number % 10);
+    return out;
 }
 
 /* The date to the second is the same for many lines. */
@@ -80,25 +82,29 @@ static char *put_date(struct access_log *log, char *out, const struct timespec *
 
 static char *put_time(struct access_log *log, char *out, const struct timespec *now)
 {
-    out = put_date(log, out, now, true);
-    return out + snprintf(out, 16, ".%03ldZ", now->tv_nsec / 1000000);
+    out = put(put_date(log, out, now, true), ".");
+    out = put_three_digits(out, (unsigned)(now->tv_nsec / 1000000));
+    return put(out, "Z");
 }
 
-static char *put_address(char *out, const struct sockaddr *peer, bool with_port)
+static char *put_address(char *out, const union peer_address *peer)
 {
-    char text[INET6_ADDRSTRLEN] = "-";
-    if (peer->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const void *)peer;
-        out = put(out, inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text)));
-        return with_port ? out + snprintf(out, 8, ":%u", ntohs(v4->sin_port)) : out;
+    struct address address;
+    return address_of(peer, &address) ? out + address_format(&address, out) : put(out, "-");
+}
+
+/* 192.0.2.1:4711, [2001:db8::1]:4711 */
+static char *put_peer(char *out, const union peer_address *peer)
+{
+    struct address address;
+    if (!address_of(peer, &address)) {
+        return put(out, "-");
     }
-    if (peer->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const void *)peer;
-        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text));
-        return with_port ? out + snprintf(out, 64, "[%s]:%u", text, ntohs(v6->sin6_port))
-                         : put(out, text);
-    }
-    return put(out, text);
+    uint16_t port = peer->any.sa_family == AF_INET ? peer->v4.sin_port : peer->v6.sin6_port;
+    out = address.v4 ? out : put(out, "[");
+    out += address_format(&address, out);
+    out = put(out, address.v4 ? ":" : "]:");
+    return char_put_decimal(out, ntohs(port));
 }
 
 /* At most LIM_ACCESS_TARGET_BYTES + 8 bytes come of it. `escape`: what stands before the two digits
@@ -106,26 +112,21 @@ static char *put_address(char *out, const struct sockaddr *peer, bool with_port)
 static char *put_escaped(char *out, struct span text, const char *escape)
 {
     const char *end = out + LIM_ACCESS_TARGET_BYTES;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.base[i];
-        if (out >= end) {
-            return put(out, "...");
-        }
-        if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
-            *out++ = (char)c;
-        } else {
-            out = char_put_hex(put(out, escape), c, 2);
+    while (text.len > 0 && out < end) {
+        size_t room = (size_t)(end - out);
+        size_t plain = chars_quotable_bytes(text);
+        out = span_put(out, span_take(&text, plain < room ? plain : room));
+        if (text.len > 0 && out < end) {
+            out = char_put_hex(put(out, escape), (unsigned char)*span_take(&text, 1).base, 2);
         }
     }
-    return out;
+    return text.len > 0 ? put(out, "...") : out;
 }
 
 static char *put_protocol(char *out, const struct access_entry *entry)
 {
-    if (entry->major > 1) {
-        return out + snprintf(out, 16, "HTTP/%u", entry->major % 10);
-    }
-    return out + snprintf(out, 16, "HTTP/1.%u", entry->minor % 10);
+    out = put(out, entry->major > 1 ? "HTTP/" : "HTTP/1.");
+    return char_put_decimal(out, (entry->major > 1 ? entry->major : entry->minor) % 10);
 }
 
 /* ---- lines of text ---- */
@@ -156,21 +157,22 @@ static char *put_plain(struct access_log *log, char *out, const struct access_en
                        const struct timespec *now)
 {
     out = put(put_time(log, out, now), " ");
-    out = put(put_address(out, entry->peer, true), " ");
+    out = put(put_peer(out, entry->peer), " ");
     out = put(put_request(out, entry), " ");
-    out = entry->status == 0 ? put(out, "-") : put_number(out, entry->status);
-    out = put_number(put(out, " "), entry->body_bytes);
-    return put_number(put(out, " "), entry->microseconds);
+    out = entry->status == 0 ? put(out, "-") : char_put_decimal(out, entry->status);
+    out = char_put_decimal(put(out, " "), entry->body_bytes);
+    return char_put_decimal(put(out, " "), entry->microseconds);
 }
 
 /* Readers of this format want three digits of a status, and - for a text that is not there. */
 static char *put_combined(struct access_log *log, char *out, const struct access_entry *entry,
                           const struct timespec *now)
 {
-    out = put(put_address(out, entry->peer, false), " - - [");
+    out = put(put_address(out, entry->peer), " - - [");
     out = put(put_date(log, out, now, false), " +0000] ");
-    out = put_request(out, entry);
-    out += snprintf(out, 64, " %03u %" PRIu64 " ", entry->status, entry->body_bytes);
+    out = put(put_request(out, entry), " ");
+    out = put(put_three_digits(out, entry->status), " ");
+    out = put(char_put_decimal(out, entry->body_bytes), " ");
     out = put_quoted(out, entry->referer.len > 0 ? entry->referer : span_of("-"));
     *out++ = ' ';
     return put_quoted(out, entry->user_agent.len > 0 ? entry->user_agent : span_of("-"));
@@ -218,12 +220,12 @@ static char *put_json(struct access_log *log, char *out, const struct access_ent
 {
     assert(entry->decision < ACCESS_DECISIONS);
     out = put_time(log, put(out, "{\"time\":\""), now);
-    out = put_number(put(out, "\",\"id\":"), entry->id);
-    out = put_address(put(out, ",\"peer\":\""), entry->peer, true);
+    out = char_put_decimal(put(out, "\",\"id\":"), entry->id);
+    out = put_peer(put(out, ",\"peer\":\""), entry->peer);
     out = put_json_request(put(out, "\""), entry);
-    out = put_number(put(out, ",\"status\":"), entry->status);
-    out = put_number(put(out, ",\"bytes\":"), entry->body_bytes);
-    out = put_number(put(out, ",\"duration_us\":"), entry->microseconds);
+    out = char_put_decimal(put(out, ",\"status\":"), entry->status);
+    out = char_put_decimal(put(out, ",\"bytes\":"), entry->body_bytes);
+    out = char_put_decimal(put(out, ",\"duration_us\":"), entry->microseconds);
     out = put_member(out, ",\"decision\"", span_of(decision_names[entry->decision]));
     out = put_member(out, ",\"upstream\"", entry->upstream);
     return put(put_tls(out, entry->tls), "}");

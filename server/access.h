@@ -16,13 +16,13 @@
 #define SERVER_ACCESS_H
 
 #include <stdint.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "server/limits.h"
 #include "server/span.h"
 
-struct tls_info; /* server/tls.h */
+struct tls_info;    /* server/tls.h */
+union peer_address; /* server/cidr.h */
 
 enum access_format { ACCESS_PLAIN, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMATS };
 
@@ -46,7 +46,7 @@ struct access_log {
 
 /* All but peer may be left empty. */
 struct access_entry {
-    const struct sockaddr *peer;
+    const union peer_address *peer;
     struct span method; /* empty when the head was malformed */
     struct span target;
     unsigned major; /* HTTP/<major>.<minor>; 0: 1 */

@@ -175,6 +175,29 @@ bool chars_any_upper(struct span text)
     return false;
 }
 
+/* Flags what is not printable ASCII, and what ends a quoted text or begins an escape. */
+static inline bytes16 beside_quotable(bytes16 bytes)
+{
+    return (bytes16)((bytes < 0x20) | (bytes > 0x7e) | (bytes == '"') | (bytes == '\\'));
+}
+
+size_t chars_quotable_bytes(struct span text)
+{
+    size_t i = 0;
+    for (; text.len - i >= STEP; i += STEP) {
+        unsigned flags =
+            (unsigned)_mm_movemask_epi8((__m128i)beside_quotable(load16(text.base + i)));
+        if (flags != 0) {
+            return i + (size_t)__builtin_ctz(flags);
+        }
+    }
+    while (i < text.len && text.base[i] >= ' ' && text.base[i] < 0x7f && text.base[i] != '"' &&
+           text.base[i] != '\\') {
+        i++;
+    }
+    return i;
+}
+
 size_t chars_ascii_prefix(struct span text)
 {
     const uint64_t high = 0x8080808080808080;

@@ -46,6 +46,8 @@ size_t chars_token_bytes(struct span text);
 bool chars_plain_path(struct span text);
 /* Whether any of it is an upper case letter of ASCII. */
 bool chars_any_upper(struct span text);
+/* How many octets at the start are printable ASCII, but neither '"' nor a backslash. */
+size_t chars_quotable_bytes(struct span text);
 /* How many bytes at the start are ASCII for sure: all, or fewer by some. The rest is to be looked
  * at one by one. */
 size_t chars_ascii_prefix(struct span text);
@@ -104,6 +106,16 @@ static inline char *char_decimal(char *end, uint64_t value)
         value /= 10;
     } while (value > 0);
     return end;
+}
+
+/* The same from `out` on, where there is room for CHAR_DECIMAL_MAX. Returns where they end. */
+static inline char *char_put_decimal(char *out, uint64_t value)
+{
+    char digits[CHAR_DECIMAL_MAX];
+    char *first = char_decimal(digits + sizeof digits, value);
+    size_t count = (size_t)(digits + sizeof digits - first);
+    memcpy(out, first, count);
+    return out + count;
 }
 
 #endif

@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-enum { V4_AT = 12, V4_BITS = 32, ALL_BITS = 128 };
+#include "server/chars.h"
+
+enum { V4_AT = 12, V4_BITS = 32, ALL_BITS = 128, GROUPS = 8 };
 
 static void set_v4(struct address *out, const void *four)
 {
@@ -56,32 +58,70 @@ bool address_parse(struct span text, struct address *out)
     return false;
 }
 
-static char *put_decimal(char *out, uint8_t value)
+static char *put_v4(char *out, const uint8_t bytes[4])
 {
-    if (value >= 100) {
-        *out++ = (char)('0' + value / 100);
+    for (unsigned i = 0; i < 4; i++) {
+        out = char_put_decimal(out, bytes[i]);
+        *out++ = '.';
     }
-    if (value >= 10) {
-        *out++ = (char)('0' + value / 10 % 10);
+    return out - 1;
+}
+
+/* Without zeros in front. */
+static char *put_group(char *out, unsigned group)
+{
+    return char_put_hex(out, group, group > 0xfff ? 4 : group > 0xff ? 3 : group > 0xf ? 2 : 1);
+}
+
+struct groups {
+    unsigned first;
+    unsigned end;
+};
+
+/* The first of the longest runs of two groups or more that are zero, as a span of groups. */
+static struct groups zero_run(const unsigned group[GROUPS])
+{
+    struct groups best = {GROUPS, GROUPS};
+    for (unsigned i = 0; i < GROUPS; i++) {
+        unsigned end = i;
+        while (end < GROUPS && group[end] == 0) {
+            end++;
+        }
+        if (end - i >= 2 && end - i > best.end - best.first) {
+            best = (struct groups){i, end};
+        }
     }
-    *out++ = (char)('0' + value % 10);
+    return best;
+}
+
+/* RFC 5952 4. */
+static char *put_v6(char *out, const uint8_t bytes[2 * GROUPS])
+{
+    unsigned group[GROUPS];
+    for (unsigned i = 0; i < GROUPS; i++) {
+        group[i] = (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
+    }
+    struct groups zeros = zero_run(group);
+    for (unsigned i = 0; i < GROUPS; i++) {
+        if (i >= zeros.first && i < zeros.end) {
+            out = i == zeros.first ? span_put(out, SPAN("::")) : out;
+            continue;
+        }
+        if (i > 0 && i != zeros.end) {
+            *out++ = ':';
+        }
+        out = put_group(out, group[i]);
+    }
     return out;
 }
 
-/* Of IPv4 by hand: every request to an upstream tells the client's, and inet_ntop takes as long as
- * all the rest of that. */
+/* By hand: every request to an upstream tells the client's, and inet_ntop takes as long as all the
+ * rest of that. */
 size_t address_format(const struct address *address, char out[ADDRESS_TEXT_BYTES])
 {
-    if (!address->v4) {
-        inet_ntop(AF_INET6, address->bytes, out, ADDRESS_TEXT_BYTES);
-        return strlen(out);
-    }
-    char *at = out;
-    for (unsigned i = 0; i < 4; i++) {
-        at = put_decimal(at, address->bytes[V4_AT + i]);
-        *at++ = i < 3 ? '.' : '\0';
-    }
-    return (size_t)(at - 1 - out);
+    char *end = address->v4 ? put_v4(out, address->bytes + V4_AT) : put_v6(out, address->bytes);
+    *end = '\0';
+    return (size_t)(end - out);
 }
 
 /* One to three digits. False: anything else, or more than `max`. */

@@ -63,15 +63,6 @@ static size_t head_bytes(const struct exchange *ex, struct span line)
     return bytes;
 }
 
-/* There is room for the digits of any number. */
-static char *put_number(char *out, uint64_t value)
-{
-    char *end = out + CHAR_DECIMAL_MAX;
-    char *first = char_decimal(end, value);
-    memmove(out, first, (size_t)(end - first));
-    return out + (end - first);
-}
-
 /* Puts the fields; *dated tells whether a Date is among them. */
 static char *put_fields(char *out, const struct exchange *ex, bool *dated)
 {
@@ -98,7 +89,7 @@ static char *put_framing(char *out, const struct exchange *ex, bool keep_alive)
         }
     } else if (ex->status != 204 && ex->status != 304) {
         out = span_put(out, SPAN("content-length: "));
-        out = put_number(out, body_length(&ex->body));
+        out = char_put_decimal(out, body_length(&ex->body));
         out = span_put(out, SPAN("\r\n"));
     }
     if (!keep_alive) {

@@ -298,7 +298,7 @@ static void log_request(struct worker *worker, const struct stream *stream)
     const struct exchange *ex = &stream->exchange;
     struct tls_info tls;
     struct access_entry entry = {
-        .peer = &stream->conn->peer.any,
+        .peer = &stream->conn->peer,
         .method = stream->method,
         .target = stream->target,
         .major = ex->proto_major,

@@ -9,21 +9,22 @@
 #include <unistd.h>
 
 #include "server/access.h"
+#include "server/cidr.h"
 #include "server/tls.h"
 
 static const struct timespec moment = {.tv_sec = 1769860800, .tv_nsec = 7999999};
-static struct sockaddr_in client = {.sin_family = AF_INET};
+static union peer_address client = {.v4 = {.sin_family = AF_INET}};
 
 static void init(void)
 {
-    inet_pton(AF_INET, "192.0.2.1", &client.sin_addr);
-    client.sin_port = htons(4711);
+    inet_pton(AF_INET, "192.0.2.1", &client.v4.sin_addr);
+    client.v4.sin_port = htons(4711);
 }
 
 static struct access_entry entry_of(const char *target)
 {
     return (struct access_entry){
-        .peer = (const struct sockaddr *)&client,
+        .peer = &client,
         .method = span_of("GET"),
         .target = span_of(target),
         .minor = 1,
@@ -91,13 +92,16 @@ Test(access, combined, .init = init)
 
 Test(access, addresses_of_every_family)
 {
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(1)};
-    struct sockaddr other = {.sa_family = AF_UNIX};
+    union peer_address v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(1)}};
+    union peer_address other = {.any = {.sa_family = AF_UNIX}};
     struct access_entry entry = entry_of("/");
-    v6.sin6_addr.s6_addr[15] = 1;
-    entry.peer = (const struct sockaddr *)&v6;
+    v6.v6.sin6_addr.s6_addr[15] = 1;
+    entry.peer = &v6;
     cr_expect_not_null(strstr(line_of(&entry, ACCESS_PLAIN), " [::1]:1 "));
     cr_expect_eq(strncmp(line_of(&entry, ACCESS_COMBINED), "::1 - - ", 8), 0);
+    inet_pton(AF_INET6, "::ffff:192.0.2.7", &v6.v6.sin6_addr); /* by a socket of both families */
+    cr_expect_not_null(strstr(line_of(&entry, ACCESS_PLAIN), " 192.0.2.7:1 "));
+    cr_expect_eq(strncmp(line_of(&entry, ACCESS_COMBINED), "192.0.2.7 - - ", 14), 0);
     entry.peer = &other;
     cr_expect_not_null(strstr(line_of(&entry, ACCESS_PLAIN), "Z - \"GET"));
     cr_expect_eq(strncmp(line_of(&entry, ACCESS_COMBINED), "- - - ", 6), 0);
@@ -129,7 +133,7 @@ Test(access, json_has_all_members, .init = init)
 
 Test(access, json_of_nothing, .init = init)
 {
-    struct access_entry entry = {.peer = (const struct sockaddr *)&client};
+    struct access_entry entry = {.peer = &client};
     json_t *object = json_loads(line_of(&entry, ACCESS_JSON), JSON_REJECT_DUPLICATES, NULL);
     cr_assert_not_null(object);
     cr_expect_str_eq(member(object, "method"), "");

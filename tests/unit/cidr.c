@@ -97,3 +97,31 @@ Test(cidr, one_form)
     cr_expect_eq(address_format(&address, text), 11);
     cr_expect_str_eq(text, "2001:db8::1");
 }
+
+/* inet_ntop writes IPv4 also where nothing but zeros is before it, which is an address of IPv6 like
+ * any other; else it agrees. */
+Test(cidr, texts_are_those_of_inet_ntop)
+{
+    uint64_t random = 1;
+    for (unsigned i = 0; i < 200000; i++) {
+        struct address address = {.v4 = false};
+        char text[ADDRESS_TEXT_BYTES], want[INET6_ADDRSTRLEN];
+        for (unsigned group = 0; group < 8; group++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            unsigned bits = random >> 60; /* few, so that there are zeros */
+            unsigned value = bits < 8 ? 0 : (unsigned)(random >> 33) & (0xffff >> (bits & 15));
+            address.bytes[2 * group] = (uint8_t)(value >> 8);
+            address.bytes[2 * group + 1] = (uint8_t)value;
+        }
+        inet_ntop(AF_INET6, address.bytes, want, sizeof want);
+        size_t length = address_format(&address, text);
+        cr_assert_eq(length, strlen(text));
+        cr_assert(strchr(want, '.') != NULL || strcmp(text, want) == 0, "%s, want %s", text, want);
+        for (unsigned octet = 0; octet < 4; octet++)
+            address.bytes[12 + octet] = (uint8_t)(random >> (8 * octet + 16));
+        address.v4 = true;
+        inet_ntop(AF_INET, address.bytes + 12, want, sizeof want);
+        address_format(&address, text);
+        cr_assert_str_eq(text, want);
+    }
+}
