@@ -334,7 +334,7 @@ static bool turn(struct worker *worker)
     worker->turns++;
     worker->turn_us = clock_us();
     worker->conns.now_ms = worker->turn_us / 1000;
-    pace_begin(&worker->pace, worker->conns.now_ms);
+    pace_begin(&worker->pace, worker->conns.now_ms, worker->requests);
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     accept_turn(worker);
     worker->turn_bytes = 0;
