@@ -32,6 +32,7 @@ struct vm_thread {
     volatile uint32_t resume_count;
     volatile uint32_t resume_count_seen; /* at the last tick; the handler sets it */
     volatile uint32_t stamp_mask;   /* resumptions whose count has one of these bits set no stamp */
+    volatile uint32_t stamp_streak; /* stamps in a row that came soon after the one before */
     volatile uint64_t stamp_ns;     /* when what is under way was resumed, or some few before it */
     volatile sig_atomic_t armed;    /* the timer runs, and the next run needs no other tick */
     volatile uint64_t slice_ns;     /* a run that has had so much is switched out by a tick */
