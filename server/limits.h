@@ -99,6 +99,7 @@
 #define LIM_ACCESS_TARGET_BYTES 2048u  /* of a target in the access log; longer ones are cut */
 #define LIM_LOG_QUEUE_BYTES     (1u << 20) /* of a thread, on the way to a log; beyond: dropped */
 #define LIM_LOG_WRITE_BYTES     65536u     /* written to a log at a time */
+#define LIM_LOG_REST_MS         5u         /* between two writes, while lines keep coming */
 #define LIM_HOT_BYTES           (4u << 20)   /* of small files kept in memory */
 #define LIM_HOT_PIECE_BYTES     (128u << 10) /* a larger one is read each time */
 #define LIM_CHUNK_BYTES_DEFAULT 65536u     /* body bytes read from the tar at a time */

@@ -29,6 +29,12 @@ void log_queue_put(struct log_queue *queue, struct span text, unsigned lines)
     atomic_store_explicit(&queue->put, put + text.len, memory_order_seq_cst);
 }
 
+size_t log_queue_waiting(const struct log_queue *queue)
+{
+    return (size_t)(atomic_load_explicit(&queue->put, memory_order_relaxed) -
+                    atomic_load_explicit(&queue->taken, memory_order_relaxed));
+}
+
 struct span log_queue_next(const struct log_queue *queue)
 {
     uint64_t taken = atomic_load_explicit(&queue->taken, memory_order_relaxed);

@@ -21,6 +21,8 @@ struct log_queue {
 
 /* `text` is `lines` whole lines; all of it is taken or dropped. */
 void log_queue_put(struct log_queue *queue, struct span text, unsigned lines);
+/* Bytes that are put and not yet taken. By who puts them. */
+size_t log_queue_waiting(const struct log_queue *queue);
 /* The bytes to take next, as far as they lie in one piece; empty: none. */
 struct span log_queue_next(const struct log_queue *queue);
 void log_queue_take(struct log_queue *queue, size_t bytes);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writer sleeps on an event descriptor. Before that it sets `sleeping` and looks at all queues
- * once more; who puts lines does it first and looks at `sleeping` then. Both are sequentially
+/* The writer sleeps on an event descriptor. Before that it says so and looks at all queues once
+ * more; who puts lines does it first and looks whether it sleeps then. Both are sequentially
  * consistent, so at least one of them sees the other.
+ *
+ * To be woken for each turn of a busy worker would cost both of them more than the lines do. So
+ * while lines keep coming the writer rests between two writes, and only much of them wakes it.
  *
  * Queues are never freed while the writer runs. One whose thread ended is given to the next thread
  * that needs one.
@@ -20,6 +23,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/log_queue.h"
 
 enum { TELL_BYTES = 512 };
@@ -30,6 +34,8 @@ struct source {
     _Atomic bool used; /* a thread puts lines into it */
 };
 
+enum writer_state { AWAKE, RESTS, SLEEPS };
+
 struct log_writer {
     struct log_target target;
     int fd;
@@ -39,17 +45,18 @@ struct log_writer {
     pthread_t thread;
     pthread_key_t source; /* of this thread */
     _Atomic(struct source *) sources;
-    _Atomic bool sleeping;
+    _Atomic(enum writer_state) state;
     _Atomic bool reopening;
     _Atomic bool stopping;
     _Atomic uint64_t progress; /* bytes written or given up */
     _Atomic uint64_t refused;  /* lines of threads that got no queue */
 
     /* the writer's */
-    uint64_t lost; /* lines that could not be written */
-    uint64_t told; /* of all that are missing */
-    int error;     /* of the last write; 0: it was fine */
-    bool torn;     /* what was written last does not end a line */
+    uint64_t wrote_ms; /* when it last wrote */
+    uint64_t lost;     /* lines that could not be written */
+    uint64_t told;     /* of all that are missing */
+    int error;         /* of the last write; 0: it was fine */
+    bool torn;         /* what was written last does not end a line */
 };
 
 /* ---- other threads ---- */
@@ -57,7 +64,7 @@ struct log_writer {
 static void wake(struct log_writer *writer)
 {
     uint64_t one = 1;
-    if (atomic_exchange(&writer->sleeping, false)) {
+    if (atomic_exchange(&writer->state, AWAKE) != AWAKE) {
         ssize_t written = write(writer->wake_fd, &one, sizeof(one));
         assert(written == sizeof(one));
         (void)written;
@@ -122,7 +129,11 @@ void log_writer_put(struct log_writer *writer, struct span text, unsigned lines)
         return;
     }
     log_queue_put(&source->queue, text, lines);
-    wake(writer);
+    enum writer_state state = atomic_load(&writer->state);
+    bool much = log_queue_waiting(&source->queue) > LIM_LOG_QUEUE_BYTES / 4;
+    if (state == SLEEPS || (state == RESTS && much)) {
+        wake(writer);
+    }
 }
 
 void log_writer_reopen(struct log_writer *writer)
@@ -290,27 +301,53 @@ static void tell_ended(struct log_writer *writer)
     (void)written;
 }
 
+static void await_wake(struct log_writer *writer)
+{
+    uint64_t ignored;
+    ssize_t got = read(writer->wake_fd, &ignored, sizeof(ignored));
+    (void)got; /* an interruption leads to another look, too */
+}
+
+static void rest(struct log_writer *writer)
+{
+    atomic_store(&writer->state, RESTS);
+    if (poll(&(struct pollfd){.fd = writer->wake_fd, .events = POLLIN}, 1, LIM_LOG_REST_MS) == 1) {
+        await_wake(writer);
+    }
+    atomic_store(&writer->state, AWAKE);
+}
+
+/* Lines were written. A single one, after a while without, is followed by no rest. */
+static void rest_if_busy(struct log_writer *writer)
+{
+    uint64_t now_ms = clock_ms();
+    bool busy = now_ms - writer->wrote_ms <= 2 * LIM_LOG_REST_MS;
+    writer->wrote_ms = now_ms;
+    if (busy && !atomic_load(&writer->stopping)) {
+        rest(writer);
+    }
+}
+
 static void *writer_main(void *argument)
 {
     struct log_writer *writer = argument;
     for (;;) {
-        uint64_t ignored;
         if (atomic_exchange(&writer->reopening, false)) {
             reopen(writer);
         }
         if (write_queues(writer)) {
+            rest_if_busy(writer);
             continue;
         }
         bool stopping = atomic_load(&writer->stopping);
-        atomic_store(&writer->sleeping, true);
+        atomic_store(&writer->state, SLEEPS);
         if (write_queues(writer) || atomic_load(&writer->reopening)) {
-            atomic_store(&writer->sleeping, false);
+            atomic_store(&writer->state, AWAKE);
         } else if (stopping) {
             tell_ended(writer);
             return NULL;
         } else if (!atomic_load(&writer->stopping)) {
-            ssize_t got = read(writer->wake_fd, &ignored, sizeof(ignored));
-            (void)got; /* an interruption leads to another look, too */
+            await_wake(writer);
         }
     }
 }

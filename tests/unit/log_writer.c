@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,6 +96,35 @@ static void *talk(void *argument)
         log_writer_put(talker->writer, (struct span){line, (size_t)bytes}, 1);
     }
     return NULL;
+}
+
+/* Lines that keep coming are written several at a time. */
+Test(log_writer, gathers_lines_that_keep_coming, .timeout = 100)
+{
+    enum { COUNT = 400, GAP_US = 200 };
+    char packet[LIM_LOG_WRITE_BYTES];
+    int ends[2];
+    unsigned next = 0, packets = 0;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0); /* each write is a packet */
+    struct log_writer *writer = start(&(struct log_target){.name = "log", .fd = ends[1]});
+    for (unsigned i = 0; i < COUNT; i++) {
+        char line[16];
+        snprintf(line, sizeof line, "%u\n", i);
+        put(writer, line);
+        usleep(GAP_US);
+    }
+    cr_assert(log_writer_stop(writer));
+    close(ends[1]);
+    for (ssize_t bytes; (bytes = recv(ends[0], packet, sizeof packet - 1, 0)) > 0; packets++) {
+        char *at = packet;
+        for (packet[bytes] = '\0'; *at != '\0'; next++) {
+            cr_assert_eq(strtoul(at, &at, 10), next);
+            cr_assert_eq(*at++, '\n');
+        }
+    }
+    cr_expect_eq(next, COUNT);
+    cr_expect_lt(packets, COUNT / 2, "%u writes", packets);
+    close(ends[0]);
 }
 
 /* Each thread's lines come whole and in order; later threads use the queues of earlier ones. */
