@@ -18,7 +18,7 @@ static struct log_writer *writers[LOG_STREAMS];
 void log_put(enum log_stream stream, struct span text, unsigned lines)
 {
     if (writers[stream] != NULL) {
-        log_writer_put(writers[stream], text, lines);
+        log_writer_put(writers[stream], text, lines, stream == LOG_MESSAGES);
         return;
     }
     ssize_t ignored = write(STDERR_FILENO, text.base, text.len);

@@ -4,7 +4,8 @@
  * consistent, so at least one of them sees the other.
  *
  * To be woken for each turn of a busy worker would cost both of them more than the lines do. So
- * while lines keep coming the writer rests between two writes, and only much of them wakes it.
+ * while lines keep coming the writer rests between two writes, and only urgent ones, or much of
+ * them, wake it: `urgent` and `state` are set and looked at as above.
  *
  * Queues are never freed while the writer runs. One whose thread ended is given to the next thread
  * that needs one.
@@ -46,6 +47,7 @@ struct log_writer {
     pthread_key_t source; /* of this thread */
     _Atomic(struct source *) sources;
     _Atomic(enum writer_state) state;
+    _Atomic bool urgent; /* there are lines that forbid to rest */
     _Atomic bool reopening;
     _Atomic bool stopping;
     _Atomic uint64_t progress; /* bytes written or given up */
@@ -121,7 +123,7 @@ static struct source *source_of_thread(struct log_writer *writer)
     return source;
 }
 
-void log_writer_put(struct log_writer *writer, struct span text, unsigned lines)
+void log_writer_put(struct log_writer *writer, struct span text, unsigned lines, bool urgent)
 {
     struct source *source = source_of_thread(writer);
     if (source == NULL) {
@@ -129,9 +131,12 @@ void log_writer_put(struct log_writer *writer, struct span text, unsigned lines)
         return;
     }
     log_queue_put(&source->queue, text, lines);
+    if (urgent) {
+        atomic_store(&writer->urgent, true);
+    }
     enum writer_state state = atomic_load(&writer->state);
     bool much = log_queue_waiting(&source->queue) > LIM_LOG_QUEUE_BYTES / 4;
-    if (state == SLEEPS || (state == RESTS && much)) {
+    if (state == SLEEPS || (state == RESTS && (much || urgent))) {
         wake(writer);
     }
 }
@@ -311,7 +316,8 @@ static void await_wake(struct log_writer *writer)
 static void rest(struct log_writer *writer)
 {
     atomic_store(&writer->state, RESTS);
-    if (poll(&(struct pollfd){.fd = writer->wake_fd, .events = POLLIN}, 1, LIM_LOG_REST_MS) == 1) {
+    if (!atomic_load(&writer->urgent) &&
+        poll(&(struct pollfd){.fd = writer->wake_fd, .events = POLLIN}, 1, LIM_LOG_REST_MS) == 1) {
         await_wake(writer);
     }
     atomic_store(&writer->state, AWAKE);
@@ -335,6 +341,7 @@ static void *writer_main(void *argument)
         if (atomic_exchange(&writer->reopening, false)) {
             reopen(writer);
         }
+        atomic_store(&writer->urgent, false);
         if (write_queues(writer)) {
             rest_if_busy(writer);
             continue;

@@ -29,8 +29,9 @@ struct log_writer *log_writer_open(const struct log_target *target, char *error,
                                    size_t error_bytes);
 /* Starts the thread. False: it does not, and the writer is of no use. */
 bool log_writer_start(struct log_writer *writer);
-/* Whole lines, with their newlines. Never waits. From any thread. */
-void log_writer_put(struct log_writer *writer, struct span text, unsigned lines);
+/* Whole lines, with their newlines. Never waits. From any thread. Lines that are not urgent are
+ * written within LIM_LOG_REST_MS. */
+void log_writer_put(struct log_writer *writer, struct span text, unsigned lines, bool urgent);
 /* Opens `path` again: somebody moved the file away. Until then, and when that fails, lines go to
  * the old one. From any thread. */
 void log_writer_reopen(struct log_writer *writer);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/log_queue.h"
 #include "server/log_writer.h"
 
@@ -31,7 +32,7 @@ static struct log_writer *start(const struct log_target *target)
 
 static void put(struct log_writer *writer, const char *line)
 {
-    log_writer_put(writer, span_of(line), 1);
+    log_writer_put(writer, span_of(line), 1, false);
 }
 
 /* ---- the queue ---- */
@@ -93,7 +94,8 @@ static void *talk(void *argument)
     char line[32];
     for (unsigned i = 0; i < LINES; i++) {
         int bytes = snprintf(line, sizeof line, "%u %u\n", talker->number, i);
-        log_writer_put(talker->writer, (struct span){line, (size_t)bytes}, 1);
+        log_writer_put(talker->writer, (struct span){line, (size_t)bytes}, 1,
+                       talker->number % 2 > 0);
     }
     return NULL;
 }
@@ -125,6 +127,29 @@ Test(log_writer, gathers_lines_that_keep_coming, .timeout = 100)
     cr_expect_eq(next, COUNT);
     cr_expect_lt(packets, COUNT / 2, "%u writes", packets);
     close(ends[0]);
+}
+
+/* Also right behind lines that are not. (Of most: test machines are busy.) */
+Test(log_writer, urgent_lines_are_not_kept_waiting, .timeout = 100)
+{
+    enum { COUNT = 100 };
+    char packet[LIM_LOG_WRITE_BYTES];
+    int ends[2];
+    unsigned soon = 0;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    struct log_writer *writer = start(&(struct log_target){.name = "log", .fd = ends[1]});
+    for (unsigned i = 0; i < COUNT; i++) {
+        put(writer, "a\n");
+        log_writer_put(writer, span_of("b\n"), 1, true);
+        uint64_t start_ms = clock_ms();
+        for (ssize_t got = 0; got < 4; got += recv(ends[0], packet, sizeof packet, 0))
+            continue;
+        soon += clock_ms() - start_ms < LIM_LOG_REST_MS - 1;
+    }
+    cr_expect_gt(soon, COUNT / 2, "%u", soon);
+    cr_assert(log_writer_stop(writer));
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* Each thread's lines come whole and in order; later threads use the queues of earlier ones. */
