@@ -108,7 +108,7 @@ static inline char *char_decimal(char *end, uint64_t value)
     return end;
 }
 
-/* The same from `out` on, where there is room for CHAR_DECIMAL_MAX. Returns where they end. */
+/* The same from `out` on. Returns where they end. */
 static inline char *char_put_decimal(char *out, uint64_t value)
 {
     char digits[CHAR_DECIMAL_MAX];

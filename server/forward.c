@@ -4,7 +4,6 @@
 #include "server/forward.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "server/chars.h"
@@ -146,9 +145,9 @@ static void put_field(struct writer *writer, struct span name, struct span value
 
 static void put_number_field(struct writer *writer, struct span name, uint64_t value)
 {
-    char digits[24];
-    int bytes = snprintf(digits, sizeof digits, "%" PRIu64, value);
-    put_field(writer, name, (struct span){digits, (size_t)bytes});
+    char digits[CHAR_DECIMAL_MAX];
+    size_t count = (size_t)(char_put_decimal(digits, value) - digits);
+    put_field(writer, name, (struct span){digits, count});
 }
 
 /* ---- requests */

@@ -230,10 +230,6 @@ size_t upstream_url_key(const struct upstream_url *url, char key[LIM_UPSTREAM_KE
     }
     at = (size_t)(span_put_lower(key + at, url->host) - key);
     assert(at + 6 <= LIM_UPSTREAM_KEY_BYTES);
-    char digits[CHAR_DECIMAL_MAX];
-    char *end = digits + sizeof digits;
-    char *first = char_decimal(end, url->port);
     key[at++] = ':';
-    memcpy(key + at, first, (size_t)(end - first));
-    return at + (size_t)(end - first);
+    return (size_t)(char_put_decimal(key + at, url->port) - key);
 }

@@ -132,9 +132,8 @@ Test(pace, an_accident_decides_nothing)
     struct pace pace = {0};
     uint64_t now_ms = START_MS;
     waiting_ms(&pace, &now_ms, 100, 100);
-    for (unsigned i = 0; i < 50; i++) {
-        pace_begin(&pace, now_ms += 1 + i % 9,
-                   requests); /* nothing comes, some of it is slept through */
+    for (unsigned i = 0; i < 50; i++) { /* nothing comes, some of it is slept through */
+        pace_begin(&pace, now_ms += 1 + i % 9, requests);
     }
     cr_expect_gt(waiting_ms(&pace, &now_ms, 100, 100), 940);
 }
