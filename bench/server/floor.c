@@ -64,18 +64,39 @@ static int open_socket(void)
     return fd;
 }
 
-/* The port goes to standard output. */
-static int open_listener(void)
+/* `port` is that of the listener before, 0 for the first, and then that of this one. */
+static int open_listener(int *port)
 {
-    struct sockaddr_in address = loopback(0);
+    struct sockaddr_in address = loopback(*port);
     socklen_t bytes = sizeof address;
+    int on = 1;
     int fd = open_socket();
-    need(bind(fd, (struct sockaddr *)&address, bytes) == 0 && listen(fd, DESCRIPTORS) == 0 &&
+    need(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+             bind(fd, (struct sockaddr *)&address, bytes) == 0 && listen(fd, DESCRIPTORS) == 0 &&
              getsockname(fd, (struct sockaddr *)&address, &bytes) == 0,
          "listen");
-    printf("listening on http://127.0.0.1:%d\n", ntohs(address.sin_port));
-    fflush(stdout);
+    *port = ntohs(address.sin_port);
     return fd;
+}
+
+/* As many processes as workers are wanted. Returns the listener of each, once all listen, so that
+ * the kernel spreads connections over them from the first one on. */
+static int fork_workers(int workers)
+{
+    int port = 0;
+    int listener = open_listener(&port);
+    while (--workers > 0) {
+        int other = open_listener(&port);
+        pid_t child = fork();
+        need(child >= 0, "fork");
+        close(child == 0 ? listener : other);
+        if (child == 0) {
+            return other;
+        }
+    }
+    printf("listening on http://127.0.0.1:%d\n", port);
+    fflush(stdout);
+    return listener;
 }
 
 static struct io_uring_sqe *next_sqe(void)
@@ -221,9 +242,10 @@ static void read_answer(const char *path)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
+    int workers = argc == 3 ? atoi(argv[2]) : 1;
+    if (argc < 2 || argc > 3 || workers < 1) {
         fprintf(stderr,
-                "Usage: floor FILE | PORT\n"
+                "Usage: floor FILE | PORT [WORKERS]\n"
                 "Answers all that comes by the file, or has who listens on the port do so.\n");
         return 2;
     }
@@ -231,8 +253,8 @@ int main(int argc, char **argv)
     if (upstream_port == 0) {
         read_answer(argv[1]);
     }
+    int listener = fork_workers(workers);
     init_ring();
-    int listener = open_listener();
     struct io_uring_sqe *sqe = next_sqe();
     io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
     set_tag(sqe, OP_ACCEPT, listener);

@@ -53,6 +53,14 @@ class Load:
         meter.end()
         return text
 
+    def whole_seconds(self):
+        return max(1, round(self.seconds))
+
+    def timing(self):
+        """What h2load measures, and what it does not: handshakes and the first requests."""
+        warm_up = min(500, round(500 * self.seconds))
+        return [f'-D{round(1000 * self.seconds)}ms', f'--warm-up-time={max(warm_up, 150)}ms']
+
     def http(self, url, work, meter):
         """Requests answered by one of the two load generators. h2load leaves the handshakes out of what is measured; wrk
         has one sequence of paths for all its connections."""
@@ -62,7 +70,7 @@ class Load:
 
     def by_wrk(self, url, work, meter):
         env = dict(self.env, ZIPF_PATHS=str(self.folder / 'zipf.paths'))
-        command = [self.wrk, '-t1', f'-c{work.clients}', f'-d{self.seconds}s', '-s', str(HERE / 'zipf.lua'), url]
+        command = [self.wrk, '-t1', f'-c{work.clients}', f'-d{self.whole_seconds()}s', '-s', str(HERE / 'zipf.lua'), url]
         text = self.run(command, meter, env)
         bad = re.search(r'Non-2xx.*|Socket errors.*', text)
         if bad:
@@ -80,7 +88,7 @@ class Load:
 
     def by_h2load(self, url, work, meter):
         command = self.h2load(work, min(work.clients, work.few or work.clients) if self.quick else work.clients)
-        command += [f'-n{work.few or self.quick}'] if self.quick else [f'-D{self.seconds}', '--warm-up-time=500ms']
+        command += [f'-n{work.few or self.quick}'] if self.quick else self.timing()
         if work.zipf:
             source = self.folder / 'zipf.urls'
             paths = (self.folder / 'zipf.paths').read_text().split()
@@ -108,9 +116,8 @@ class Load:
 
     def handshakes(self, port, path, resumed, meter):
         """Connections made one after the other, each with one request."""
-        seconds = max(1, round(self.seconds))
         text = self.run(['openssl', 's_time', '-connect', f'127.0.0.1:{port}', '-reuse' if resumed else '-new',
-                         '-time', str(seconds), '-www', path, '-tls1_3', '-ciphersuites', SUITE], meter)
+                         '-time', str(self.whole_seconds()), '-www', path, '-tls1_3', '-ciphersuites', SUITE], meter)
         marks = re.findall(r'^[*rtR]+', text, re.M)
         count = max(map(len, marks), default=0)
         if count == 0 or (resumed and not any(m.startswith('r') for m in marks)):

@@ -27,6 +27,9 @@ def summary(work, rounds, quick):
         row['spread'] = (max(costs) - min(costs)) / median(costs) / 2
         if judged and label in work.bars:
             row.update(bar=work.bars[label], met=row['ratio'] >= work.bars[label])
+        if judged and label in work.gains:
+            gain = median([r['rate'] / f['rate'] for r, f in zip(results, rounds[first])])
+            row.update(least_gain=work.gains[label], gain=gain, met=gain >= work.gains[label])
         if judged and label in work.most:
             row.update(most=work.most[label], met=row['ratio'] <= work.most[label])
         row['rounds'] = results
@@ -39,6 +42,8 @@ def verdict(row):
         return f"{row['bar']:>7.2f}  {'ok' if row['met'] else 'UNDER'}"
     if 'most' in row:
         return f"{'<=':>3}{row['most']:.2f}  {'ok' if row['met'] else 'OVER'}"
+    if 'gain' in row:
+        return f"{row['least_gain']:>7.2f}  {'ok' if row['met'] else 'UNDER'}, req/s {row['gain']:.2f}"
     return ''
 
 

@@ -196,7 +196,7 @@ class Lab:
         if name == 'zeroserve':
             return self.start_ours(place, root, backend, scripts, threads, cores)
         if name == 'floor':
-            return self.start_floor(place, root, words, backend, cores)
+            return self.start_floor(place, root, words, backend, threads, cores)
         return self.start_peer(name, place, root, words, backend, cores)
 
     def pack(self, place, root, backend, scripts):
@@ -220,12 +220,12 @@ class Lab:
         process, plain, tls = self.launch_told(command, cores, log, 'http', 'https')
         return Server('zeroserve', process, plain, tls)
 
-    def start_floor(self, place, root, words, backend, cores):
+    def start_floor(self, place, root, words, backend, threads, cores):
         """What looks at nothing: floor.c. It answers by the small file, or has the backend do so."""
         program = pathlib.Path(self.zeroserve).parent / 'bench' / 'floor'
         if not program.exists():
             raise Missing(f'{program} is not built')
-        command = [str(program), str(backend) if 'proxy' in words else str(root / 'small.html')]
+        command = [str(program), str(backend) if 'proxy' in words else str(root / 'small.html'), str(threads)]
         process, plain = self.launch_told(command, cores, place / 'log', 'http')
         return Server('floor', process, plain, None)
 

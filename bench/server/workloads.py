@@ -25,7 +25,7 @@ class Entry:
 @dataclasses.dataclass
 class Work:
     """One workload. `bars`: the least that a peer's cost divided by ours should be; `most`: the most that a
-    variant's cost divided by the first one's should be."""
+    variant's cost divided by the first one's should be; `gains`: the least of its requests a second divided by the first one's."""
     name: str
     title: str
     kind: str = 'http'  # or handshake, memory
@@ -38,6 +38,7 @@ class Work:
     entries: tuple = ()
     bars: dict = dataclasses.field(default_factory=dict)
     most: dict = dataclasses.field(default_factory=dict)
+    gains: dict = dataclasses.field(default_factory=dict)
     resumed: bool = False
     zipf: bool = False
     spread: bool = False  # servers may use all cores
@@ -60,6 +61,7 @@ def workloads():
     floor = (Entry('sockets alone', 'floor'),)
     scripted = entries(('nginx', 'h2o'), (HERE / 'scripts' / 'json.c',))
     proxied = entries(PROXY_PEERS, (HERE / 'scripts' / 'proxy.c',))
+    workers = (Entry('one worker'), Entry('two workers', threads=2))
     relay = {'nginx': 1.3, 'haproxy': 1.3}
     large = {'nginx': 1.5, 'h2o': 1.1}
     small1, small2 = {'nginx': 1.5, 'h2o': 1.3}, {'nginx': 3, 'h2o': 0.9}
@@ -79,8 +81,11 @@ def workloads():
         Work('chain', '174 B, h1+TLS, scripts', most={'three scripts': 1.05},
              entries=(Entry('no script'), Entry('three scripts', scripts=CHAIN))),
         # Where each worker has a core, two of them serve 2 / 1.11 = 1.8 times as much as one.
-        Work('threads', '174 B, h1+TLS, workers', spread=True, clients=64, most={'two workers': 1.11},
-             entries=(Entry('one worker'), Entry('two workers', threads=2))),
+        Work('threads', '174 B, h1+TLS, workers', spread=True, clients=64, most={'two workers': 1.11}, entries=workers),
+        Work('threads-plain', '174 B, h1 plain, workers', secure=False, spread=True, clients=64,
+             entries=workers + (Entry('sockets, one', 'floor'), Entry('sockets, two', 'floor', threads=2))),
+        Work('threads-script', 'script of 0.1 ms, workers', spread=True, clients=64, gains={'two workers': 1.8},
+             entries=tuple(dataclasses.replace(w, scripts=(HERE / 'scripts' / 'work.c',)) for w in workers)),
         Work('handshake-full', 'full handshake', kind='handshake', entries=files),
         Work('handshake-resumed', 'resumed handshake', kind='handshake', resumed=True, entries=files),
         Work('memory', 'memory (PSS)', kind='memory', entries=files, bars={'nginx': 2}),
