@@ -16,16 +16,17 @@
  */
 struct scan {
     uint32_t copies;
-    uint32_t depth; /* bytes below r10 */
-    bool strays;    /* it stores where r10 does not tell, or where no frame is */
+    uint32_t depth;  /* bytes below r10 */
+    uint32_t stored; /* the same of what it stores to */
+    bool strays;     /* it stores where r10 does not tell, or where no frame is */
 };
 
-static void note_depth(struct scan *scan, int64_t offset)
+static void note_depth(uint32_t *deepest, int64_t offset)
 {
     int64_t depth = -offset;
 
-    if (depth > (int64_t)scan->depth && depth <= (int64_t)VM_FRAME_BYTES_MAX) {
-        scan->depth = (uint32_t)depth;
+    if (depth > (int64_t)*deepest && depth <= (int64_t)VM_FRAME_BYTES_MAX) {
+        *deepest = (uint32_t)depth;
     }
 }
 
@@ -38,14 +39,15 @@ static void scan_op(struct scan *scan, const struct vm_op *op)
     case VM_GROUP_LDX:
     case VM_GROUP_LDSX:
         if (op->src == 10) {
-            note_depth(scan, op->off);
+            note_depth(&scan->depth, op->off);
         }
         break;
     case VM_GROUP_ST:
     case VM_GROUP_STX:
     case VM_GROUP_ATOMIC:
         if (op->dst == 10) {
-            note_depth(scan, op->off);
+            note_depth(&scan->depth, op->off);
+            note_depth(&scan->stored, op->off);
         }
         scan->strays = scan->strays || op->dst != 10 || -op->off > (int)VM_FRAME_BYTES_MAX;
         break;
@@ -53,7 +55,7 @@ static void scan_op(struct scan *scan, const struct vm_op *op)
         if (row->source == VM_SOURCE_REG && from_copy) {
             scan->copies |= 1u << op->dst;
         } else if (op->ix == VM_IX_ADD64_IMM && (scan->copies >> op->dst & 1) != 0) {
-            note_depth(scan, op->imm >= -(int64_t)VM_FRAME_LOCALS_BYTES ? op->imm : 0);
+            note_depth(&scan->depth, op->imm >= -(int64_t)VM_FRAME_LOCALS_BYTES ? op->imm : 0);
         }
         break;
     case VM_GROUP_END:
@@ -82,9 +84,22 @@ static enum vm_error check_own_frame(const struct vm_program *p, uint32_t index,
     return VM_ERROR_OK;
 }
 
-static enum vm_error measure_function(const struct vm_program *p, struct vm_function *function,
-                                      bool *strays, struct vm_diag *diag)
+/* Longest path through the call graph, in bytes of stack. Walks without recursing: programs choose
+ * how deep calls go. */
+struct walk {
+    uint8_t *state;   /* per function: 0 new, 1 on the path, 2 done */
+    uint32_t *bytes;  /* per function: stack from its frame downwards */
+    uint32_t *stored; /* per function: of it, what is stored to; at first by itself alone */
+    uint32_t *path;   /* functions on the path */
+    uint32_t *resume; /* per path element: next instruction to look at */
+    bool unbounded;   /* a function can reach itself, or calls through a pointer */
+    bool strays;      /* a function stores elsewhere than to its frame */
+};
+
+static enum vm_error measure_function(const struct vm_program *p, struct walk *w, uint32_t index,
+                                      struct vm_diag *diag)
 {
+    struct vm_function *function = &p->functions[index];
     struct scan scan = {0};
     uint32_t before;
 
@@ -105,20 +120,29 @@ static enum vm_error measure_function(const struct vm_program *p, struct vm_func
         scan.depth = VM_FRAME_ESCAPED_BYTES;
     }
     function->frame_bytes = (scan.depth + VM_FRAME_ALIGN - 1) & ~(VM_FRAME_ALIGN - 1);
-    *strays = *strays || scan.strays;
+    w->stored[index] = scan.stored;
+    w->strays = w->strays || scan.strays;
     return VM_ERROR_OK;
 }
 
-/* Longest path through the call graph, in bytes of stack. Walks without recursing: programs choose
- * how deep calls go. */
-struct walk {
-    uint8_t *state;   /* per function: 0 new, 1 on the path, 2 done */
-    uint32_t *bytes;  /* per function: stack from its frame downwards */
-    uint32_t *path;   /* functions on the path */
-    uint32_t *resume; /* per path element: next instruction to look at */
-    bool unbounded;   /* a function can reach itself, or calls through a pointer */
-    bool strays;      /* a function stores elsewhere than to its frame */
-};
+/* More makes no difference. */
+static uint32_t within_stack(uint32_t bytes)
+{
+    return bytes < VM_STACK_BYTES ? bytes : VM_STACK_BYTES;
+}
+
+/* What a callee needs lies below the frame of its caller. */
+static void add_callee(const struct vm_program *p, struct walk *w, uint32_t f, uint32_t callee)
+{
+    uint32_t own = p->functions[f].frame_bytes;
+
+    if (w->bytes[f] < own + w->bytes[callee]) {
+        w->bytes[f] = own + w->bytes[callee];
+    }
+    if (w->stored[callee] != 0 && w->stored[f] < own + w->stored[callee]) {
+        w->stored[f] = own + w->stored[callee];
+    }
+}
 
 static void walk_from(const struct vm_program *p, struct walk *w, uint32_t root)
 {
@@ -145,9 +169,7 @@ static void walk_from(const struct vm_program *p, struct walk *w, uint32_t root)
                     w->unbounded = true;
                     callee = UINT32_MAX;
                 } else if (w->state[callee] == 2) {
-                    uint32_t with = p->functions[f].frame_bytes + w->bytes[callee];
-
-                    w->bytes[f] = with > w->bytes[f] ? with : w->bytes[f];
+                    add_callee(p, w, f, callee);
                     callee = UINT32_MAX;
                 }
             }
@@ -162,9 +184,8 @@ static void walk_from(const struct vm_program *p, struct walk *w, uint32_t root)
             continue;
         }
         w->state[f] = 2;
-        if (w->bytes[f] > VM_STACK_BYTES) {
-            w->bytes[f] = VM_STACK_BYTES; /* more makes no difference */
-        }
+        w->bytes[f] = within_stack(w->bytes[f]);
+        w->stored[f] = within_stack(w->stored[f]);
         if (depth == 0) {
             return;
         }
@@ -177,36 +198,41 @@ static void walk_from(const struct vm_program *p, struct walk *w, uint32_t root)
 static void measure_stack(struct vm_program *p, struct walk *w)
 {
     uint32_t deepest = 0;
+    uint32_t stored = 0;
 
     for (uint32_t f = 0; f < p->function_count; f++) {
         if (w->state[f] == 0) {
             walk_from(p, w, f);
         }
         deepest = w->bytes[f] > deepest ? w->bytes[f] : deepest;
+        stored = w->stored[f] > stored ? w->stored[f] : stored;
     }
-    p->stack_bytes = w->unbounded || deepest > VM_STACK_BYTES ? VM_STACK_BYTES : deepest;
-    p->stored_bytes = w->strays ? VM_STACK_BYTES : p->stack_bytes;
+    p->stack_bytes = w->unbounded ? VM_STACK_BYTES : deepest;
+    p->stored_bytes = w->unbounded || w->strays ? VM_STACK_BYTES : stored;
 }
 
 enum vm_error vm_measure_frames(struct vm_program *p, struct vm_diag *diag)
 {
     struct walk w = {.state = vm_allocate_zero(p->function_count, sizeof *w.state),
                      .bytes = vm_allocate_zero(p->function_count, sizeof *w.bytes),
+                     .stored = vm_allocate_zero(p->function_count, sizeof *w.stored),
                      .path = vm_allocate_zero(p->function_count, sizeof *w.path),
                      .resume = vm_allocate_zero(p->function_count, sizeof *w.resume)};
     enum vm_error error = VM_ERROR_OK;
 
-    if (w.state == NULL || w.bytes == NULL || w.path == NULL || w.resume == NULL) {
+    if (w.state == NULL || w.bytes == NULL || w.stored == NULL || w.path == NULL ||
+        w.resume == NULL) {
         error = vm_diag_set(diag, VM_ERROR_NO_MEMORY, VM_NO_INSN, "out of memory");
     }
     for (uint32_t f = 0; f < p->function_count && error == VM_ERROR_OK; f++) {
-        error = measure_function(p, &p->functions[f], &w.strays, diag);
+        error = measure_function(p, &w, f, diag);
     }
     if (error == VM_ERROR_OK) {
         measure_stack(p, &w);
     }
     vm_release(w.state);
     vm_release(w.bytes);
+    vm_release(w.stored);
     vm_release(w.path);
     vm_release(w.resume);
     return error;

@@ -266,6 +266,20 @@ static const char *const soilers[] = {
     "    sth [r10-400], 1\n"
     "    mov r0, 0\n"
     "    exit\n",
+    /* the frame of a function, below one that is only read, and a helper's gift above both */
+    "    ldxb r0, [r10-100]\n"
+    "    call stores\n"
+    "    mov r1, r10\n"
+    "    sub r1, 8\n"
+    "    mov r2, 8\n"
+    "    mov r3, 255\n"
+    "    call fill\n"
+    "    mov r0, 0\n"
+    "    exit\n"
+    "stores:\n"
+    "    ldxb r0, [r10-300]\n"
+    "    stb [r10-50], 1\n"
+    "    exit\n",
     /* the lowest byte of the page, by a pointer */
     "    mov r1, r10\n"
     "    sub r1, 4096\n"
