@@ -26,9 +26,8 @@ void runs_use_frame(struct script_runs *runs, struct script_frame *frame)
 
 /* Makes the first frame of the next depth and adds it. Not inlined, or each push would save its
  * registers: most frames are used again. */
-static __attribute__((noinline)) struct script_frame *push_first(struct script_runs *runs,
-                                                                 const struct script *script,
-                                                                 const struct vm_entry *entry)
+static __attribute__((noinline)) struct script_frame *
+push_first(struct script_runs *runs, const struct script *script, const struct vm_entry *entry)
 {
     struct script_frame *frame = pool_alloc(&runs->ex->pool, sizeof *frame);
 
@@ -97,16 +96,22 @@ static inline void drop_values_above(struct script_runs *runs)
     }
 }
 
+/* An arena can be had again, which somebody may wait for. */
+static inline void tell_given_back(struct script_host *host, bool upload)
+{
+    if (upload || host->wanted) {
+        host->given_back++;
+        host->wanted = false; /* until somebody finds none again */
+    }
+}
+
 static void give_back(struct script_host *host, struct script_frame *frame)
 {
     vm_run_free(frame->run);
     frame->run = NULL;
     host->live--;
     host->uploads -= frame->upload;
-    if (frame->upload || host->wanted) {
-        host->given_back++;
-        host->wanted = false; /* until somebody finds none again */
-    }
+    tell_given_back(host, frame->upload);
 }
 
 /* The topmost, `frame`, is over, its values apart. */
@@ -342,24 +347,78 @@ static inline bool finish(struct script_runs *runs, struct script_frame *frame, 
     return true;
 }
 
+/* Whether the topmost is a script that just begins and nothing else, so that its run needs no
+ * looking after as long as it is over at once. */
+static inline bool is_plain(const struct script_runs *runs, const struct script_frame *frame)
+{
+    return runs->depth == 1 && frame->run == NULL && frame->input == 0 && !frame->own_answer &&
+           !runs->charged && !runs->stuck && runs->host->watch == NULL &&
+           runs->ex->request_body.complete;
+}
+
+/* start(), resuming and finish() of such a one, which is mostly DONE and gone. If not, it has a run
+ * in that state, or none could be started. */
+static inline enum vm_state run_at_once(struct script_runs *runs, struct script_frame *frame)
+{
+    struct script_host *host = runs->host;
+    uint64_t result;
+    enum vm_state state = vm_run_at_once(host->thread, frame->script->image, frame->entry,
+                                         &frame->state, &frame->run, &result);
+
+    if (state != VM_STATE_DONE) {
+        frame->upload = false;
+        host->live += frame->run != NULL;
+        host->wanted = host->wanted || frame->run == NULL;
+        return state;
+    }
+    if (frame->state.log_used > 0) {
+        helper_log_finish(&frame->state);
+    }
+    if (runs->result != NULL) {
+        *runs->result = result;
+    }
+    tell_given_back(host, false);
+    runs->depth = 0;
+    drop_values(frame);
+    return state;
+}
+
+/* Goes on with the topmost. False: it cannot start. */
+static inline bool advance(struct script_runs *runs, struct script_frame *frame,
+                           enum vm_state *state)
+{
+    if (frame->run == NULL && !start(runs, frame)) {
+        return false;
+    }
+    got_unstuck(runs);
+    *state = vm_run_resume(frame->run);
+    drop_values_above(runs);
+    return true;
+}
+
 enum runs_end runs_go(struct script_runs *runs)
 {
     for (;;) {
         struct script_frame *frame = top(runs);
         enum vm_state state = VM_STATE_FAULT; /* of one that cannot start */
+        bool started;
 
-        if (frame->run == NULL && !start(runs, frame)) {
+        if (is_plain(runs, frame)) {
+            state = run_at_once(runs, frame);
+            if (state == VM_STATE_DONE) {
+                return RUNS_RETURNED;
+            }
+            started = frame->run != NULL;
+        } else {
+            started = advance(runs, frame, &state);
+        }
+        if (!started) {
             if (may_wait(runs)) {
                 return RUNS_PENDING;
             }
             got_unstuck(runs);
-        } else {
-            got_unstuck(runs);
-            state = vm_run_resume(frame->run);
-            drop_values_above(runs);
-            if (state != VM_STATE_DONE) {
-                runs->charged = true; /* or may have been */
-            }
+        } else if (state != VM_STATE_DONE) {
+            runs->charged = true; /* or may have been */
         }
         if (state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) {
             if (state == VM_STATE_PREEMPTED || frame->state.call.state != CALL_WANTED) {

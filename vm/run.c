@@ -267,8 +267,8 @@ void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
     begin(run, entry, host);
 }
 
-struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
-                            const struct vm_entry *entry, void *host)
+static inline struct vm_run *start(struct vm_thread *t, const struct vm_image *image,
+                                   const struct vm_entry *entry, void *host)
 {
     struct vm_run *run;
 
@@ -286,6 +286,12 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
     t->live_count++;
     begin(run, entry, host);
     return run;
+}
+
+struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
+                            const struct vm_entry *entry, void *host)
+{
+    return start(t, image, entry, host);
 }
 
 void vm_run_set_args(struct vm_run *run, const uint64_t args[5])
@@ -367,20 +373,15 @@ static __attribute__((noinline)) void enter_with_gs(struct vm_run *run)
     vm_segment_set(before);
 }
 
-enum vm_state vm_run_resume(struct vm_run *run)
+/* `again`: a tick switched it out before. */
+static inline enum vm_state enter(struct vm_thread *t, struct vm_run *run, bool again)
 {
-    struct vm_thread *t = run->thread;
-
-    assert(t == vm_thread_self() && t->running == NULL);
-    assert(run->state == VM_STATE_PREEMPTED || run->state == VM_STATE_WAITING);
-    if (run->resumed) {
-        run->slice_start_ns = thread_time_ns();
-    }
+    assert(t->running == NULL);
     if ((++t->resume_count & t->stamp_mask) == 0) {
         vm_trap_stamp(t);
     }
     t->running = run;
-    if (run->resumed || !t->armed) {
+    if (again || !t->armed) {
         vm_trap_arm(t);
     }
     if (run->image->uses_gs) {
@@ -396,6 +397,18 @@ enum vm_state vm_run_resume(struct vm_run *run)
     return run->state;
 }
 
+enum vm_state vm_run_resume(struct vm_run *run)
+{
+    struct vm_thread *t = run->thread;
+
+    assert(t == vm_thread_self());
+    assert(run->state == VM_STATE_PREEMPTED || run->state == VM_STATE_WAITING);
+    if (run->resumed) {
+        run->slice_start_ns = thread_time_ns();
+    }
+    return enter(t, run, run->resumed);
+}
+
 uint64_t vm_run_result(const struct vm_run *run)
 {
     return run->result;
@@ -406,16 +419,39 @@ const struct vm_fault *vm_run_fault(const struct vm_run *run)
     return &run->fault;
 }
 
-void vm_run_free(struct vm_run *run)
+static inline void give_back(struct vm_thread *t, struct vm_run *run)
 {
-    struct vm_run **pool;
+    struct vm_run **pool = vm_pool_of(t, run->image);
 
-    if (run == NULL) {
-        return;
-    }
-    run->thread->live_count--;
+    t->live_count--;
     vm_arena_restore(&run->arena);
-    pool = vm_pool_of(run->thread, run->image);
     run->next = *pool;
     *pool = run;
+}
+
+void vm_run_free(struct vm_run *run)
+{
+    if (run != NULL) {
+        give_back(run->thread, run);
+    }
+}
+
+enum vm_state vm_run_at_once(struct vm_thread *t, const struct vm_image *image,
+                             const struct vm_entry *entry, void *host, struct vm_run **out,
+                             uint64_t *result)
+{
+    struct vm_run *run = start(t, image, entry, host);
+    enum vm_state state;
+
+    *out = run;
+    if (run == NULL) {
+        return VM_STATE_FAULT;
+    }
+    state = enter(t, run, false);
+    if (state == VM_STATE_DONE) {
+        *result = run->result;
+        *out = NULL;
+        give_back(t, run);
+    }
+    return state;
 }

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm_run_at_once: a run that is over has left nothing, whatever it wrote; one that is not is live,
+ * and goes on, ends or is dropped like any other. */
+#include <criterion/criterion.h>
+
+#include "tests/support/subject.h"
+#include "vm/limits.h"
+
+#define BOTH_ENGINES(name)                                                                         \
+    Test(at_once, name##_interp, .timeout = 60)                                                    \
+    {                                                                                              \
+        name(&vm_interp);                                                                          \
+        t_thread_end();                                                                            \
+    }                                                                                              \
+    Test(at_once, name##_jit, .timeout = 60)                                                       \
+    {                                                                                              \
+        name(&jit_x86_64);                                                                         \
+        t_thread_end();                                                                            \
+    }
+
+static enum vm_state go(struct subject s, struct vm_run **run, uint64_t *result)
+{
+    return vm_run_at_once(t_thread(), s.image, NULL, NULL, run, result);
+}
+
+static void a_run_that_is_over_leaves_nothing(const struct vm_engine *engine)
+{
+    t_thread_with(&(struct vm_thread_config){.run_count_max = 1});
+    struct subject s = subject_make(engine, "ldxdw r0, [r10-8]\n or r0, r1\n stdw [r10-8], 77\n"
+                                            "add r0, 5\n exit\n");
+    for (int i = 0; i < 3; i++) {
+        struct vm_run *run;
+        uint64_t result = 0;
+        cr_assert_eq(go(s, &run, &result), VM_STATE_DONE);
+        cr_expect_null(run);
+        cr_expect_eq(result, 5, "run %d sees what another left: %lu", i, result);
+    }
+    subject_drop(s);
+}
+BOTH_ENGINES(a_run_that_is_over_leaves_nothing)
+
+static void a_run_that_waits_is_live(const struct vm_engine *engine)
+{
+    t_thread_with(&(struct vm_thread_config){.run_count_max = 1});
+    struct subject s = subject_make(engine, "call wait_once\n mov r0, 9\n exit\n");
+    struct vm_run *run, *other;
+    uint64_t result = 1;
+    cr_assert_eq(go(s, &run, &result), VM_STATE_WAITING);
+    cr_assert(run);
+    cr_expect_eq(result, 1, "it has none yet");
+    cr_expect_eq(go(s, &other, &result), VM_STATE_FAULT);
+    cr_expect_null(other, "one is all there may be");
+    cr_expect_eq(vm_run_resume(run), VM_STATE_DONE);
+    cr_expect_eq(vm_run_result(run), 9);
+    vm_run_free(run);
+    cr_assert_eq(go(s, &run, &result), VM_STATE_WAITING);
+    vm_run_free(run);
+    subject_drop(s);
+}
+BOTH_ENGINES(a_run_that_waits_is_live)
+
+static void a_fault_is_told_by_its_run(const struct vm_engine *engine)
+{
+    struct subject s =
+        subject_make(engine, "stdw [r10-8], 1\n mov r1, 8\n ldxb r0, [r1+0]\n exit\n");
+    struct vm_run *run;
+    uint64_t result;
+    cr_assert_eq(go(s, &run, &result), VM_STATE_FAULT);
+    cr_assert(run);
+    cr_expect_eq(vm_run_fault(run)->kind, VM_FAULT_READ);
+    cr_expect_eq(vm_run_fault(run)->address, 8);
+    vm_run_free(run);
+    subject_drop(s);
+}
+BOTH_ENGINES(a_fault_is_told_by_its_run)
+
+static void a_long_run_is_switched_out(const struct vm_engine *engine)
+{
+    t_thread_with(&(struct vm_thread_config){.tick_ms = 1, .budget_ms = 20});
+    struct subject s = subject_make(engine, "mov r0, 0\nloop:\n add r0, 1\n ja loop\n");
+    struct vm_run *run;
+    uint64_t result;
+    enum vm_state state = go(s, &run, &result);
+    cr_assert_eq(state, VM_STATE_PREEMPTED);
+    cr_assert(run);
+    for (int i = 0; i < 10000 && state == VM_STATE_PREEMPTED; i++)
+        state = vm_run_resume(run);
+    cr_assert_eq(state, VM_STATE_FAULT);
+    cr_expect_eq(vm_run_fault(run)->kind, VM_FAULT_BUDGET);
+    vm_run_free(run);
+    subject_drop(s);
+}
+BOTH_ENGINES(a_long_run_is_switched_out)
