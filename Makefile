@@ -61,7 +61,7 @@ UNITS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(UNIT_SRC))
 SUPPORT_OBJ := $(call obj,$(SUPPORT_SRC))
 FUZZERS := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 
-.PHONY: all reference deps lib serve test unit e2e soak fuzz bench bench-engine bench-server bench-rate engine-bench lint format install uninstall clean help tests fuzzers sdk
+.PHONY: all reference deps lib serve test unit e2e soak fuzz bench bench-engine bench-server bench-rate bench-programs engine-bench lint format install uninstall clean help tests fuzzers sdk
 .SECONDARY:
 .DEFAULT_GOAL := all
 
@@ -129,11 +129,11 @@ $(O)/tests/hpack: LDFLAGS_ALL += -Wl,--wrap=malloc
 # Programs of this harness are compiled to memory that stays: tests/support/code_zone.h.
 $(O)/fuzz/engines: LDFLAGS_ALL += -Wl,--wrap=code_reserve,--wrap=code_fill,--wrap=code_unmap
 
-tests: $(UNITS) $(O)/bench/floor
+tests: $(UNITS) bench-programs
 fuzzers: $(FUZZERS)
 unit: $(UNITS) ## unit tests of this mode
 	@sh tests/run.sh $(O) unit
-e2e: all $(O)/bench/floor ## end-to-end tests with real clients
+e2e: all bench-programs ## end-to-end tests with real clients
 	@sh tests/run.sh $(O) e2e
 test: ## install what is missing, then all tests: release, sanitizers, fuzz share, lint
 	@sh tools/deps.sh test
@@ -146,10 +146,14 @@ fuzz: ## fuzz every surface for FUZZ_SECONDS each (default 60), coverage-guided
 bench: bench-engine bench-server ## all benchmarks
 bench-server: ## install the peers, then this server and others by turns: processor time, memory; BENCH_FLAGS=--help
 	@sh tools/deps.sh bench
-	@$(MAKE) --no-print-directory -s -j2 MODE=release all build/release/bench/floor
+	@$(MAKE) --no-print-directory -s -j2 MODE=release all bench-programs
 	@python3 bench/server/bench.py --build build/release $(BENCH_FLAGS)
+# What bench.py runs besides servers: see the two sources.
+bench-programs: $(O)/bench/floor $(O)/bench/turns
 $(O)/bench/floor: $(O)/bench/server/floor.c.o
 	$(CC) $(LDFLAGS_ALL) $(NO_LTO) -o $@ $^ -luring
+$(O)/bench/turns: $(O)/bench/server/turns.c.o
+	$(CC) $(LDFLAGS_ALL) $(NO_LTO) -o $@ $^ -lssl -lcrypto
 bench-rate: ## what a limit of 1000 a second admits under 8 threads of load
 	@$(MAKE) --no-print-directory -s -j2 MODE=release all
 	@bash bench/rate.sh build/release

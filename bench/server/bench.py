@@ -43,8 +43,9 @@ class Bench:
     def __init__(self, options, folder):
         self.options, self.folder = options, pathlib.Path(folder)
         self.quick = 200 if options.quick else 0
-        self.load = load.Load(folder, options.seconds if not options.quick else 1, self.quick)
-        self.wide = load.Load(folder, self.load.seconds, self.quick, range(os.cpu_count() or 1))
+        programs = os.path.join(options.build, 'bench')
+        self.load = load.Load(folder, programs, options.seconds if not options.quick else 1, self.quick)
+        self.wide = load.Load(folder, programs, self.load.seconds, self.quick, range(os.cpu_count() or 1))
         self.lab = servers.Lab(folder, os.path.abspath(os.path.join(options.build, 'zeroserve')))
         self.items = {}
         self.backend = None
@@ -117,6 +118,17 @@ class Bench:
     def speed(self, work):
         """Rounds of one workload: every server has its turn in each, the first another one each time."""
         running = self.start(work)
+        rounds = self.short_turns(work, running) if work.turn else self.long_turns(work, running)
+        for server in running.values():
+            server.stop()
+        return rounds
+
+    def short_turns(self, work, running):
+        client = self.wide if work.spread else self.load
+        results = client.by_turns(list(running.values()), work, self.options.rounds) if running else []
+        return dict(zip(running, results))
+
+    def long_turns(self, work, running):
         rounds = {label: [] for label in running}
         order = list(running)
         warm = 0 if self.quick else 1
@@ -126,8 +138,6 @@ class Bench:
                 if number >= warm:
                     rounds[label].append(result)
             order = order[1:] + order[:1]
-        for server in running.values():
-            server.stop()
         return rounds
 
     def memory(self, work):

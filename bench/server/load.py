@@ -13,6 +13,7 @@ from servers import HERE, LOAD_CORE, cpu_between, on_core
 
 SUITE = 'TLS_AES_128_GCM_SHA256'
 PROBES = 8
+TURNS_PER_SECOND = 60  # of those that are short: they make a round of that many seconds
 OPENSSL = f'''openssl_conf = all
 [all]
 ssl_conf = ssl
@@ -26,10 +27,12 @@ Groups = X25519
 
 
 class Load:
-    """Settings that all clients share. `quick`: so many requests and no more, by h2load alone."""
+    """Settings that all clients share. `programs`: the folder of what was built for this. `quick`: so many requests and
+    no more, by h2load alone."""
 
-    def __init__(self, folder, seconds, quick=0, cores=(LOAD_CORE,)):
+    def __init__(self, folder, programs, seconds, quick=0, cores=(LOAD_CORE,)):
         self.folder, self.seconds, self.quick, self.cores = pathlib.Path(folder), seconds, quick, cores
+        self.turns = pathlib.Path(programs) / 'turns'
         config = self.folder / 'openssl.cnf'
         config.write_text(OPENSSL)
         self.env = dict(os.environ, OPENSSL_CONF=str(config))
@@ -102,6 +105,20 @@ class Load:
         if failed or good.group(1) == '0' or any(int(good.group(i)) for i in (2, 3, 4)):
             raise SystemExit(f'{meter.server.name}, {url}: {done.group(0)}; {good.group(0)}')
         return int(good.group(1))
+
+    def by_turns(self, servers, work, rounds):
+        """Results of each server, turn by turn, by a client of our own: turns.c."""
+        scheme, requests = 'https' if work.secure else 'http', work.turn
+        turns = 1 if self.quick else max(1, round(rounds * self.seconds * TURNS_PER_SECOND))
+        command = [str(self.turns), scheme, work.path, str(work.clients), str(requests), str(turns)]
+        command += [f'{s.port(work.secure)}:{",".join(map(str, s.pids()))}' for s in servers]
+        process = subprocess.run(command, capture_output=True, text=True, env=self.env, preexec_fn=on_core(self.cores), check=False)
+        if process.returncode:
+            raise SystemExit(f'{work.title}: {process.stderr.strip()}')
+        results = [[] for _ in servers]
+        for which, cpu_ns, wall_ns in (map(int, line.split()) for line in process.stdout.splitlines()):
+            results[which].append({'count': requests, 'rate': requests * 1e9 / wall_ns, 'cpu_us': cpu_ns / 1000 / requests})
+        return results
 
     def probe(self, url, work, server, length):
         """Some requests as they will be measured: the protocol that was agreed on, the status, the bytes of the bodies."""

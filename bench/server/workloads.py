@@ -43,6 +43,7 @@ class Work:
     zipf: bool = False
     spread: bool = False  # servers may use all cores
     few: int = 0  # requests of a quick run, when not as usual
+    turn: int = 0  # requests a turn of some milliseconds, where little is compared with little; else turns take seconds
 
 
 def entries(peers=FILE_PEERS, scripts=()):
@@ -78,13 +79,13 @@ def workloads():
         Work('proxy-100k-plain', 'proxied 100 KiB, h1 plain', path=MEDIUM, secure=False, words=('proxy',), entries=proxied),
         *pair('proxy-100k', 'proxied 100 KiB', path=MEDIUM, words=('proxy',), entries=proxied, bars1=relay, bars2=relay),
         Work('zipf', '20,000 files by Zipf, h1+TLS', path='', zipf=True, entries=files),
-        Work('chain', '174 B, h1+TLS, scripts', most={'three scripts': 1.05},
+        Work('chain', '174 B, h1+TLS, scripts', turn=1000, most={'three scripts': 1.05},
              entries=(Entry('no script'), Entry('three scripts', scripts=CHAIN))),
         # Where each worker has a core, two of them serve 2 / 1.11 = 1.8 times as much as one.
-        Work('threads', '174 B, h1+TLS, workers', spread=True, clients=64, most={'two workers': 1.11}, entries=workers),
-        Work('threads-plain', '174 B, h1 plain, workers', secure=False, spread=True, clients=64,
+        Work('threads', '174 B, h1+TLS, workers', turn=1000, spread=True, clients=64, most={'two workers': 1.11}, entries=workers),
+        Work('threads-plain', '174 B, h1 plain, workers', turn=1000, secure=False, spread=True, clients=64,
              entries=workers + (Entry('sockets, one', 'floor'), Entry('sockets, two', 'floor', threads=2))),
-        Work('threads-script', 'script of 0.1 ms, workers', spread=True, clients=64, gains={'two workers': 1.8},
+        Work('threads-script', 'script of 0.1 ms, workers', turn=400, spread=True, clients=64, gains={'two workers': 1.8},
              entries=tuple(dataclasses.replace(w, scripts=(HERE / 'scripts' / 'work.c',)) for w in workers)),
         Work('handshake-full', 'full handshake', kind='handshake', entries=files),
         Work('handshake-resumed', 'resumed handshake', kind='handshake', resumed=True, entries=files),
