@@ -13,7 +13,6 @@ from servers import HERE, LOAD_CORE, cpu_between, on_core
 
 SUITE = 'TLS_AES_128_GCM_SHA256'
 PROBES = 8
-TURNS_PER_SECOND = 60  # of those that are short: they make a round of that many seconds
 OPENSSL = f'''openssl_conf = all
 [all]
 ssl_conf = ssl
@@ -108,16 +107,16 @@ class Load:
 
     def by_turns(self, servers, work, rounds):
         """Results of each server, turn by turn, by a client of our own: turns.c."""
-        scheme, requests = 'https' if work.secure else 'http', work.turn
-        turns = 1 if self.quick else max(1, round(rounds * self.seconds * TURNS_PER_SECOND))
-        command = [str(self.turns), scheme, work.path, str(work.clients), str(requests), str(turns)]
+        scheme = 'https' if work.secure else 'http'
+        seconds = 0 if self.quick else rounds * self.seconds * len(servers)
+        command = [str(self.turns), scheme, work.path, str(work.clients), str(work.turn), str(seconds)]
         command += [f'{s.port(work.secure)}:{",".join(map(str, s.pids()))}' for s in servers]
         process = subprocess.run(command, capture_output=True, text=True, env=self.env, preexec_fn=on_core(self.cores), check=False)
         if process.returncode:
             raise SystemExit(f'{work.title}: {process.stderr.strip()}')
         results = [[] for _ in servers]
         for which, cpu_ns, wall_ns in (map(int, line.split()) for line in process.stdout.splitlines()):
-            results[which].append({'count': requests, 'rate': requests * 1e9 / wall_ns, 'cpu_us': cpu_ns / 1000 / requests})
+            results[which].append({'count': work.turn, 'rate': work.turn * 1e9 / wall_ns, 'cpu_us': cpu_ns / 1000 / work.turn})
         return results
 
     def probe(self, url, work, server, length):

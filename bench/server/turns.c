@@ -233,8 +233,9 @@ static void take_turn(struct server *server, int requests, struct turn *turn)
 
 static void usage(void)
 {
-    fprintf(stderr, "Usage: turns http | https PATH CLIENTS REQUESTS TURNS PORT:PID[,PID]...\n"
-                    "Has each server answer so many requests, so many times, all by turns.\n");
+    fprintf(stderr,
+            "Usage: turns http | https PATH CLIENTS REQUESTS SECONDS PORT:PID[,PID]...\n"
+            "Has each server answer so many requests, by turns, for so many seconds in all.\n");
     exit(2);
 }
 
@@ -250,9 +251,9 @@ int main(int argc, char **argv)
                  "GET %s HTTP/1.1\r\nhost: localhost\r\nuser-agent: turns\r\n\r\n", argv[2]);
     client_count = atoi(argv[3]);
     int requests = atoi(argv[4]);
-    int turns = atoi(argv[5]);
+    double seconds = atof(argv[5]);
     if (request_bytes >= (int)sizeof request || client_count < 1 || client_count > CLIENTS_MAX ||
-        requests < 1 || turns < 1) {
+        requests < 1 || seconds < 0) {
         usage();
     }
     if (strcmp(argv[1], "https") == 0) {
@@ -262,7 +263,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < server_count; i++) {
         open_server(&servers[i], argv[6 + i]);
     }
-    for (int i = 0; i < turns; i++) {
+    uint64_t end_ns = now_ns() + (uint64_t)(seconds * 1e9);
+    for (int i = 0; i == 0 || now_ns() < end_ns; i++) {
         for (int k = 0; k < server_count; k++) {
             int which = (i + k) % server_count;
             struct turn turn;

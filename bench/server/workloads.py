@@ -85,7 +85,7 @@ def workloads():
         Work('threads', '174 B, h1+TLS, workers', turn=1000, spread=True, clients=64, most={'two workers': 1.11}, entries=workers),
         Work('threads-plain', '174 B, h1 plain, workers', turn=1000, secure=False, spread=True, clients=64,
              entries=workers + (Entry('sockets, one', 'floor'), Entry('sockets, two', 'floor', threads=2))),
-        Work('threads-script', 'script of 0.1 ms, workers', turn=400, spread=True, clients=64, gains={'two workers': 1.8},
+        Work('threads-script', 'script of 0.5 ms, workers', turn=1000, spread=True, clients=64, gains={'two workers': 1.8},
              entries=tuple(dataclasses.replace(w, scripts=(HERE / 'scripts' / 'work.c',)) for w in workers)),
         Work('handshake-full', 'full handshake', kind='handshake', entries=files),
         Work('handshake-resumed', 'resumed handshake', kind='handshake', resumed=True, entries=files),

@@ -36,7 +36,7 @@ like "what looks at nothing answers" "$text" '174 B, h1 plain.*'$'\n'' +sockets 
 like "and passes on" "$text" 'proxied 174 B.*'$'\n'' +sockets alone +[0-9]+ '
 text=$(bench --quick --servers zeroserve,floor --only threads-)
 like "workers that look at nothing answer" "$text" $'\n'' +sockets, two +[0-9]+ '
-like "two workers run a script that takes its time" "$text" 'script of 0.1 ms, workers +one worker .*'$'\n'' +two workers +[0-9]+ '
+like "two workers run a script that takes its time" "$text" 'script of 0.5 ms, workers +one worker .*'$'\n'' +two workers +[0-9]+ '
 is "no process is left" "$(left)" 0
 is "no file is left" "$(find "$work" -maxdepth 1 -name 'zeroserve-bench-*')" ''
 finish
