@@ -109,8 +109,11 @@ class Bench:
         scheme = 'https' if work.secure else 'http'
         return f'{scheme}://127.0.0.1:{server.port(work.secure)}{work.path}'
 
+    def client(self, work):
+        return self.wide if work.spread else self.load
+
     def turn(self, work, server):
-        client = self.wide if work.spread else self.load
+        client = self.client(work)
         if work.kind == 'handshake':
             return load.measure(server, lambda meter: client.handshakes(server.tls, work.path, work.resumed, meter))
         return load.measure(server, lambda meter: client.http(self.url(work, server), work, meter))
@@ -124,8 +127,7 @@ class Bench:
         return rounds
 
     def short_turns(self, work, running):
-        client = self.wide if work.spread else self.load
-        results = client.by_turns(list(running.values()), work, self.options.rounds) if running else []
+        results = self.client(work).by_turns(list(running.values()), work, self.options.rounds) if running else []
         return dict(zip(running, results))
 
     def long_turns(self, work, running):

@@ -60,8 +60,8 @@ class Load:
 
     def timing(self):
         """What h2load measures, and what it does not: handshakes and the first requests."""
-        warm_up = min(500, round(500 * self.seconds))
-        return [f'-D{round(1000 * self.seconds)}ms', f'--warm-up-time={max(warm_up, 150)}ms']
+        warm_up = max(150, min(500, round(500 * self.seconds)))
+        return [f'-D{round(1000 * self.seconds)}ms', f'--warm-up-time={warm_up}ms']
 
     def http(self, url, work, meter):
         """Requests answered by one of the two load generators. h2load leaves the handshakes out of what is measured; wrk

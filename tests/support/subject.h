@@ -36,4 +36,17 @@ static inline void subject_drop(struct subject s)
     vm_program_free(s.program);
 }
 
+/* The test `name` of that suite, a function of the engine, with each of the two. */
+#define BOTH_ENGINES(suite, name)                                                                  \
+    Test(suite, name##_interp, .timeout = 60)                                                      \
+    {                                                                                              \
+        name(&vm_interp);                                                                          \
+        t_thread_end();                                                                            \
+    }                                                                                              \
+    Test(suite, name##_jit, .timeout = 60)                                                         \
+    {                                                                                              \
+        name(&jit_x86_64);                                                                         \
+        t_thread_end();                                                                            \
+    }
+
 #endif

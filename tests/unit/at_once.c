@@ -6,18 +6,6 @@
 #include "tests/support/subject.h"
 #include "vm/limits.h"
 
-#define BOTH_ENGINES(name)                                                                         \
-    Test(at_once, name##_interp, .timeout = 60)                                                    \
-    {                                                                                              \
-        name(&vm_interp);                                                                          \
-        t_thread_end();                                                                            \
-    }                                                                                              \
-    Test(at_once, name##_jit, .timeout = 60)                                                       \
-    {                                                                                              \
-        name(&jit_x86_64);                                                                         \
-        t_thread_end();                                                                            \
-    }
-
 static enum vm_state go(struct subject s, struct vm_run **run, uint64_t *result)
 {
     return vm_run_at_once(t_thread(), s.image, NULL, NULL, run, result);
@@ -37,7 +25,7 @@ static void a_run_that_is_over_leaves_nothing(const struct vm_engine *engine)
     }
     subject_drop(s);
 }
-BOTH_ENGINES(a_run_that_is_over_leaves_nothing)
+BOTH_ENGINES(at_once, a_run_that_is_over_leaves_nothing)
 
 static void a_run_that_waits_is_live(const struct vm_engine *engine)
 {
@@ -57,7 +45,7 @@ static void a_run_that_waits_is_live(const struct vm_engine *engine)
     vm_run_free(run);
     subject_drop(s);
 }
-BOTH_ENGINES(a_run_that_waits_is_live)
+BOTH_ENGINES(at_once, a_run_that_waits_is_live)
 
 static void a_fault_is_told_by_its_run(const struct vm_engine *engine)
 {
@@ -72,7 +60,7 @@ static void a_fault_is_told_by_its_run(const struct vm_engine *engine)
     vm_run_free(run);
     subject_drop(s);
 }
-BOTH_ENGINES(a_fault_is_told_by_its_run)
+BOTH_ENGINES(at_once, a_fault_is_told_by_its_run)
 
 static void a_long_run_is_switched_out(const struct vm_engine *engine)
 {
@@ -90,4 +78,4 @@ static void a_long_run_is_switched_out(const struct vm_engine *engine)
     vm_run_free(run);
     subject_drop(s);
 }
-BOTH_ENGINES(a_long_run_is_switched_out)
+BOTH_ENGINES(at_once, a_long_run_is_switched_out)

@@ -14,18 +14,6 @@ static uint32_t batch(struct subject s, struct vm_call *calls, uint32_t count, s
     return vm_run_batch(t_thread(), s.image, NULL, calls, count, f);
 }
 
-#define BOTH_ENGINES(name)                                                                         \
-    Test(batch, name##_interp, .timeout = 60)                                                      \
-    {                                                                                              \
-        name(&vm_interp);                                                                          \
-        t_thread_end();                                                                            \
-    }                                                                                              \
-    Test(batch, name##_jit, .timeout = 60)                                                         \
-    {                                                                                              \
-        name(&jit_x86_64);                                                                         \
-        t_thread_end();                                                                            \
-    }
-
 static void calls_have_their_own_arguments(const struct vm_engine *engine)
 {
     struct subject s = subject_make(engine, "mov r0, r1\n add r0, r5\n exit\n");
@@ -40,7 +28,7 @@ static void calls_have_their_own_arguments(const struct vm_engine *engine)
     cr_expect_eq(batch(s, calls, 0, NULL), 0);
     subject_drop(s);
 }
-BOTH_ENGINES(calls_have_their_own_arguments)
+BOTH_ENGINES(batch, calls_have_their_own_arguments)
 
 /* Each leaves its mark on stack, heap and, past its memory, on the rest of the page. */
 static void calls_start_pristine(const struct vm_engine *engine)
@@ -66,7 +54,7 @@ static void calls_start_pristine(const struct vm_engine *engine)
     }
     subject_drop(s);
 }
-BOTH_ENGINES(calls_start_pristine)
+BOTH_ENGINES(batch, calls_start_pristine)
 
 static void a_fault_ends_the_batch(const struct vm_engine *engine)
 {
@@ -88,7 +76,7 @@ static void a_fault_ends_the_batch(const struct vm_engine *engine)
     cr_expect_eq(calls[5].result, 9);
     subject_drop(s);
 }
-BOTH_ENGINES(a_fault_ends_the_batch)
+BOTH_ENGINES(batch, a_fault_ends_the_batch)
 
 static void budgets_are_of_one_call(const struct vm_engine *engine)
 {
@@ -101,7 +89,7 @@ static void budgets_are_of_one_call(const struct vm_engine *engine)
     cr_expect_eq(fault.kind, VM_FAULT_BUDGET);
     subject_drop(s);
 }
-BOTH_ENGINES(budgets_are_of_one_call)
+BOTH_ENGINES(batch, budgets_are_of_one_call)
 
 static void helpers_cannot_wait(const struct vm_engine *engine)
 {
@@ -115,7 +103,7 @@ static void helpers_cannot_wait(const struct vm_engine *engine)
     cr_expect(strstr(text, "wait_once") && strstr(text, "cannot wait in a batch"), "%s", text);
     subject_drop(s);
 }
-BOTH_ENGINES(helpers_cannot_wait)
+BOTH_ENGINES(batch, helpers_cannot_wait)
 
 static void what_does_not_fit_is_not_made(const struct vm_engine *engine)
 {
@@ -132,4 +120,4 @@ static void what_does_not_fit_is_not_made(const struct vm_engine *engine)
     vm_run_free(only);
     subject_drop(s);
 }
-BOTH_ENGINES(what_does_not_fit_is_not_made)
+BOTH_ENGINES(batch, what_does_not_fit_is_not_made)

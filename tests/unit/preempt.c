@@ -23,16 +23,6 @@ static uint64_t now_ms(clockid_t clock)
     return now_us(clock) / 1000;
 }
 
-#define BOTH_ENGINES(name)                                                                         \
-    Test(preempt, name##_interp, .timeout = 60)                                                    \
-    {                                                                                              \
-        name(&vm_interp);                                                                          \
-    }                                                                                              \
-    Test(preempt, name##_jit, .timeout = 60)                                                       \
-    {                                                                                              \
-        name(&jit_x86_64);                                                                         \
-    }
-
 /* ---- endless programs */
 
 /* Every shape of loop that a tick must be able to end. */
@@ -73,7 +63,7 @@ static void endless_is_preempted_then_killed(const struct vm_engine *engine)
     }
     t_thread_end();
 }
-BOTH_ENGINES(endless_is_preempted_then_killed)
+BOTH_ENGINES(preempt, endless_is_preempted_then_killed)
 
 static void others_proceed(const struct vm_engine *engine)
 {
@@ -101,7 +91,7 @@ static void others_proceed(const struct vm_engine *engine)
     subject_drop(count);
     t_thread_end();
 }
-BOTH_ENGINES(others_proceed)
+BOTH_ENGINES(preempt, others_proceed)
 
 /* ---- how long */
 
@@ -157,7 +147,7 @@ static void a_slice_is_one_to_two_ticks(const struct vm_engine *engine)
     subject_drop(brief);
     t_thread_end();
 }
-BOTH_ENGINES(a_slice_is_one_to_two_ticks)
+BOTH_ENGINES(preempt, a_slice_is_one_to_two_ticks)
 
 /* ---- fine ticks */
 
@@ -188,7 +178,7 @@ static void busy_runs_have_fine_ticks(const struct vm_engine *engine)
     subject_drop(s);
     t_thread_end();
 }
-BOTH_ENGINES(busy_runs_have_fine_ticks)
+BOTH_ENGINES(preempt, busy_runs_have_fine_ticks)
 
 /* ---- same results */
 
@@ -290,7 +280,7 @@ static void preempted_result_is_the_same(const struct vm_engine *engine)
     subject_drop(s);
     t_thread_end();
 }
-BOTH_ENGINES(preempted_result_is_the_same)
+BOTH_ENGINES(preempt, preempted_result_is_the_same)
 
 /* Two preempted runs of one image take turns and do not mix. */
 static void interleaved_runs_do_not_mix(const struct vm_engine *engine)
@@ -326,7 +316,7 @@ static void interleaved_runs_do_not_mix(const struct vm_engine *engine)
     subject_drop(s);
     t_thread_end();
 }
-BOTH_ENGINES(interleaved_runs_do_not_mix)
+BOTH_ENGINES(preempt, interleaved_runs_do_not_mix)
 
 /* ---- budgets shared between runs */
 
@@ -351,4 +341,4 @@ static void budget_passes_from_run_to_run(const struct vm_engine *engine)
     subject_drop(s);
     t_thread_end();
 }
-BOTH_ENGINES(budget_passes_from_run_to_run)
+BOTH_ENGINES(preempt, budget_passes_from_run_to_run)
