@@ -74,12 +74,7 @@ if [ -f "${tsan_e2e[0]}" ] && build tsan all; then
     done
 fi
 
-for source in fuzz/*.c; do
-    name=$(basename "$source" .c)
-    harness=build/asan/fuzz/$name
-    [ "$name" = replay ] || [ ! -x "$harness" ] && continue
-    step "fuzz $name, asan" timeout -k 5 120 "$harness" --seconds "$share"
-done
+[ -d build/asan/fuzz ] && step "fuzz, asan" bash fuzz/share.sh build/asan "$share"
 
 if [ "$failed" != 0 ]; then
     echo "== what failed"
