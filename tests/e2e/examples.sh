@@ -186,7 +186,7 @@ two_pid=${children[-1]}
 upstream three python3 "$work/names.py" three
 three=$up_port
 
-sed -i "s/9001/$one/; s/9002/$two/; s/9003/$three/; s/9004/$secure/" "$work/examples/gateway/data/gateway.json"
+sed -i "s|:9001|:$one|; s|:9002|:$two|; s|:9003|:$three|; s|:9004|:$secure|" "$work/examples/gateway/data/gateway.json"
 serve gateway
 is "gateway: an upstream whose certificate nobody vouches for" "$(code /reports/)" 502
 logged "gateway: says so" 'certificate verify failed'
@@ -225,7 +225,7 @@ serve validate-body
 is "validate-body: a body that was read goes on to an upstream" \
     "$(get /orders -H 'Content-Type: application/json' -d "$order")" "one POST /orders 127.0.0.1:$port None $order"
 
-sed -i "s/9011/$one/; s/9012/$three/" "$work/examples/canary/.zeroserve/scripts/10-canary.c"
+sed -i "s|:9011|:$one|; s|:9012|:$three|" "$work/examples/canary/.zeroserve/scripts/10-canary.c"
 serve canary
 like "canary: the old version" "$(get /x -H 'X-Canary: never')" '^one GET /x '
 like "canary: says so" "$(head_of /x -H 'X-Canary: never')" '^x-version: old$'
@@ -272,7 +272,7 @@ hears_bob.close()
 hear(hears_ann)
 PY
 upstream chat python3 "$work/examples/websocket-chat/.zeroserve/chat.py" 0
-sed -i "s/9021/$up_port/" "$work/examples/websocket-chat/.zeroserve/scripts/10-chat.c"
+sed -i "s|:9021|:$up_port|" "$work/examples/websocket-chat/.zeroserve/scripts/10-chat.c"
 serve websocket-chat
 is "websocket-chat: two members" "$(timeout 60 python3 "$work/talk.py" "$port" 2>&1 | paste -sd '|')" \
     "HTTP/1.1 101 Switching Protocols|somebody came, 1 here|HTTP/1.1 101 Switching Protocols|somebody came, 2 here|somebody came, 2 here|hello|somebody left, 1 here"
