@@ -219,3 +219,19 @@ size_t chars_ascii_prefix(struct span text)
     }
     return i;
 }
+
+bool chars_number(struct span text, uint64_t max, uint64_t *value)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)(text.base[i] - '0');
+        if (digit > 9 || digit > max || number > (max - digit) / 10) {
+            return false;
+        }
+        number = number * 10 + digit;
+    }
+    if (text.len > 0) {
+        *value = number;
+    }
+    return text.len > 0;
+}

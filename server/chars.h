@@ -52,6 +52,10 @@ size_t chars_quotable_bytes(struct span text);
  * at one by one. */
 size_t chars_ascii_prefix(struct span text);
 
+/* The number that all of the text is, 1*DIGIT. False, and *value is as it was: it is none, or more
+ * than `max`. */
+bool chars_number(struct span text, uint64_t max, uint64_t *value);
+
 static inline bool char_digit(char c)
 {
     return c >= '0' && c <= '9';

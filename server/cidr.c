@@ -127,14 +127,13 @@ size_t address_format(const struct address *address, char out[ADDRESS_TEXT_BYTES
 /* One to three digits. False: anything else, or more than `max`. */
 static bool parse_bits(struct span text, unsigned max, unsigned *out)
 {
-    *out = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.base[i] < '0' || text.base[i] > '9') {
-            return false;
-        }
-        *out = *out * 10 + (unsigned)(text.base[i] - '0');
+    uint64_t bits;
+
+    if (text.len > 3 || !chars_number(text, max, &bits)) {
+        return false;
     }
-    return text.len > 0 && text.len <= 3 && *out <= max;
+    *out = (unsigned)bits;
+    return true;
 }
 
 bool cidr_parse(struct span text, struct cidr *out)

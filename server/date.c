@@ -5,6 +5,8 @@
 
 #include <time.h>
 
+#include "server/chars.h"
+
 enum {
     SECONDS_A_DAY = 86400,
     DAYS_0000_TO_1970 = 719468, /* from 0000-03-01 to 1970-01-01 */
@@ -90,16 +92,11 @@ static bool take(struct span *rest, struct span literal)
 
 static bool take_digits(struct span *rest, size_t count, unsigned *value)
 {
-    if (rest->len < count) {
+    uint64_t number;
+    if (rest->len < count || !chars_number((struct span){rest->base, count}, UINT32_MAX, &number)) {
         return false;
     }
-    *value = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (rest->base[i] < '0' || rest->base[i] > '9') {
-            return false;
-        }
-        *value = *value * 10 + (unsigned)(rest->base[i] - '0');
-    }
+    *value = (unsigned)number;
     rest->base += count;
     rest->len -= count;
     return true;

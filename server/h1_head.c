@@ -48,15 +48,8 @@ static size_t host_bytes(struct span text)
 
 static bool port_valid(struct span port)
 {
-    unsigned value = 0;
-    for (size_t i = 0; i < port.len; i++) {
-        unsigned digit = (unsigned)(port.base[i] - '0');
-        value = value * 10 + digit;
-        if (digit > 9 || value > UINT16_MAX) {
-            return false;
-        }
-    }
-    return true; /* also when empty, RFC 3986 3.2.3 */
+    uint64_t value;
+    return port.len == 0 || chars_number(port, UINT16_MAX, &value); /* RFC 3986 3.2.3 */
 }
 
 bool h1_authority_valid(struct span text)
@@ -214,15 +207,7 @@ static bool finish_coding(struct h1_parser *parser, struct h1_head *head, const 
 
 bool h1_parse_length(struct span text, uint64_t *length)
 {
-    *length = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned)(text.base[i] - '0');
-        if (digit > 9 || *length > ((uint64_t)INT64_MAX - digit) / 10) {
-            return false;
-        }
-        *length = *length * 10 + digit;
-    }
-    return text.len > 0;
+    return chars_number(text, INT64_MAX, length);
 }
 
 static bool finish_length(struct h1_parser *parser, struct h1_head *head, const struct seen *seen)

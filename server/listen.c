@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/chars.h"
 #include "server/limits.h"
 #include "server/log.h"
 
@@ -26,21 +27,10 @@ static socklen_t address_bytes(const union listen_address *address)
     return address->any.sa_family == AF_INET6 ? sizeof(address->v6) : sizeof(address->v4);
 }
 
-/* False: not digits alone, or more than `max`. */
-static bool parse_number(const char *text, unsigned long max, unsigned long *value)
-{
-    char *end;
-    if (*text < '0' || *text > '9') {
-        return false;
-    }
-    *value = strtoul(text, &end, 10);
-    return *end == '\0' && *value <= max;
-}
-
 static bool parse_port(const char *text, in_port_t *port)
 {
-    unsigned long value;
-    if (!parse_number(text, UINT16_MAX, &value)) {
+    uint64_t value;
+    if (!chars_number(span_of(text), UINT16_MAX, &value)) {
         return false;
     }
     *port = htons((uint16_t)value);
@@ -198,18 +188,18 @@ static bool take_passed(struct endpoint *plain, struct endpoint *tls)
     const char *pid = getenv("LISTEN_PID");
     const char *count_text = getenv("LISTEN_FDS");
     const char *names = getenv("LISTEN_FDNAMES");
-    unsigned long number;
-    unsigned long count;
-    if (pid == NULL || count_text == NULL || !parse_number(pid, INT32_MAX, &number) ||
-        number != (unsigned long)getpid()) {
+    uint64_t number;
+    uint64_t count;
+    if (pid == NULL || count_text == NULL || !chars_number(span_of(pid), INT32_MAX, &number) ||
+        number != (uint64_t)getpid()) {
         return true;
     }
-    if (!parse_number(count_text, LIM_CONNECTIONS, &count)) {
+    if (!chars_number(span_of(count_text), LIM_CONNECTIONS, &count)) {
         log_line("zeroserve: LISTEN_FDS is no number of descriptors");
         return false;
     }
     const char *name = names != NULL ? names : "";
-    for (unsigned long i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         if (!assign_passed(PASSED_FIRST + (int)i, name, plain, tls)) {
             return false;
         }
@@ -235,7 +225,7 @@ bool listen_choose(struct endpoint *plain, struct endpoint *tls)
 
 bool listen_prepare(struct endpoint *endpoint)
 {
-    unsigned long fd;
+    uint64_t fd;
     if (endpoint->text == NULL) {
         return true;
     }
@@ -243,7 +233,7 @@ bool listen_prepare(struct endpoint *endpoint)
         return adopt_socket(endpoint);
     }
     if (strncmp(endpoint->text, "fd:", 3) == 0) {
-        if (!parse_number(endpoint->text + 3, INT32_MAX, &fd)) {
+        if (!chars_number(span_of(endpoint->text + 3), INT32_MAX, &fd)) {
             return refuse_inherited(endpoint, "want fd:N, N the number of a listening socket");
         }
         endpoint->inherited = (int)fd;

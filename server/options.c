@@ -117,12 +117,8 @@ __attribute__((format(printf, 1, 2))) static bool mistake(const char *format, ..
 
 static bool set_number(struct options *options, const struct row *row, const char *value)
 {
-    uint64_t number = 0;
-    const char *p = value;
-    for (; char_digit(*p) && number <= UINT32_MAX; p++) {
-        number = number * 10 + (uint64_t)(*p - '0');
-    }
-    if (p == value || *p != '\0' || number < row->min || number > row->max) {
+    uint64_t number;
+    if (!chars_number(span_of(value), row->max, &number) || number < row->min) {
         return mistake("--%s %s: want a number from %u to %u", row->name, value, row->min,
                        row->max);
     }

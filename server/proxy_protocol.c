@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "server/chars.h"
 #include "server/limits.h"
 
 /* Version 1: the longest line, with CR LF. */
@@ -40,18 +41,13 @@ static struct span next_word(struct span *line)
 
 static bool parse_port(struct span word, in_port_t *port)
 {
-    unsigned value = 0;
-    if (word.len == 0 || word.len > 5 || (word.len > 1 && word.base[0] == '0')) {
+    uint64_t value;
+    bool padded = word.len > 1 && word.base[0] == '0';
+    if (padded || !chars_number(word, UINT16_MAX, &value)) {
         return false;
     }
-    for (size_t i = 0; i < word.len; i++) {
-        if (word.base[i] < '0' || word.base[i] > '9') {
-            return false;
-        }
-        value = value * 10 + (unsigned)(word.base[i] - '0');
-    }
     *port = htons((uint16_t)value);
-    return value <= UINT16_MAX;
+    return true;
 }
 
 static bool parse_address(struct span word, int family, void *address)

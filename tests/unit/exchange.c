@@ -317,6 +317,44 @@ Test(field, all_bytes_are_told_apart)
     }
 }
 
+Test(field, numbers_are_digits_up_to_a_largest)
+{
+    static const struct {
+        const char *text;
+        uint64_t max;
+        uint64_t value; /* UINT64_MAX: it is none */
+    } rows[] = {
+        {"0", 0, 0},
+        {"1", 0, UINT64_MAX},
+        {"7", 7, 7},
+        {"8", 7, UINT64_MAX},
+        {"007", 7, 7},
+        {"65535", UINT16_MAX, 65535},
+        {"65536", UINT16_MAX, UINT64_MAX},
+        {"655350", UINT16_MAX, UINT64_MAX},
+        {"9223372036854775807", INT64_MAX, INT64_MAX},
+        {"9223372036854775808", INT64_MAX, UINT64_MAX},
+        {"18446744073709551614", UINT64_MAX, UINT64_MAX - 1},
+        {"18446744073709551616", UINT64_MAX, UINT64_MAX},
+        {"99999999999999999999999", UINT64_MAX, UINT64_MAX},
+        {"", 9, UINT64_MAX},
+        {"-1", 9, UINT64_MAX},
+        {"+1", 9, UINT64_MAX},
+        {" 1", 9, UINT64_MAX},
+        {"1 ", 9, UINT64_MAX},
+        {"1a", UINT64_MAX, UINT64_MAX},
+        {"/", 99, UINT64_MAX},
+        {":", 99, UINT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t value = UINT64_MAX;
+        bool number = chars_number(span_of(rows[i].text), rows[i].max, &value);
+        cr_expect_eq(number, rows[i].value != UINT64_MAX, "\"%s\"", rows[i].text);
+        cr_expect_eq(value, rows[i].value, "\"%s\"", rows[i].text);
+    }
+    cr_expect_not(chars_number((struct span){NULL, 0}, 9, &(uint64_t){0}));
+}
+
 Test(field, lists_are_copied_at_once)
 {
     struct exchange ex;
