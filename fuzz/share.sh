@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # share.sh BUILD SECONDS: the share of fuzzing that is in the tests. Runs each harness of BUILD over its corpus and over
 # random inputs for so many seconds, as many at a time as there are processors. Ends with "N passed, N failed", the sum of
-# theirs; one that ends otherwise without a failure counts as one. Exit status 1 on any failure and when nothing ran.
+# theirs; one that ends badly, or without such a line, counts as a failure. Exit status 1 on any failure and when nothing ran.
 set -u
 build=${1:?usage: share.sh BUILD SECONDS}
 seconds=${2:?usage: share.sh BUILD SECONDS}
@@ -16,9 +16,10 @@ play() {
     timeout -k 5 120 "$build/fuzz/$1" --seconds "$seconds" >"$log" 2>&1
     status=$?
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
-    if [ "$status" != 0 ] && [[ ${line:=0 passed, 0 failed} == *' 0 failed' ]]; then
+    if [ -z "$line" ] || { [ "$status" != 0 ] && [[ $line == *' 0 failed' ]]; }; then
         echo "$1: exit status $status" >>"$log"
-        line="${line%% *} passed, 1 failed"
+        line="${line%% *}"
+        line="${line:-0} passed, 1 failed"
     fi
     echo "$line" >"$log.counted"
 }
