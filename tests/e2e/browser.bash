@@ -76,14 +76,14 @@ browser_crashed() { # browser_crashed STATUS: it ended by a signal of its own ma
 # A headless browser crashes now and then by a defect of its own, which says nothing of the server: it may do so twice.
 # The server's own crash shows in every later result.
 visit() { # visit WIDTH URL [ARGUMENT...]: the document after it loaded
-    local width=$1 page=$2 status=0 crashes=0
+    local width=$1 page=$2 status crashes=0
     shift 2
     while :; do
         timeout 60 "$browser" "${browser_basics[@]}" "${browser_flags[@]}" --window-size="$width,900" \
-            --virtual-time-budget=10000 "$@" "$page" >"$work/browser.document" 2>"$work/browser.errors" || status=$?
+            --virtual-time-budget=10000 "$@" "$page" >"$work/browser.document" 2>"$work/browser.errors"
+        status=$?
         browser_crashed "$status" && [ $((crashes += 1)) -le 2 ] || break
         echo "    the browser crashed ($(kill -l "$status")) on $page and is started again" >&2
-        status=0
     done
     cat "$work/browser.document"
     return "$status"
