@@ -74,8 +74,6 @@ struct field helper_field(struct vm_context *context, const struct vm_arg *name,
 /* The value of a field whose name is without spaces already, if it is to be valid. */
 struct span helper_field_value(struct vm_context *context, struct span name,
                                const struct vm_arg *value);
-/* The same when the name is known to be valid. */
-struct span helper_value(struct vm_context *context, struct span name, const struct vm_arg *value);
 
 /* A text being written to a WRITE argument: cut to what fits, always NUL-terminated. */
 struct helper_out {

@@ -40,28 +40,13 @@ static struct span check_field(struct vm_context *context, struct span key,
                                      : helper_text(context, value);
 }
 
-/* Key and value, checked. The key of a field is neither looked at as text nor trimmed, if it can
- * stand as it is: names of fields have no other characters. */
-static inline struct field entry_of(struct vm_context *context, const struct vm_arg arg[5])
-{
-    struct span key = {(const char *)arg[0].data, arg[0].length};
-    struct span name;
-
-    if (field_of_meta(key, &name) && field_name_valid(name)) {
-        return (struct field){key, helper_value(context, name, &arg[2])};
-    }
-    key = key_of(context, &arg[0]);
-    return (struct field){key, check_field(context, key, &arg[2])};
-}
-
 /* With all that it calls inlined: what it does is little, and in many small functions. */
 __attribute__((flatten)) uint64_t host_zs_meta_set(struct vm_context *context,
                                                    const struct vm_arg arg[5])
 {
     struct exchange *ex = helper_exchange(context);
-    struct field entry = entry_of(context, arg);
-    struct span key = entry.name;
-    struct span value = entry.value;
+    struct span key = key_of(context, &arg[0]);
+    struct span value = check_field(context, key, &arg[2]);
     struct field *old = find(ex, key);
     size_t others = ex->meta_bytes - (old == NULL ? 0 : old->name.len + old->value.len);
 

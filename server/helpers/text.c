@@ -132,18 +132,13 @@ struct field helper_field(struct vm_context *context, const struct vm_arg *name,
 struct span helper_field_value(struct vm_context *context, struct span name,
                                const struct vm_arg *value)
 {
-    if (!field_name_valid(name)) {
-        vm_helper_fault(context, "invalid header name");
-    }
-    return helper_value(context, name, value);
-}
-
-struct span helper_value(struct vm_context *context, struct span name, const struct vm_arg *value)
-{
     struct span trimmed = helper_trim(helper_text(context, value), " \t");
 
     if (name.len > LIM_FIELD_BYTES || trimmed.len > LIM_FIELD_BYTES - name.len) {
         vm_helper_fault(context, "header field is too long");
+    }
+    if (!field_name_valid(name)) {
+        vm_helper_fault(context, "invalid header name");
     }
     if (!field_value_valid(trimmed)) {
         vm_helper_fault(context, "invalid header value");
