@@ -32,16 +32,12 @@ static bool parse_status_line(struct h1_parser *parser, struct span line, struct
     }
     parser->lines = 1;
     head->minor = (uint8_t)(at[7] - '0');
-    head->status = 0;
-    for (int i = STATUS_OFFSET; i < STATUS_LINE_BYTES; i++) {
-        if (!char_digit(at[i])) {
-            return refuse(parser, "malformed status");
-        }
-        head->status = head->status * 10 + (unsigned)(at[i] - '0');
-    }
-    if (head->status < 100) {
+    struct span code = {at + STATUS_OFFSET, STATUS_LINE_BYTES - STATUS_OFFSET};
+    uint64_t status;
+    if (!chars_number(code, 999, &status) || status < 100) {
         return refuse(parser, "malformed status");
     }
+    head->status = (unsigned)status;
     head->reason = SPAN("");
     if (line.len > STATUS_LINE_BYTES) {
         head->reason = (struct span){at + STATUS_LINE_BYTES + 1, line.len - STATUS_LINE_BYTES - 1};

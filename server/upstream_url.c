@@ -74,20 +74,21 @@ static const char *parse_host(struct span text, struct upstream_url *url, size_t
  * default (RFC 3986 6.2.3). */
 static const char *parse_port(struct span text, uint16_t *port, size_t *end)
 {
-    unsigned value = 0;
+    uint64_t value = *port;
     size_t first = *end + 1;
     size_t at = first;
-    for (; at < text.len && char_digit(text.base[at]) && value <= PORT_MAX; at++) {
-        value = value * 10 + (unsigned)(text.base[at] - '0');
+    while (at < text.len && !ends_authority(text.base[at])) {
+        at++;
     }
     *end = at;
-    if (value > PORT_MAX || (at < text.len && !ends_authority(text.base[at]))) {
+    struct span digits = {text.base + first, at - first};
+    if (digits.len > 0 && !chars_number(digits, PORT_MAX, &value)) {
         return "malformed port";
     }
-    if (at > first && value == 0) {
+    if (value == 0) {
         return "port 0";
     }
-    *port = at > first ? (uint16_t)value : *port;
+    *port = (uint16_t)value;
     return NULL;
 }
 
