@@ -409,8 +409,6 @@ static struct vm_code *jit_prepare(const struct vm_program *program, struct vm_d
 static uint64_t jit_enter(const struct vm_code *code, struct vm_context *context, uint32_t insn)
 {
     assert(insn < code->insn_count);
-    assert(context->base == (uint8_t *)context + VM_CONTEXT_BELOW);
-    assert(((uintptr_t)context->base & (VM_WINDOW_BYTES - 1)) == 0);
     const uint8_t *text = code->code.text;
     uint64_t (*enter)(struct vm_context *, const void *) =
         (uint64_t(*)(struct vm_context *, const void *))(uintptr_t)text;

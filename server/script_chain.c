@@ -122,12 +122,10 @@ static enum script_verdict run_one(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
     const struct script_step *step = &chain->steps->items[chain->step];
-    enum runs_end end;
+    enum runs_end end = chain->runs.depth == 0
+                            ? runs_push_and_go(&chain->runs, step->script, step->entry)
+                            : runs_go(&chain->runs);
 
-    if (chain->runs.depth == 0 && runs_push(&chain->runs, step->script, step->entry) == NULL) {
-        return out_of_memory(ex);
-    }
-    end = runs_go(&chain->runs);
     if (end == RUNS_PENDING) {
         return SCRIPT_PENDING;
     }
@@ -167,10 +165,7 @@ static enum script_verdict start(struct script_host *host, const struct script_s
         return out_of_memory(ex);
     }
     bytes_clear(chain, offsetof(struct script_chain, undo));
-    chain->runs.host = host;
-    chain->runs.set = set;
-    chain->runs.ex = ex;
-    runs_use_frame(&chain->runs, &chain->first);
+    runs_begin(&chain->runs, host, set, ex, &chain->first);
     chain->steps = steps;
     ex->ran = chain;
     return run_chain(chain);

@@ -17,11 +17,22 @@ static struct script_frame *top(const struct script_runs *runs)
     return runs->frames[runs->depth - 1];
 }
 
-void runs_use_frame(struct script_runs *runs, struct script_frame *frame)
+/* Gives the next depth its frame, all zero. */
+static void use_frame(struct script_runs *runs, struct script_frame *frame)
 {
     frame->state.ex = runs->ex;
     frame->state.shared = &runs->set->shared;
     runs->frames[runs->depth] = frame;
+}
+
+void runs_begin(struct script_runs *runs, struct script_host *host, const struct script_set *set,
+                struct exchange *ex, struct script_frame *first)
+{
+    runs->host = host;
+    runs->set = set;
+    runs->ex = ex;
+    runs->plain = host->watch == NULL && ex->request_body.complete;
+    use_frame(runs, first);
 }
 
 /* Makes the first frame of the next depth and adds it. Not inlined, or each push would save its
@@ -35,8 +46,17 @@ push_first(struct script_runs *runs, const struct script *script, const struct v
         return NULL;
     }
     bytes_clear(frame, sizeof *frame);
-    runs_use_frame(runs, frame);
+    use_frame(runs, frame);
     return runs_push(runs, script, entry);
+}
+
+/* All that a frame needs to be used again, see pop. */
+static inline void set_script(struct script_frame *frame, const struct script *script,
+                              const struct vm_entry *entry)
+{
+    frame->script = script;
+    frame->entry = entry;
+    frame->state.script = script->name;
 }
 
 struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
@@ -50,14 +70,8 @@ struct script_frame *runs_push(struct script_runs *runs, const struct script *sc
         return push_first(runs, script, entry);
     }
     assert(frame->run == NULL);
-    frame->script = script;
-    frame->entry = entry;
-    frame->input = 0;
-    frame->own_answer = false;
-    frame->state.script = script->name;
-    frame->state.call.state = CALL_NONE;
+    set_script(frame, script, entry);
     frame->state.response = runs->depth > 0 ? top(runs)->state.response : NULL;
-    frame->state.log_used = 0;
     runs->depth++;
     return frame;
 }
@@ -129,6 +143,10 @@ static inline void pop(struct script_runs *runs, struct script_frame *frame)
     if (frame->own_answer) {
         helper_answer_put(runs->ex, &frame->saved);
     }
+    frame->input = 0;
+    frame->own_answer = false;
+    frame->state.call.state = CALL_NONE;
+    frame->state.response = NULL;
     runs->depth--;
 }
 
@@ -347,86 +365,94 @@ static inline bool finish(struct script_runs *runs, struct script_frame *frame, 
     return true;
 }
 
-/* Whether the topmost is a script that just begins and nothing else, so that its run needs no
- * looking after as long as it is over at once. */
-static inline bool is_plain(const struct script_runs *runs, const struct script_frame *frame)
+/* Goes on with the topmost, `frame`. If it has no run then, it could not start. */
+static inline enum vm_state advance(struct script_runs *runs, struct script_frame *frame)
 {
-    return runs->depth == 1 && frame->run == NULL && frame->input == 0 && !frame->own_answer &&
-           !runs->charged && !runs->stuck && runs->host->watch == NULL &&
-           runs->ex->request_body.complete;
-}
+    enum vm_state state;
 
-/* start(), resuming and finish() of such a one, which is mostly DONE and gone. If not, it has a run
- * in that state, or none could be started. */
-static inline enum vm_state run_at_once(struct script_runs *runs, struct script_frame *frame)
-{
-    struct script_host *host = runs->host;
-    uint64_t result;
-    enum vm_state state = vm_run_at_once(host->thread, frame->script->image, frame->entry,
-                                         &frame->state, &frame->run, &result);
-
-    if (state != VM_STATE_DONE) {
-        frame->upload = false;
-        host->live += frame->run != NULL;
-        host->wanted = host->wanted || frame->run == NULL;
-        return state;
+    if (frame->run == NULL && !start(runs, frame)) {
+        return VM_STATE_FAULT;
     }
-    if (frame->state.log_used > 0) {
-        helper_log_finish(&frame->state);
-    }
-    if (runs->result != NULL) {
-        *runs->result = result;
-    }
-    tell_given_back(host, false);
-    runs->depth = 0;
-    drop_values(frame);
+    got_unstuck(runs);
+    state = vm_run_resume(frame->run);
+    drop_values_above(runs);
     return state;
 }
 
-/* Goes on with the topmost. False: it cannot start. */
-static inline bool advance(struct script_runs *runs, struct script_frame *frame,
-                           enum vm_state *state)
+/* The topmost, `frame`, has advanced to `state`. True: *end is how it ends, or stops for now. */
+static inline bool has_stopped(struct script_runs *runs, struct script_frame *frame,
+                               enum vm_state state, enum runs_end *end)
 {
-    if (frame->run == NULL && !start(runs, frame)) {
+    if (frame->run == NULL) {
+        if (may_wait(runs)) {
+            *end = RUNS_PENDING;
+            return true;
+        }
+        got_unstuck(runs);
+    } else if (state != VM_STATE_DONE) {
+        runs->charged = true; /* or may have been */
+    }
+    if (state == VM_STATE_DONE || state == VM_STATE_FAULT) {
+        *end = state == VM_STATE_FAULT ? RUNS_FAULTED : RUNS_RETURNED;
+        return finish(runs, frame, state == VM_STATE_FAULT);
+    }
+    if (state == VM_STATE_WAITING && frame->state.call.state == CALL_WANTED) {
+        begin_call(runs);
         return false;
     }
-    got_unstuck(runs);
-    *state = vm_run_resume(frame->run);
-    drop_values_above(runs);
+    *end = RUNS_PENDING;
     return true;
 }
 
 enum runs_end runs_go(struct script_runs *runs)
 {
-    for (;;) {
-        struct script_frame *frame = top(runs);
-        enum vm_state state = VM_STATE_FAULT; /* of one that cannot start */
-        bool started;
+    struct script_frame *frame;
+    enum vm_state state;
+    enum runs_end end;
 
-        if (is_plain(runs, frame)) {
-            state = run_at_once(runs, frame);
-            if (state == VM_STATE_DONE) {
-                return RUNS_RETURNED;
-            }
-            started = frame->run != NULL;
-        } else {
-            started = advance(runs, frame, &state);
-        }
-        if (!started) {
-            if (may_wait(runs)) {
-                return RUNS_PENDING;
-            }
-            got_unstuck(runs);
-        } else if (state != VM_STATE_DONE) {
-            runs->charged = true; /* or may have been */
-        }
-        if (state == VM_STATE_PREEMPTED || state == VM_STATE_WAITING) {
-            if (state == VM_STATE_PREEMPTED || frame->state.call.state != CALL_WANTED) {
-                return RUNS_PENDING;
-            }
-            begin_call(runs);
-        } else if (finish(runs, frame, state == VM_STATE_FAULT)) {
-            return state == VM_STATE_FAULT ? RUNS_FAULTED : RUNS_RETURNED;
-        }
+    do {
+        frame = top(runs);
+        state = advance(runs, frame);
+    } while (!has_stopped(runs, frame, state, &end));
+    return end;
+}
+
+/* As if pushed, begun and advanced to `state`. Not inlined, as most are over at once. */
+static __attribute__((noinline)) enum runs_end go_on(struct script_runs *runs, enum vm_state state)
+{
+    struct script_frame *frame = runs->frames[0];
+    enum runs_end end;
+
+    runs->depth = 1;
+    runs->plain = false;
+    frame->upload = false;
+    runs->host->live += frame->run != NULL;
+    runs->host->wanted = runs->host->wanted || frame->run == NULL;
+    return has_stopped(runs, frame, state, &end) ? end : runs_go(runs);
+}
+
+enum runs_end runs_push_and_go(struct script_runs *runs, const struct script *script,
+                               const struct vm_entry *entry)
+{
+    struct script_frame *frame = runs->frames[0];
+    enum vm_state state;
+    uint64_t result;
+
+    assert(runs->depth == 0);
+    if (!runs->plain) {
+        (void)runs_push(runs, script, entry);
+        return runs_go(runs);
     }
+    set_script(frame, script, entry);
+    state = vm_run_at_once(runs->host->thread, script->image, entry, &frame->state, &frame->run,
+                           &result);
+    if (state != VM_STATE_DONE) {
+        return go_on(runs, state);
+    }
+    if (frame->state.log_used > 0) {
+        helper_log_finish(&frame->state);
+    }
+    tell_given_back(runs->host, false);
+    drop_values(frame);
+    return RUNS_RETURNED;
 }

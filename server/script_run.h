@@ -41,6 +41,7 @@ struct script_runs {
     unsigned depth;                                  /* frames in use */
     uint64_t budget_left_ns;                         /* after the last run that ended */
     bool charged; /* a run was charged, budget_left_ns counts; before, each has all of it */
+    bool plain;   /* none was, none had to wait, and nobody wants to know when they begin */
     bool stuck;  /* its runs are counted in host->stuck */
     char *error; /* where a fault is told instead of in the log; or NULL */
     size_t error_bytes;
@@ -53,8 +54,9 @@ enum runs_end {
     RUNS_PENDING, /* preempted, waiting, or out of arenas: go on later */
 };
 
-/* Gives the next depth its frame, all zero, in memory that lives as long as `runs`. */
-void runs_use_frame(struct script_runs *runs, struct script_frame *frame);
+/* Of a request; `runs` and `first`, its frame of depth 0, are all zero and live equally long. */
+void runs_begin(struct script_runs *runs, struct script_host *host, const struct script_set *set,
+                struct exchange *ex, struct script_frame *first);
 /* Adds a frame for `entry`. NULL: out of memory. It runs by runs_go. */
 struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
                                const struct vm_entry *entry);
@@ -63,6 +65,9 @@ struct script_frame *runs_push_apart(struct script_runs *runs, const struct scri
                                      const struct vm_entry *entry);
 /* Runs until the only frame has ended, which is then gone. */
 enum runs_end runs_go(struct script_runs *runs);
+/* Both, where there is no frame, after runs_begin: in fewer steps if it is over at once. */
+enum runs_end runs_push_and_go(struct script_runs *runs, const struct script *script,
+                               const struct vm_entry *entry);
 /* Whether the topmost could not start for want of an arena. */
 bool runs_is_starved(const struct script_runs *runs);
 /* Drops all frames, wherever they are. */

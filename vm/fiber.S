@@ -4,7 +4,7 @@
         .intel_syntax noprefix
         .text
 
-/* void vm_fiber_switch(void **save_sp, void *to_sp) */
+/* uint64_t vm_fiber_switch(void **save_sp, void *to_sp): what is in rax stays there. */
         .globl vm_fiber_switch
         .hidden vm_fiber_switch
         .type vm_fiber_switch, @function
@@ -27,8 +27,9 @@ vm_fiber_switch:
         ret
         .size vm_fiber_switch, . - vm_fiber_switch
 
-/* void vm_fiber_start(void **save_sp, void *stack_top, void (*body)(void *), void *argument): calls body on the other stack and comes back when it returns,
- * by way of *save_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that the processor predicts them all. */
+/* uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument): calls main on the other stack and comes back when it
+ * returns, with its result, by way of *save_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that the processor
+ * predicts them all. */
         .globl vm_fiber_start
         .hidden vm_fiber_start
         .type vm_fiber_start, @function

@@ -34,8 +34,8 @@
 
 #define GUARD_BYTES ((size_t)VM_PAGE_BYTES)
 
-void vm_fiber_switch(void **save_sp, void *to_sp);
-void vm_fiber_start(void **save_sp, void *stack_top, void (*body)(void *), void *argument);
+uint64_t vm_fiber_switch(void **save_sp, void *to_sp);
+uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument);
 
 enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
 
@@ -140,27 +140,44 @@ void vm_fiber_destroy(struct vm_fiber *fiber)
     fiber->mapping = NULL;
 }
 
+#if defined(FIBER_ASAN) || defined(FIBER_TSAN)
 /* First function on a fresh fiber. It begins on the fiber and returns, for ThreadSanitizer, on the
  * thread: it must not be seen. */
-__attribute__((no_sanitize("thread"))) static void body(void *fiber_)
+__attribute__((no_sanitize("thread"))) static uint64_t told_main(void *fiber_)
 {
     struct vm_fiber *fiber = fiber_;
+    uint64_t result;
 
     on_fiber(NULL);
-    fiber->main(fiber->argument);
+    result = fiber->main(fiber->argument);
     before_leave(fiber, true);
+    return result;
 }
 
-void vm_fiber_enter(struct vm_fiber *fiber)
+NO_CALL uint64_t start(struct vm_fiber *fiber, void *stack_top)
 {
+    return vm_fiber_start(&fiber->caller_sp, stack_top, told_main, fiber);
+}
+#else
+NO_CALL uint64_t start(struct vm_fiber *fiber, void *stack_top)
+{
+    return vm_fiber_start(&fiber->caller_sp, stack_top, fiber->main, fiber->argument);
+}
+#endif
+
+uint64_t vm_fiber_enter(struct vm_fiber *fiber)
+{
+    uint64_t result;
+
     before_enter(fiber);
     if (fiber->sp == NULL) {
         forget_frames(fiber);
-        vm_fiber_start(&fiber->caller_sp, fiber->mapping + GUARD_BYTES + STACK_BYTES, body, fiber);
+        result = start(fiber, fiber->mapping + GUARD_BYTES + STACK_BYTES);
     } else {
-        vm_fiber_switch(&fiber->caller_sp, fiber->sp);
+        result = vm_fiber_switch(&fiber->caller_sp, fiber->sp);
     }
     after_enter(fiber);
+    return result;
 }
 
 void vm_fiber_leave(struct vm_fiber *fiber, bool last)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef void vm_fiber_main(void *argument);
+typedef uint64_t vm_fiber_main(void *argument);
 
 struct vm_fiber {
     uint8_t *mapping; /* guard page, then the stack */
@@ -28,9 +28,9 @@ static inline void vm_fiber_reset(struct vm_fiber *fiber)
     fiber->sp = NULL;
 }
 
-/* From the thread into the fiber; returns at its next vm_fiber_leave, or when `main` returns: then
- * it must not be entered again before vm_fiber_reset. */
-void vm_fiber_enter(struct vm_fiber *fiber);
+/* From the thread into the fiber; returns at its next vm_fiber_leave, anything, or when `main`
+ * returns, what that did: then it must not be entered again before vm_fiber_reset. */
+uint64_t vm_fiber_enter(struct vm_fiber *fiber);
 /* From the fiber back to vm_fiber_enter's caller; returns at the next vm_fiber_enter. With `last`
  * it does not return. */
 void vm_fiber_leave(struct vm_fiber *fiber, bool last);

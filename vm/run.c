@@ -142,7 +142,7 @@ static struct vm_run *take_pooled(struct vm_thread *t, const struct vm_image *im
     return NULL;
 }
 
-static void run_main(void *run);
+static vm_fiber_main run_main;
 
 static const struct vm_fault no_fault = {.function = "", .insn = VM_NO_INSN};
 
@@ -157,7 +157,7 @@ static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
     }
     run->thread = t;
     run->image = image;
-    run->fault = no_fault;
+    run->altered = true;
     if (!vm_arena_create(&run->arena, image->program, t->heap_bytes_max, NULL)) {
         vm_release(run);
         return NULL;
@@ -173,13 +173,13 @@ static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
 
 /* ---- on the run's own stack ---- */
 
-static void run_main(void *run_)
+static uint64_t run_main(void *run_)
 {
-    struct vm_run *run = run_;
+    const struct vm_run *run = run_;
+    const struct vm_image *image = run->image;
     struct vm_context *context = vm_arena_context(&run->arena);
 
-    run->result = run->image->engine->enter(run->image->code, context, context->insn);
-    run->state = VM_STATE_DONE;
+    return image->engine->enter(image->code, context, context->insn);
 }
 
 void vm_run_set_fault(struct vm_run *run, enum vm_fault_kind kind, uint32_t address, uint32_t insn)
@@ -211,6 +211,7 @@ void vm_run_trust_kept(struct vm_run *run)
 void vm_run_leave_faulted(struct vm_run *run)
 {
     run->state = VM_STATE_FAULT;
+    run->altered = true;
     vm_fiber_leave(&run->fiber, true);
     __builtin_unreachable();
 }
@@ -218,6 +219,7 @@ void vm_run_leave_faulted(struct vm_run *run)
 void vm_run_suspend(struct vm_run *run, enum vm_state state)
 {
     run->state = state;
+    run->altered = true;
     vm_fiber_leave(&run->fiber, false);
 }
 
@@ -240,26 +242,36 @@ void vm_yield(struct vm_context *context)
 
 /* ---- on the thread's stack ---- */
 
+/* Undoes what only few runs change: those that were switched out, faulted, or were given something
+ * before they began. */
+static __attribute__((noinline)) void forget(struct vm_run *run)
+{
+    struct vm_context *context = vm_arena_context(&run->arena);
+
+    run->altered = false;
+    run->resumed = false;
+    run->slice_start_ns = 0;
+    run->budget_left_ns = run->thread->budget_ns;
+    run->fault = no_fault;
+    memset(context->args, 0, sizeof context->args);
+    context->depth_left = VM_CALL_DEPTH_MAX;
+    context->trace = NULL;
+    context->regs = context->kept;
+    context->regs_known = 0;
+}
+
 static inline void begin(struct vm_run *run, const struct vm_entry *entry, void *host)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
 
+    if (run->altered) {
+        forget(run);
+    }
     vm_fiber_reset(&run->fiber);
     run->state = VM_STATE_PREEMPTED;
-    run->resumed = false;
-    run->slice_start_ns = 0;
-    run->budget_left_ns = run->thread->budget_ns;
-    if (run->fault.kind != VM_FAULT_NONE) {
-        run->fault = no_fault;
-    }
-    memset(context->args, 0, sizeof context->args);
     context->insn = entry != NULL ? entry->insn : run->image->program->entries[0].insn;
-    context->depth_left = VM_CALL_DEPTH_MAX;
     atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
     context->host = host;
-    context->trace = NULL;
-    context->regs = context->kept;
-    context->regs_known = 0;
 }
 
 void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
@@ -296,6 +308,7 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
 
 void vm_run_set_args(struct vm_run *run, const uint64_t args[5])
 {
+    run->altered = true;
     memcpy(vm_arena_context(&run->arena)->args, args, 5 * sizeof *args);
 }
 
@@ -308,6 +321,7 @@ void vm_run_set_trace(struct vm_run *run, vm_trace_fn *fn, void *trace_context)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
 
+    run->altered = true;
     context->trace = fn;
     context->trace_context = trace_context;
 }
@@ -330,6 +344,7 @@ const struct vm_program *vm_run_program(const struct vm_run *run)
 
 void vm_run_set_budget(struct vm_run *run, uint64_t ns)
 {
+    run->altered = true;
     run->budget_left_ns = ns;
 }
 
@@ -364,16 +379,18 @@ static __attribute__((noinline)) void charge(struct vm_run *run)
     run->state = VM_STATE_FAULT;
 }
 
-static __attribute__((noinline)) void enter_with_gs(struct vm_run *run)
+static __attribute__((noinline)) uint64_t enter_with_gs(struct vm_run *run)
 {
     uintptr_t before = vm_segment_get();
+    uint64_t result;
 
     vm_segment_set((uintptr_t)run->arena.base);
-    vm_fiber_enter(&run->fiber);
+    result = vm_fiber_enter(&run->fiber);
     vm_segment_set(before);
+    return result;
 }
 
-/* `again`: a tick switched it out before. */
+/* `again`: a tick switched it out before. A run that is not over says so itself when it leaves. */
 static inline enum vm_state enter(struct vm_thread *t, struct vm_run *run, bool again)
 {
     assert(t->running == NULL);
@@ -384,11 +401,8 @@ static inline enum vm_state enter(struct vm_thread *t, struct vm_run *run, bool 
     if (again || !t->armed) {
         vm_trap_arm(t);
     }
-    if (run->image->uses_gs) {
-        enter_with_gs(run);
-    } else {
-        vm_fiber_enter(&run->fiber);
-    }
+    run->state = VM_STATE_DONE;
+    run->result = run->image->uses_gs ? enter_with_gs(run) : vm_fiber_enter(&run->fiber);
     t->running = NULL;
     if (run->state == VM_STATE_PREEMPTED) {
         vm_trap_refine(t);

@@ -23,6 +23,7 @@ struct vm_run {
     uint64_t
         slice_start_ns;    /* processor time of the thread when this slice began; 0: not measured */
     bool resumed;          /* was switched out by a tick at least once */
+    bool altered;          /* more changed since it began than what each run has anew */
     struct vm_fault fault; /* last: all before is needed for each run */
 };
 
