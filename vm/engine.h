@@ -28,6 +28,10 @@
 #include "vm/limits.h"
 #include "vm/vm.h"
 
+/* Checks the arguments of a call of helper `index` and makes it: see vm_helper_call. */
+typedef uint64_t vm_gate_fn(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                            struct vm_context *context, uint32_t index);
+
 /* One decoded instruction. The index of an op is the index of its instruction; the second slot of
  * lddw is an op that is never reached. The compiler goes over all of them some thirty times, which
  * for large programs is a matter of their size. */
@@ -57,6 +61,7 @@ struct vm_program {
     char **files; /* what the lines point at */
     uint32_t file_count;
     const struct vm_helper **helpers;
+    vm_gate_fn **gates; /* [helper_count], see vm_gate_of */
     uint32_t helper_count;
     uint8_t *rodata;
     uint32_t rodata_bytes;
@@ -64,8 +69,9 @@ struct vm_program {
     uint32_t data_bytes;
     uint32_t data_bytes_total;
     uint32_t stack_bytes;
-    uint32_t stored_bytes; /* what its instructions may write to lies so far below the stack's top */
-    int rodata_fd; /* memory file that arenas map read-only, or -1 */
+    uint32_t
+        stored_bytes; /* what its instructions may write to lies so far below the stack's top */
+    int rodata_fd;    /* memory file that arenas map read-only, or -1 */
 };
 
 /* A run as compiled code sees it. It lies VM_CONTEXT_BELOW bytes below the arena's base, so that
@@ -161,8 +167,10 @@ struct vm_image {
 
 /* Runs helper `index` of the program for the instruction in context->insn: checks arguments, calls,
  * yields if a tick is pending. Compiled code calls it with the C calling convention. */
-uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
-                        struct vm_context *context, uint32_t index);
+vm_gate_fn vm_helper_call;
+/* The gate for arguments of the helper's kinds: a processor foresees what each of them does, as it
+ * does not of one for all. */
+vm_gate_fn *vm_gate_of(const struct vm_helper *helper);
 
 /* Ends the run with this fault at context->insn; never returns. Called with the C calling
  * convention (rsp aligned). */

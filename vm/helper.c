@@ -79,7 +79,8 @@ static inline uint8_t *range(struct vm_context *context, uint64_t address, uint6
 }
 
 static inline void check_range(struct vm_context *context, const struct vm_helper *helper,
-                               uint32_t i, uint64_t length, bool write, struct vm_arg arg[5])
+                               uint32_t i, uint64_t address, uint64_t length, bool write,
+                               struct vm_arg arg[5])
 {
     static uint8_t nothing[1];
 
@@ -88,7 +89,7 @@ static inline void check_range(struct vm_context *context, const struct vm_helpe
         arg[i].length = 0;
         return;
     }
-    arg[i].data = range(context, arg[i].value, length, write);
+    arg[i].data = range(context, address, length, write);
     if (arg[i].data == NULL) {
         refuse(context, helper, i + 1, length, write ? "is not writable" : "is not readable");
     }
@@ -103,7 +104,7 @@ static void check_span(struct vm_context *context, const struct vm_helper *helpe
                       : i + 1 < 5                                   ? arg[i + 1].value
                                                                     : 0;
 
-    check_range(context, helper, i, length, is_written(kind), arg);
+    check_range(context, helper, i, arg[i].value, length, is_written(kind), arg);
 }
 
 static bool overlap(const struct vm_arg *a, const struct vm_arg *b)
@@ -126,13 +127,19 @@ static uint32_t overlapping(const struct vm_helper *helper, const struct vm_arg 
     return 0;
 }
 
-/* Before a helper's result goes to the guest. */
-static uint64_t after_helper(struct vm_context *context, uint64_t result)
+/* Not inlined, or each gate would save a register for it. */
+static __attribute__((noinline)) uint64_t yield_with(struct vm_context *context, uint64_t result)
 {
-    if (atomic_load_explicit(&context->pending, memory_order_relaxed) != 0) {
-        vm_yield(context);
-    }
+    vm_yield(context);
     return result;
+}
+
+/* Before a helper's result goes to the guest. */
+static inline uint64_t after_helper(struct vm_context *context, uint64_t result)
+{
+    return atomic_load_explicit(&context->pending, memory_order_relaxed) != 0
+               ? yield_with(context, result)
+               : result;
 }
 
 static void refuse_overlap(struct vm_context *context, const struct vm_helper *helper,
@@ -172,64 +179,98 @@ check_any(struct vm_context *context, const struct vm_helper *helper, struct vm_
     }
 }
 
-#define KINDS(a, b, c, d)                                                                          \
-    (VM_ARG_##a | VM_ARG_##b << 8 | VM_ARG_##c << 16 | (uint64_t)VM_ARG_##d << 24)
-
-/* What check_any does, at once for the kinds of arguments that most helpers have: a processor does
- * not foresee the turns of its loops, as one call is not like the next. */
-static void check_args(struct vm_context *context, const struct vm_helper *helper,
-                       struct vm_arg arg[5])
+/* An initializer of all five would have it done by an instruction that takes longer than the whole
+ * gate. Of spans the rest is set when they are checked. */
+static inline void set_arg(struct vm_arg *arg, uint64_t value, bool span)
 {
-    const uint8_t *kind = helper->kind;
-    uint64_t kinds = kind[0] | (uint64_t)kind[1] << 8 | (uint64_t)kind[2] << 16 |
-                     (uint64_t)kind[3] << 24 | (uint64_t)kind[4] << 32;
-
-    switch (kinds) {
-    case KINDS(READ, LENGTH, NONE, NONE):
-        check_range(context, helper, 0, arg[1].value, false, arg);
-        break;
-    case KINDS(WRITE, LENGTH, NONE, NONE):
-        check_range(context, helper, 0, arg[1].value, true, arg);
-        break;
-    case KINDS(READ, LENGTH, READ, LENGTH):
-        check_range(context, helper, 0, arg[1].value, false, arg);
-        check_range(context, helper, 2, arg[3].value, false, arg);
-        break;
-    case KINDS(READ, LENGTH, WRITE, LENGTH):
-        check_range(context, helper, 0, arg[1].value, false, arg);
-        check_range(context, helper, 2, arg[3].value, true, arg);
-        if (overlap(&arg[0], &arg[2])) {
-            refuse_overlap(context, helper, 3, arg);
-        }
-        break;
-    default: check_any(context, helper, arg); break;
+    arg->value = value;
+    if (!span) {
+        memset(&arg->data, 0, sizeof *arg - offsetof(struct vm_arg, data));
     }
 }
 
-/* An initializer of all five would have it done by an instruction that takes longer than the
- * whole gate. */
-static inline void set_arg(struct vm_arg *arg, uint64_t value)
+static uint64_t gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                         struct vm_context *context, uint32_t index)
 {
-    arg->value = value;
-    memset(&arg->data, 0, sizeof *arg - offsetof(struct vm_arg, data));
+    const struct vm_helper *helper = context->program->helpers[index];
+    struct vm_arg *arg = context->helper_args;
+
+    set_arg(&arg[0], r1, false);
+    set_arg(&arg[1], r2, false);
+    set_arg(&arg[2], r3, false);
+    set_arg(&arg[3], r4, false);
+    set_arg(&arg[4], r5, false);
+    check_any(context, helper, arg);
+    return after_helper(context, helper->fn(context, arg));
+}
+
+/* What gate_any does, when the first two arguments are a span of kind `first` with its length, the
+ * next two one of kind `third`, or none, and that is all: most helpers are such. Inlined for each
+ * such pair, as a processor does not foresee the turns of one for all. */
+static inline __attribute__((always_inline)) uint64_t
+gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+           struct vm_context *context, uint32_t index, enum vm_arg_kind first,
+           enum vm_arg_kind third)
+{
+    const struct vm_helper *helper = context->program->helpers[index];
+    struct vm_arg *arg = context->helper_args;
+
+    set_arg(&arg[0], r1, true);
+    set_arg(&arg[1], r2, false);
+    set_arg(&arg[2], r3, third != VM_ARG_NONE);
+    set_arg(&arg[3], r4, false);
+    set_arg(&arg[4], r5, false);
+    check_range(context, helper, 0, r1, r2, first == VM_ARG_WRITE, arg);
+    if (third != VM_ARG_NONE) {
+        check_range(context, helper, 2, r3, r4, third == VM_ARG_WRITE, arg);
+    }
+    if (third == VM_ARG_WRITE && overlap(&arg[0], &arg[2])) {
+        refuse_overlap(context, helper, 3, arg);
+    }
+    return after_helper(context, helper->fn(context, arg));
+}
+
+#define SPAN_GATES(row) row(READ, NONE) row(WRITE, NONE) row(READ, READ) row(READ, WRITE)
+
+#define GATE(first, third)                                                                         \
+    static uint64_t gate_##first##_##third(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4,     \
+                                           uint64_t r5, struct vm_context *context,                \
+                                           uint32_t index)                                         \
+    {                                                                                              \
+        return gate_spans(r1, r2, r3, r4, r5, context, index, VM_ARG_##first, VM_ARG_##third);     \
+    }
+SPAN_GATES(GATE)
+
+static uint64_t gate_scalar(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                            struct vm_context *context, uint32_t index)
+{
+    vm_scalar_fn *scalar = context->program->helpers[index]->scalar;
+
+    return after_helper(context, scalar(r1, r2, r3, r4, r5, context));
+}
+
+static bool has_spans(const struct vm_helper *helper, uint8_t first, uint8_t third)
+{
+    const uint8_t fourth = third == VM_ARG_NONE ? VM_ARG_NONE : VM_ARG_LENGTH;
+    const uint8_t kinds[5] = {first, VM_ARG_LENGTH, third, fourth, VM_ARG_NONE};
+
+    return memcmp(helper->kind, kinds, sizeof kinds) == 0;
+}
+
+vm_gate_fn *vm_gate_of(const struct vm_helper *helper)
+{
+#define CHOOSE(first, third)                                                                       \
+    if (has_spans(helper, VM_ARG_##first, VM_ARG_##third)) {                                       \
+        return gate_##first##_##third;                                                             \
+    }
+    SPAN_GATES(CHOOSE)
+    return helper->scalar != NULL ? gate_scalar : gate_any;
 }
 
 uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                         struct vm_context *context, uint32_t index)
 {
-    const struct vm_helper *helper = context->program->helpers[index];
-    struct vm_arg *arg = context->helper_args;
-
-    if (helper->scalar != NULL) {
-        return after_helper(context, helper->scalar(r1, r2, r3, r4, r5, context));
-    }
-    set_arg(&arg[0], r1);
-    set_arg(&arg[1], r2);
-    set_arg(&arg[2], r3);
-    set_arg(&arg[3], r4);
-    set_arg(&arg[4], r5);
-    check_args(context, helper, arg);
-    return after_helper(context, helper->fn(context, arg));
+    return context->program->gates[index](r1, r2, r3, r4, r5, context, index);
 }
 
 void *vm_context_host(const struct vm_context *context)

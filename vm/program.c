@@ -86,14 +86,18 @@ static enum vm_error copy_parts(struct vm_program *p, const struct vm_program_de
     p->function_index = vm_allocate_zero(desc->insn_count, sizeof *p->function_index);
     p->helper_count = desc->helper_count;
     p->helpers = copy_bytes(desc->helpers, desc->helper_count * sizeof *desc->helpers);
+    p->gates = vm_allocate_zero(desc->helper_count + 1, sizeof *p->gates);
     p->rodata_bytes = desc->rodata_bytes;
     p->rodata = copy_bytes(desc->rodata, desc->rodata_bytes);
     p->data_bytes = desc->data_bytes;
     p->data_bytes_total = desc->data_bytes_total;
     p->data = copy_bytes(desc->data, desc->data_bytes);
     if (p->name == NULL || p->insns == NULL || p->ops == NULL || p->function_index == NULL ||
-        p->helpers == NULL || p->rodata == NULL || p->data == NULL) {
+        p->helpers == NULL || p->gates == NULL || p->rodata == NULL || p->data == NULL) {
         return out_of_memory(diag);
+    }
+    for (uint32_t i = 0; i < p->helper_count; i++) {
+        p->gates[i] = vm_gate_of(p->helpers[i]);
     }
     return VM_ERROR_OK;
 }
@@ -299,6 +303,7 @@ void vm_program_free(struct vm_program *p)
     vm_release(p->function_index);
     vm_release(p->entries);
     vm_release(p->helpers);
+    vm_release(p->gates);
     vm_release(p->rodata);
     vm_release(p->data);
     vm_release(p);

@@ -97,7 +97,7 @@ void vm_thread_free(struct vm_thread *t)
     if (t == NULL) {
         return;
     }
-    assert(t->live_count == 0);
+    assert(t->live_count == 0 && t->running == NULL);
     for (unsigned i = 0; i < VM_POOL_LISTS; i++) {
         while (t->pool[i] != NULL) {
             struct vm_run *run = t->pool[i];
@@ -117,7 +117,7 @@ void vm_thread_forget(struct vm_thread *t, const struct vm_image *image)
     while (*link != NULL) {
         struct vm_run *run = *link;
 
-        if (run->image == image) {
+        if (run->image == image && run != t->running) {
             *link = run->next;
             destroy_run(run);
         } else {
@@ -128,18 +128,45 @@ void vm_thread_forget(struct vm_thread *t, const struct vm_image *image)
 
 /* ---- the pool ---- */
 
-/* A pooled run of this image, or NULL. */
+/* The link to a pooled run of this image but `under_way`, which may be one; or to NULL. */
+static inline struct vm_run **find_pooled(struct vm_thread *t, const struct vm_image *image,
+                                          const struct vm_run *under_way)
+{
+    struct vm_run **link = vm_pool_of(t, image);
+
+    while (*link != NULL && ((*link)->image != image || *link == under_way)) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
 static struct vm_run *take_pooled(struct vm_thread *t, const struct vm_image *image)
 {
-    for (struct vm_run **link = vm_pool_of(t, image); *link != NULL; link = &(*link)->next) {
-        struct vm_run *run = *link;
+    struct vm_run **link = find_pooled(t, image, t->running);
+    struct vm_run *run = *link;
 
-        if (run->image == image) {
-            *link = run->next;
-            return run;
-        }
+    if (run != NULL) {
+        *link = run->next;
     }
-    return NULL;
+    return run;
+}
+
+static void leave_pool(struct vm_thread *t, const struct vm_run *run)
+{
+    struct vm_run **link = vm_pool_of(t, run->image);
+
+    while (*link != run) {
+        link = &(*link)->next;
+    }
+    *link = run->next;
+}
+
+static void put_pooled(struct vm_thread *t, struct vm_run *run)
+{
+    struct vm_run **pool = vm_pool_of(t, run->image);
+
+    run->next = *pool;
+    *pool = run;
 }
 
 static vm_fiber_main run_main;
@@ -279,8 +306,8 @@ void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
     begin(run, entry, host);
 }
 
-static inline struct vm_run *start(struct vm_thread *t, const struct vm_image *image,
-                                   const struct vm_entry *entry, void *host)
+struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
+                            const struct vm_entry *entry, void *host)
 {
     struct vm_run *run;
 
@@ -298,12 +325,6 @@ static inline struct vm_run *start(struct vm_thread *t, const struct vm_image *i
     t->live_count++;
     begin(run, entry, host);
     return run;
-}
-
-struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
-                            const struct vm_entry *entry, void *host)
-{
-    return start(t, image, entry, host);
 }
 
 void vm_run_set_args(struct vm_run *run, const uint64_t args[5])
@@ -391,9 +412,8 @@ static __attribute__((noinline)) uint64_t enter_with_gs(struct vm_run *run)
 }
 
 /* `again`: a tick switched it out before. A run that is not over says so itself when it leaves. */
-static inline enum vm_state enter(struct vm_thread *t, struct vm_run *run, bool again)
+static inline void enter(struct vm_thread *t, struct vm_run *run, bool again)
 {
-    assert(t->running == NULL);
     if ((++t->resume_count & t->stamp_mask) == 0) {
         vm_trap_stamp(t);
     }
@@ -404,6 +424,11 @@ static inline enum vm_state enter(struct vm_thread *t, struct vm_run *run, bool 
     run->state = VM_STATE_DONE;
     run->result = run->image->uses_gs ? enter_with_gs(run) : vm_fiber_enter(&run->fiber);
     t->running = NULL;
+}
+
+/* What becomes of a run that has left, not being over. */
+static enum vm_state settle(struct vm_thread *t, struct vm_run *run)
+{
     if (run->state == VM_STATE_PREEMPTED) {
         vm_trap_refine(t);
         charge(run);
@@ -415,12 +440,13 @@ enum vm_state vm_run_resume(struct vm_run *run)
 {
     struct vm_thread *t = run->thread;
 
-    assert(t == vm_thread_self());
+    assert(t == vm_thread_self() && t->running == NULL);
     assert(run->state == VM_STATE_PREEMPTED || run->state == VM_STATE_WAITING);
     if (run->resumed) {
         run->slice_start_ns = thread_time_ns();
     }
-    return enter(t, run, run->resumed);
+    enter(t, run, run->resumed);
+    return settle(t, run);
 }
 
 uint64_t vm_run_result(const struct vm_run *run)
@@ -433,39 +459,52 @@ const struct vm_fault *vm_run_fault(const struct vm_run *run)
     return &run->fault;
 }
 
-static inline void give_back(struct vm_thread *t, struct vm_run *run)
-{
-    struct vm_run **pool = vm_pool_of(t, run->image);
-
-    t->live_count--;
-    vm_arena_restore(&run->arena);
-    run->next = *pool;
-    *pool = run;
-}
-
 void vm_run_free(struct vm_run *run)
 {
     if (run != NULL) {
-        give_back(run->thread, run);
+        run->thread->live_count--;
+        vm_arena_restore(&run->arena);
+        put_pooled(run->thread, run);
     }
 }
 
+static __attribute__((noinline)) struct vm_run *make_pooled(struct vm_thread *t,
+                                                            const struct vm_image *image)
+{
+    struct vm_run *run = make_run(t, image);
+
+    if (run != NULL) {
+        put_pooled(t, run);
+    }
+    return run;
+}
+
+/* The run stays in the pool meanwhile: nobody else takes it while it is under way. */
 enum vm_state vm_run_at_once(struct vm_thread *t, const struct vm_image *image,
                              const struct vm_entry *entry, void *host, struct vm_run **out,
                              uint64_t *result)
 {
-    struct vm_run *run = start(t, image, entry, host);
-    enum vm_state state;
+    struct vm_run *run = NULL;
 
-    *out = run;
+    assert(t == vm_thread_self() && t->running == NULL);
+    *out = NULL;
+    if (t->live_count < t->run_count_max) {
+        run = *find_pooled(t, image, NULL);
+        run = run != NULL ? run : make_pooled(t, image);
+    }
     if (run == NULL) {
         return VM_STATE_FAULT;
     }
-    state = enter(t, run, false);
-    if (state == VM_STATE_DONE) {
-        *result = run->result;
-        *out = NULL;
-        give_back(t, run);
+    t->live_count++;
+    begin(run, entry, host);
+    enter(t, run, false);
+    if (run->state != VM_STATE_DONE) {
+        leave_pool(t, run);
+        *out = run;
+        return settle(t, run);
     }
-    return state;
+    t->live_count--;
+    vm_arena_restore(&run->arena);
+    *result = run->result;
+    return VM_STATE_DONE;
 }
