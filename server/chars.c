@@ -50,6 +50,13 @@ static inline bytes16 load4_to_16(const char *text, size_t count)
     return (bytes16)(words2){first, last};
 }
 
+/* Where the text ends behind `from`, a multiple of STEP: at most STEP bytes, if need be with some
+ * before them again. The text has four at least. */
+static inline bytes16 last16(struct span text, size_t from)
+{
+    return from > 0 ? load16(text.base + text.len - STEP) : load4_to_16(text.base, text.len);
+}
+
 static inline bool any(bytes16 flags)
 {
     words2 words = (words2)flags;
@@ -80,9 +87,7 @@ static inline bool none_beside(struct span text, unsigned class, bytes16 (*besid
             return false;
         }
     }
-    /* The last few, if need be with some before them again. */
-    return !any(
-        beside(i > 0 ? load16(text.base + text.len - STEP) : load4_to_16(text.base, text.len)));
+    return !any(beside(last16(text, i)));
 }
 
 bool chars_all_value(struct span text)
@@ -198,26 +203,26 @@ size_t chars_quotable_bytes(struct span text)
     return i;
 }
 
+static inline bool all_ascii(bytes16 bytes)
+{
+    return _mm_movemask_epi8((__m128i)bytes) == 0;
+}
+
 size_t chars_ascii_prefix(struct span text)
 {
-    const uint64_t high = 0x8080808080808080;
     size_t i = 0;
-    while (i + 8 <= text.len && (octets8(text.base + i) & high) == 0) {
-        i += 8;
+    if (text.len < 4) {
+        while (i < text.len && (uint8_t)text.base[i] < 0x80) {
+            i++;
+        }
+        return i;
     }
-    if (text.len >= 8) {
-        bool all = i + 8 > text.len && (octets8(text.base + text.len - 8) & high) == 0;
-        return all ? text.len : i;
+    for (; text.len - i > STEP; i += STEP) {
+        if (!all_ascii(load16(text.base + i))) {
+            return i;
+        }
     }
-    if (text.len >= 4) {
-        return ((octets4(text.base) | octets4(text.base + text.len - 4)) & 0x80808080u) == 0
-                   ? text.len
-                   : 0;
-    }
-    while (i < text.len && (uint8_t)text.base[i] < 0x80) {
-        i++;
-    }
-    return i;
+    return all_ascii(last16(text, i)) ? text.len : i;
 }
 
 bool chars_number(struct span text, uint64_t max, uint64_t *value)
