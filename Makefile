@@ -186,8 +186,8 @@ $(O)/bench/scripts/%.o: bench/scripts/%.c sdk/zeroserve.h sdk/helpers.def
 $(O)/bench/scripts/%.o: bench/server/scripts/chain/%.c sdk/zeroserve.h sdk/helpers.def
 	$(bench_script)
 # The compiler once more without its cage, under a name of its own, to measure what the cage costs. In no product.
-BENCH_UNCAGED := $(patsubst %,$(O)/bench/uncaged/%.o,$(wildcard jit-x86_64/*.c))
-$(O)/bench/uncaged/%.c.o: %.c
+BENCH_UNCAGED := $(patsubst %,$(O)/bench/uncaged/%.o,$(wildcard jit-x86_64/*.c) jit-x86_64/calls.S)
+$(O)/bench/uncaged/%.o: %
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -DZSVM_BENCH_UNCAGED -MMD -MP -c -o $@ $<
 $(O)/bench/uncaged.o: $(BENCH_UNCAGED)

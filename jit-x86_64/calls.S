@@ -6,6 +6,33 @@
         .intel_syntax noprefix
         .text
 
+        .globl jit_enter
+        .hidden jit_enter
+        .type jit_enter, @function
+        .p2align 4
+jit_enter:
+        .cfi_startproc
+        mov r11, rsi
+        lea r12, [rdi + CALLS_BELOW]
+        mov rsi, [rdi + CALLS_ARGS + 8]
+        mov rdx, [rdi + CALLS_ARGS + 16]
+        mov rcx, [rdi + CALLS_ARGS + 24]
+        mov r8, [rdi + CALLS_ARGS + 32]
+        mov rdi, [rdi + CALLS_ARGS + 0]
+        xor eax, eax
+        xor ebx, ebx
+        xor r13d, r13d
+        xor r14d, r14d
+        xor r15d, r15d
+#ifndef ZSVM_BENCH_UNCAGED
+        lea rbp, [r12 + CALLS_STACK_TOP]
+#else
+        mov ebp, CALLS_STACK_TOP
+#endif
+        jmp r11
+        .cfi_endproc
+        .size jit_enter, . - jit_enter
+
         .globl jit_helper_call
         .hidden jit_helper_call
         .type jit_helper_call, @function

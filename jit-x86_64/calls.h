@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where compiled code leaves itself: calls.S. Both keep registers of the guest in context->kept,
- * where a fault finds them, and go on in C. They are called as compiled code finds it convenient,
- * not by the C calling convention. Also read by the assembler. */
+/* Where compiled code is entered and left: calls.S. Those that leave it keep registers of the guest
+ * in context->kept, where a fault finds them, and go on in C. They are called as compiled code
+ * finds it convenient, not by the C calling convention. Also read by the assembler. */
 #ifndef JIT_X86_64_CALLS_H
 #define JIT_X86_64_CALLS_H
 
-/* Offsets of struct vm_context, and VM_CONTEXT_BELOW; jit.c compares. */
-#define CALLS_KEPT  120
-#define CALLS_BELOW 0x20000
+/* Offsets of struct vm_context, VM_CONTEXT_BELOW and VM_STACK_TOP; jit.c compares. */
+#define CALLS_ARGS      0
+#define CALLS_KEPT      120
+#define CALLS_BELOW     0x20000
+#define CALLS_STACK_TOP 0x2020000
 
 #ifndef __ASSEMBLER__
+#include "vm/fiber.h"
+
+/* Goes to native address `at`, where a guest function starts, with the registers it begins with. It
+ * is the function that returns. */
+vm_fiber_main jit_enter;
 /* As vm_helper_call, called in its way, with r12 the arena's base: keeps R6..R10. */
 void jit_helper_call(void);
 /* Raises the fault of kind r10d at guest address r11d, in the instruction context->insn; keeps all

@@ -200,7 +200,6 @@ static void put_symbols(struct object *o)
     table->sh_entsize = sizeof(Elf64_Sym);
     table->sh_addralign = WORD;
     put(&o->file, &(Elf64_Sym){0}, sizeof(Elf64_Sym));
-    put_symbol(o, SYMBOLS_ENTER, 0, offsets[0]);
     for (uint32_t i = 0; i < p->function_count; i++) {
         const struct vm_function *f = &p->functions[i];
         if (f->name[0] != '\0') {
@@ -233,15 +232,7 @@ static int32_t pushes(const struct decoded *d, bool *lost)
     }
 }
 
-/* DWARF has an order of registers of its own. */
-static uint8_t dwarf_register(uint8_t reg)
-{
-    static const uint8_t low[] = {0, 2, 1, 3, 7, 6, 4, 5};
-    return reg < sizeof low ? low[reg] : reg;
-}
-
-static void put_frame_change(struct bytes *b, const struct decoded *d, int32_t depth, bool lost,
-                             bool saves)
+static void put_frame_change(struct bytes *b, int32_t depth, bool lost)
 {
     if (lost) {
         put8(b, CFA_UNDEFINED);
@@ -250,15 +241,11 @@ static void put_frame_change(struct bytes *b, const struct decoded *d, int32_t d
     }
     put8(b, CFA_DEF_CFA_OFFSET);
     put_unsigned(b, (uint64_t)depth);
-    if (saves && d->kind == KIND_PUSH) {
-        put8(b, CFA_OFFSET | dwarf_register(d->rm));
-        put_unsigned(b, (uint64_t)depth / WORD);
-    }
 }
 
 /* How rsp stands in text[from..to), where rsp is 8 below the caller's at the start and after each
- * end of a function. `saves`: what is pushed are the caller's registers. */
-static void put_frames(struct object *o, size_t from, size_t to, bool saves)
+ * end of a function. */
+static void put_frames(struct object *o, size_t from, size_t to)
 {
     struct bytes *b = &o->file;
     struct decoded d;
@@ -278,7 +265,7 @@ static void put_frames(struct object *o, size_t from, size_t to, bool saves)
             put8(b, CFA_ADVANCE_LOC4);
             put32(b, (uint32_t)(at + d.size - told));
             told = at + d.size;
-            put_frame_change(b, &d, depth, lost, saves);
+            put_frame_change(b, depth, lost);
         }
         if (d.kind == KIND_TRAP) { /* behind the end of a raised fault */
             put8(b, CFA_OFFSET | REG_OF_RETURN);
@@ -308,10 +295,9 @@ static void put_frame_section(struct object *o)
     put8(b, CFA_OFFSET | REG_OF_RETURN);
     put_unsigned(b, 1);
     set_length(b, length);
-    put_frames(o, 0, offsets[0], true);
-    put_frames(o, offsets[0], offsets[count], false);
+    put_frames(o, 0, offsets[count]);
     if (offsets[count] < o->in->text_bytes) {
-        put_frames(o, offsets[count], o->in->text_bytes, false);
+        put_frames(o, offsets[count], o->in->text_bytes);
     }
     end_section(o, SECTION_FRAME);
 }

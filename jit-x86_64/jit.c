@@ -33,7 +33,9 @@
 #define PAD_BYTES_MIN  3u /* of those that do nothing */
 #define LOOP_BYTES_MAX (LINE_BYTES - PAD_BYTES_MIN)
 
+_Static_assert(offsetof(struct vm_context, args) == CALLS_ARGS, "calls.S reads there");
 _Static_assert(offsetof(struct vm_context, kept) == CALLS_KEPT, "calls.S stores there");
+_Static_assert(VM_STACK_TOP == CALLS_STACK_TOP, "calls.S begins there");
 _Static_assert(VM_CONTEXT_BELOW == CALLS_BELOW, "calls.S finds the context so");
 
 struct vm_code {
@@ -73,8 +75,7 @@ static uint32_t count_of(const struct lower *l)
  * start of the buffer. */
 static enum vm_error measure(struct lower *l)
 {
-    lower_enter(l);
-    size_t at = l->emit.count;
+    size_t at = 0;
     for (l->insn = 0; l->insn < count_of(l);) {
         const struct vm_op *op = &l->program->ops[l->insn];
         l->emit.count = 0;
@@ -160,7 +161,6 @@ static enum vm_error place(struct lower *l)
 {
     struct emit *e = &l->emit;
     l->placing = true;
-    lower_enter(l);
     for (l->insn = 0; l->insn < count_of(l);) {
         uint32_t next = l->insn + slots(&l->program->ops[l->insn]);
         assert(e->error != VM_ERROR_OK || e->count == l->offsets[l->insn]);
@@ -406,13 +406,10 @@ static struct vm_code *jit_prepare(const struct vm_program *program, struct vm_d
     return jit_compile(program, &(struct jit_options){.no_bmi2 = false}, diag);
 }
 
-static uint64_t jit_enter(const struct vm_code *code, struct vm_context *context, uint32_t insn)
+static uintptr_t jit_place(const struct vm_code *code, uint32_t insn)
 {
     assert(insn < code->insn_count);
-    const uint8_t *text = code->code.text;
-    uint64_t (*enter)(struct vm_context *, const void *) =
-        (uint64_t(*)(struct vm_context *, const void *))(uintptr_t)text;
-    return enter(context, text + code->offsets[insn]);
+    return (uintptr_t)code->code.text + code->offsets[insn];
 }
 
 static void jit_preemptible(const struct vm_code *code, uintptr_t *start, uintptr_t *end)
@@ -425,7 +422,7 @@ static uint32_t jit_insn_at(const struct vm_code *code, uintptr_t pc)
 {
     uintptr_t text = (uintptr_t)code->code.text;
     const uint32_t *offsets = code->offsets;
-    if (pc < text + offsets[0] || pc >= text + offsets[code->insn_count]) {
+    if (pc < text || pc >= text + offsets[code->insn_count]) {
         return VM_NO_INSN;
     }
     /* The last instruction that starts at or before pc. */
@@ -576,6 +573,7 @@ const struct vm_engine jit_x86_64 = {
     .name = "jit",
     .prepare = jit_prepare,
     .enter = jit_enter,
+    .place = jit_place,
     .preemptible = jit_preemptible,
     .insn_at = jit_insn_at,
     .retry = jit_retry,

@@ -95,12 +95,10 @@ bool lower_is_live(const struct lower *l, unsigned guest);
  * defer_prepare. r10 is copied to x86's r10, which then is in use. */
 enum x86_reg lower_read(struct lower *l, unsigned guest, unsigned width);
 
-/* Of a list that grows: `items` with room behind `count` of them, perhaps at another place; NULL when
- * memory is out, which emit.error tells. */
+/* Of a list that grows: `items` with room behind `count` of them, perhaps at another place; NULL
+ * when memory is out, which emit.error tells. */
 void *lower_grow(struct lower *l, void *items, size_t count, size_t *capacity, size_t item_bytes);
 
-/* The C-callable start of the text: uint64_t enter(struct vm_context *, const void *function). */
-void lower_enter(struct lower *l);
 /* Appends the code of instruction l->insn. */
 void lower_insn(struct lower *l);
 /* Appends what goes before the loop at `head`, if that copies; registers are settled for it. */

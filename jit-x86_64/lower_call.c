@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lowering of calls: into a function, between functions, to helpers, and to the end of the run.
+/* Lowering of calls: between functions, to helpers, and to the end of the run.
  *
  * Between functions, an odd number of registers of 8 bytes and the return address keep rsp at 8
  * modulo 16. */
@@ -15,8 +15,6 @@
 
 #define FIELD(name) offsetof(struct vm_context, name)
 
-static const uint8_t host_saved[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
-
 static void push_all(struct emit *e, const uint8_t *regs, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -29,29 +27,6 @@ static void pop_all(struct emit *e, const uint8_t *regs, size_t count)
     while (count-- > 0) {
         emit_pop(e, regs[count]);
     }
-}
-
-void lower_enter(struct lower *l)
-{
-    struct emit *e = &l->emit;
-    push_all(e, host_saved, sizeof(host_saved));
-    emit_alu_imm(e, X86_SUB, 64, X86_RSP, 8);
-    emit_mov(e, 64, X86_R11, X86_RSI);
-    emit_mov(e, 64, MEM_ARENA, X86_RDI);
-    emit_alu_imm(e, X86_ADD, 64, MEM_ARENA, VM_CONTEXT_BELOW);
-    for (unsigned i = 0; i < 5; i++) {
-        mem_context_load(e, lower_reg(i + 1), FIELD(args) + 8 * i);
-    }
-    emit_mov_imm(e, lower_reg(0), 0);
-    for (unsigned i = 6; i < 10; i++) {
-        emit_mov_imm(e, lower_reg(i), 0);
-    }
-    emit_mov_imm(e, MEM_FRAME, VM_STACK_TOP);
-    mem_frame_address(e);
-    emit_call_reg(e, X86_R11);
-    emit_alu_imm(e, X86_ADD, 64, X86_RSP, 8);
-    pop_all(e, host_saved, sizeof(host_saved));
-    emit_ret(e);
 }
 
 /* ---- calls of the host ----------------------------------------------------------------------- */

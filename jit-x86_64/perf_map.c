@@ -72,7 +72,6 @@ static void put_all(FILE *out, const struct symbols_input *in)
 {
     const struct vm_program *p = in->program;
 
-    put(out, in, 0, in->offsets[0], SYMBOLS_ENTER);
     for (uint32_t i = 0; i < p->function_count; i++) {
         const struct vm_function *f = &p->functions[i];
         char unnamed[24];

@@ -17,8 +17,7 @@ struct symbols_input {
     const uint32_t *offsets; /* [insn_count + 1] */
 };
 
-/* Names of code that belongs to no function of the program. */
-#define SYMBOLS_ENTER "enter"
+/* Name of code that belongs to no function of the program. */
 #define SYMBOLS_FAULT "raise_fault"
 
 /* ---- perf_map.c ---- */

@@ -64,11 +64,8 @@ static uint8_t imm_value(const struct walk *w)
 static uint8_t sum_value(const struct walk *w)
 {
     const struct decoded *d = &w->d;
-    uint8_t to = w->s.value[d->rm];
-    if (to == V_CONTEXT && d->rm == X86_R12 && d->has_imm && d->imm == VM_CONTEXT_BELOW) {
-        return V_ARENA;
-    }
-    return to == V_TABLE && d->has_reg && w->s.value[d->reg] == V_NONZERO ? V_TARGET : V_ANY;
+    return w->s.value[d->rm] == V_TABLE && d->has_reg && w->s.value[d->reg] == V_NONZERO ? V_TARGET
+                                                                                         : V_ANY;
 }
 
 /* A step that cannot leave the lower 32 bits. */
@@ -394,8 +391,6 @@ static bool call_to(struct walk *w, uint8_t value)
     case V_SCALAR: return call_scalar(w);
     case V_YIELD: return call_yield(w);
     case V_TARGET: return call_guest(w);
-    case V_FUNCTION:
-        return w->place == PLACE_STUB ? call_guest(w) : verify_refuse(w, "a second entry");
     default: return verify_refuse(w, "an indirect call to anywhere");
     }
 }
@@ -424,14 +419,7 @@ static bool call_direct(struct walk *w)
 
 static bool give_back(struct walk *w)
 {
-    static const uint8_t kept[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
     bool ok = w->place == PLACE_BODY && has_base(&w->s);
-    if (w->place == PLACE_STUB) {
-        ok = w->s.depth == 0 && !w->s.aligned;
-        for (size_t i = 0; i < COUNT(kept); i++) {
-            ok = ok && w->s.value[kept[i]] == V_HOST;
-        }
-    }
     w->s.dead = true;
     return ok || verify_refuse(w, "a return with the stack or a fixed register changed");
 }
@@ -470,9 +458,6 @@ static void move_to(struct walk *w, size_t at)
 {
     uint32_t count = w->in->program->insn_count;
     w->at = at;
-    if (w->place == PLACE_STUB && at >= w->in->offsets[0]) {
-        w->place = PLACE_BODY;
-    }
     while (w->place == PLACE_BODY && at >= w->in->offsets[w->insn + 1]) {
         if (++w->insn == count) {
             w->place = PLACE_TAIL;
@@ -515,6 +500,9 @@ static bool find_starts(struct walk *w)
 static bool mark_program(struct walk *w)
 {
     const struct vm_program *p = w->in->program;
+    if (w->in->offsets[0] != 0) {
+        return verify_refuse(w, "code before the first instruction");
+    }
     for (uint32_t i = 0; i <= p->insn_count; i++) {
         if (w->in->offsets[i] > w->in->bytes ||
             (i > 0 && w->in->offsets[i] < w->in->offsets[i - 1])) {
@@ -597,25 +585,13 @@ static bool arrive(struct walk *w, size_t at)
     return !outside || enter_boundary(w);
 }
 
-static struct state stub_state(void)
-{
-    static const uint8_t kept[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
-    struct state s = {.depth = 0};
-    for (size_t i = 0; i < COUNT(kept); i++) {
-        s.value[kept[i]] = V_HOST;
-    }
-    s.value[X86_RDI] = V_CONTEXT;
-    s.value[X86_RSI] = V_FUNCTION;
-    return s;
-}
-
 static bool check_all(struct walk *w)
 {
     w->insn = 0;
-    w->place = PLACE_STUB;
+    w->place = PLACE_BODY;
     w->label_count = 0;
     w->changed = false;
-    w->s = stub_state();
+    w->s = (struct state){.dead = true};
     w->d = (struct decoded){.size = 0};
     for (size_t at = 0; at < w->in->bytes; at += w->d.size) {
         w->last = w->d;

@@ -43,7 +43,6 @@ static const struct {
     uint8_t width;
     uint8_t places;
 } fields[] = {
-    {offsetof(struct vm_context, args), 40, ACCESS_LOAD, 64, IN(STUB)},
     {offsetof(struct vm_context, insn), 4, ACCESS_STORE, 32, IN(BODY) | IN(TAIL)},
     {offsetof(struct vm_context, depth_left), 4, ACCESS_UPDATE, 32, IN(BODY)},
     {offsetof(struct vm_context, pending), 4, ACCESS_LOAD, 32, IN(BODY)},
@@ -157,7 +156,7 @@ bool verify_memory(struct walk *w)
 /* ---- registers ------------------------------------------------------------------------------ */
 
 /* Who may name rsp, r12 and rbp in which instruction. Everybody may read the low half of rbp. */
-enum grant_imm { IMM_NONE, IMM_IS, IMM_FRAME };
+enum grant_imm { IMM_IS, IMM_FRAME };
 
 static const struct grant {
     uint8_t reg;
@@ -169,15 +168,11 @@ static const struct grant {
     uint8_t places;
 } grants[] = {
     /* room that aligns rsp */
-    {X86_RSP, KIND_ALU, X86_SUB, 64, IMM_IS, ALIGNMENT_SLOT, IN(STUB) | IN(BODY)},
-    {X86_RSP, KIND_ALU, X86_ADD, 64, IMM_IS, ALIGNMENT_SLOT, IN(STUB) | IN(BODY)},
+    {X86_RSP, KIND_ALU, X86_SUB, 64, IMM_IS, ALIGNMENT_SLOT, IN(BODY)},
+    {X86_RSP, KIND_ALU, X86_ADD, 64, IMM_IS, ALIGNMENT_SLOT, IN(BODY)},
     /* the last call of a run, from any depth */
     {X86_RSP, KIND_ALU, X86_AND, 64, IMM_IS, STACK_ALIGN, IN(TAIL)},
-    /* the arena, found from the context */
-    {X86_R12, KIND_MOV, 0, 64, IMM_NONE, 0, IN(STUB)},
-    {X86_R12, KIND_ALU, X86_ADD, 64, IMM_IS, VM_CONTEXT_BELOW, IN(STUB)},
     /* the frame: 32 bits, so below 4 GiB, until the arena is added */
-    {X86_RBP, KIND_MOV_IMM, 0, 32, IMM_IS, VM_STACK_TOP, IN(STUB)},
     {X86_RBP, KIND_ALU, X86_SUB, 32, IMM_FRAME, 0, IN(BODY)},
     {X86_RBP, KIND_ALU, X86_ADD, 32, IMM_FRAME, 0, IN(BODY)},
 };
@@ -185,7 +180,6 @@ static const struct grant {
 static bool imm_fits(const struct walk *w, const struct grant *g)
 {
     switch ((enum grant_imm)g->imm_rule) {
-    case IMM_NONE: return !w->d.has_imm;
     case IMM_IS: return w->d.has_imm && w->d.imm == g->imm;
     case IMM_FRAME: return w->d.has_imm && w->d.imm == (int64_t)frame_bytes(w);
     }

@@ -20,9 +20,7 @@ enum value {
     V_INDEX,   /* and an index of the table */
     V_ENTRY,   /* and taken from the table */
     V_NONZERO, /* and not 0: a function starts there */
-    V_HOST,    /* the caller's, to be given back */
     V_CONTEXT,
-    V_FUNCTION, /* native address, given to the enter stub */
     V_ARENA,
     V_FRAME, /* an address in the window */
     V_TABLE,
@@ -33,7 +31,7 @@ enum value {
     V_YIELD,  /* address of vm_yield */
 };
 
-enum place { PLACE_STUB, PLACE_BODY, PLACE_TAIL };
+enum place { PLACE_BODY, PLACE_TAIL };
 #define IN(place) (1u << PLACE_##place)
 
 /* Marks of an offset. */

@@ -248,9 +248,6 @@ static void list_native(struct place *place, const struct vm_program *program, c
     const struct vm_insn *insns = vm_program_insns(program, &count);
     char text[TEXT_BYTES];
 
-    printf("%sprologue%s:\n", strong, plain);
-    tool_print_native(code, 0, offsets[0], faint, plain);
-    printf("\n");
     for (uint32_t i = 0, slots; i < count; i += slots) {
         print_function_line(program, i);
         print_source_line(place, program, i);

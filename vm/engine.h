@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <ucontext.h>
 
+#include "vm/fiber.h"
 #include "vm/isa.h"
 #include "vm/limits.h"
 #include "vm/vm.h"
@@ -115,9 +116,10 @@ struct vm_engine {
     const char *name;
     /* Makes `program` runnable. NULL with *diag filled on failure. Borrows program. */
     struct vm_code *(*prepare)(const struct vm_program *program, struct vm_diag *diag);
-    /* Runs from instruction `insn` (a function start) to exit on the current native stack; returns
-     * r0. Faults do not return. */
-    uint64_t (*enter)(const struct vm_code *code, struct vm_context *context, uint32_t insn);
+    /* Runs from a function start to exit on the current native stack; returns r0. Faults do not
+     * return. Its argument is the struct vm_context, and `at` what place() says of the start. */
+    vm_fiber_main *enter;
+    uintptr_t (*place)(const struct vm_code *code, uint32_t insn);
     /* Native range [*start, *end) where guest instructions run and where a tick may take the
      * processor away at any instruction: rsp is valid with 256 free bytes below it, DF is clear, no
      * vector register is live. Both 0 for an engine that polls `pending` itself. Async-signal-safe.

@@ -27,9 +27,9 @@ vm_fiber_switch:
         ret
         .size vm_fiber_switch, . - vm_fiber_switch
 
-/* uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument): calls main on the other stack and comes back when it
- * returns, with its result, by way of *save_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that the processor
- * predicts them all. */
+/* uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument, uintptr_t at): calls main on the other stack and comes
+ * back when it returns, with its result, by way of *save_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that the
+ * processor predicts them all. */
         .globl vm_fiber_start
         .hidden vm_fiber_start
         .type vm_fiber_start, @function
@@ -42,11 +42,14 @@ vm_fiber_start:
         push r14
         push r15
         mov [rdi], rsp
-        mov rbx, rdi
         mov rsp, rsi
+        push rdi
+        push rdi                /* aligns rsp */
         mov rdi, rcx
+        mov rsi, r8
         call rdx
-        mov rsp, [rbx]
+        pop rdi
+        mov rsp, [rdi]
         pop r15
         pop r14
         pop r13
@@ -55,6 +58,33 @@ vm_fiber_start:
         pop rbp
         ret
         .size vm_fiber_start, . - vm_fiber_start
+
+/* uint64_t vm_fiber_call(vm_fiber_main *main, void *argument, uintptr_t at): for C, which has registers kept. */
+        .globl vm_fiber_call
+        .hidden vm_fiber_call
+        .type vm_fiber_call, @function
+        .p2align 4
+vm_fiber_call:
+        push rbp
+        push rbx
+        push r12
+        push r13
+        push r14
+        push r15
+        sub rsp, 8
+        mov rax, rdi
+        mov rdi, rsi
+        mov rsi, rdx
+        call rax
+        add rsp, 8
+        pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop rbx
+        pop rbp
+        ret
+        .size vm_fiber_call, . - vm_fiber_call
 
 /* Where the tick handler sends guest code. The interrupted address lies on the stack as if this had been called from there; everything else is as it was,
  * so everything is saved: the code may be between a compare and its branch. */

@@ -35,7 +35,9 @@
 #define GUARD_BYTES ((size_t)VM_PAGE_BYTES)
 
 uint64_t vm_fiber_switch(void **save_sp, void *to_sp);
-uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument);
+uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument,
+                        uintptr_t at);
+uint64_t vm_fiber_call(vm_fiber_main *main, void *argument, uintptr_t at);
 
 enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
 
@@ -143,25 +145,25 @@ void vm_fiber_destroy(struct vm_fiber *fiber)
 #if defined(FIBER_ASAN) || defined(FIBER_TSAN)
 /* First function on a fresh fiber. It begins on the fiber and returns, for ThreadSanitizer, on the
  * thread: it must not be seen. */
-__attribute__((no_sanitize("thread"))) static uint64_t told_main(void *fiber_)
+__attribute__((no_sanitize("thread"))) static uint64_t told_main(void *fiber_, uintptr_t at)
 {
     struct vm_fiber *fiber = fiber_;
     uint64_t result;
 
     on_fiber(NULL);
-    result = fiber->main(fiber->argument);
+    result = vm_fiber_call(fiber->main, fiber->argument, at);
     before_leave(fiber, true);
     return result;
 }
 
 NO_CALL uint64_t start(struct vm_fiber *fiber, void *stack_top)
 {
-    return vm_fiber_start(&fiber->caller_sp, stack_top, told_main, fiber);
+    return vm_fiber_start(&fiber->caller_sp, stack_top, told_main, fiber, fiber->at);
 }
 #else
 NO_CALL uint64_t start(struct vm_fiber *fiber, void *stack_top)
 {
-    return vm_fiber_start(&fiber->caller_sp, stack_top, fiber->main, fiber->argument);
+    return vm_fiber_start(&fiber->caller_sp, stack_top, fiber->main, fiber->argument, fiber->at);
 }
 #endif
 

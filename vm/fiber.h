@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef uint64_t vm_fiber_main(void *argument);
+/* What a fiber does first. It need not keep the registers that the ABI has a callee keep. */
+typedef uint64_t vm_fiber_main(void *argument, uintptr_t at);
 
 struct vm_fiber {
     uint8_t *mapping; /* guard page, then the stack */
@@ -15,14 +16,15 @@ struct vm_fiber {
     void *caller_sp;
     vm_fiber_main *main;
     void *argument;
+    uintptr_t at;
     void *
         sanitizer[4]; /* what AddressSanitizer and ThreadSanitizer want to know; unused otherwise */
 };
 
-/* `main` is what each first vm_fiber_enter calls. */
+/* main(argument, fiber->at) is what each first vm_fiber_enter calls; `at` may change in between. */
 bool vm_fiber_create(struct vm_fiber *fiber, vm_fiber_main *main, void *argument);
 void vm_fiber_destroy(struct vm_fiber *fiber);
-/* Makes the next vm_fiber_enter call `main`. Drops whatever the fiber was doing. */
+/* Makes the next vm_fiber_enter such a first one. Drops whatever the fiber was doing. */
 static inline void vm_fiber_reset(struct vm_fiber *fiber)
 {
     fiber->sp = NULL;

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #include "vm/alloc.h"
-#include "vm/engine.h"
+#include "vm/run.h"
 
 #define NOT_SANITIZED no_sanitize("address", "thread", "undefined")
 #define INTERP_TEXT   __attribute__((section("vm_interp_text"), noinline, NOT_SANITIZED))
@@ -435,9 +435,18 @@ static struct vm_code *interp_prepare(const struct vm_program *program, struct v
     return code;
 }
 
-static uint64_t interp_enter(const struct vm_code *code, struct vm_context *context, uint32_t insn)
+static uint64_t interp_enter(void *context_, uintptr_t insn)
 {
-    return interpret(context, context->trace != NULL ? code->traced : code->cells, insn);
+    struct vm_context *context = context_;
+    const struct vm_code *code = context->run->image->code;
+
+    return interpret(context, context->trace != NULL ? code->traced : code->cells, (uint32_t)insn);
+}
+
+static uintptr_t interp_place(const struct vm_code *code, uint32_t insn)
+{
+    (void)code;
+    return insn;
 }
 
 static void interp_preemptible(const struct vm_code *code, uintptr_t *start, uintptr_t *end)
@@ -469,6 +478,7 @@ const struct vm_engine vm_interp = {
     .name = "interp",
     .prepare = interp_prepare,
     .enter = interp_enter,
+    .place = interp_place,
     .preemptible = interp_preemptible,
     .guest_text = interp_guest_text,
     .insn_at = interp_insn_at,

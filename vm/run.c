@@ -169,8 +169,6 @@ static void put_pooled(struct vm_thread *t, struct vm_run *run)
     *pool = run;
 }
 
-static vm_fiber_main run_main;
-
 static const struct vm_fault no_fault = {.function = "", .insn = VM_NO_INSN};
 
 /* Not inlined, or starting would save its registers. */
@@ -185,11 +183,12 @@ static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
     run->thread = t;
     run->image = image;
     run->altered = true;
+    run->start_insn = VM_NO_INSN;
     if (!vm_arena_create(&run->arena, image->program, t->heap_bytes_max, NULL)) {
         vm_release(run);
         return NULL;
     }
-    if (!vm_fiber_create(&run->fiber, run_main, run)) {
+    if (!vm_fiber_create(&run->fiber, image->engine->enter, vm_arena_context(&run->arena))) {
         vm_arena_destroy(&run->arena);
         vm_release(run);
         return NULL;
@@ -199,15 +198,6 @@ static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
 }
 
 /* ---- on the run's own stack ---- */
-
-static uint64_t run_main(void *run_)
-{
-    const struct vm_run *run = run_;
-    const struct vm_image *image = run->image;
-    struct vm_context *context = vm_arena_context(&run->arena);
-
-    return image->engine->enter(image->code, context, context->insn);
-}
 
 void vm_run_set_fault(struct vm_run *run, enum vm_fault_kind kind, uint32_t address, uint32_t insn)
 {
@@ -287,16 +277,27 @@ static __attribute__((noinline)) void forget(struct vm_run *run)
     context->regs_known = 0;
 }
 
+/* Not inlined: an image has one entry, mostly. */
+static __attribute__((noinline)) void start_at(struct vm_run *run, uint32_t insn)
+{
+    run->start_insn = insn;
+    run->fiber.at = run->image->engine->place(run->image->code, insn);
+}
+
 static inline void begin(struct vm_run *run, const struct vm_entry *entry, void *host)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
+    uint32_t insn = entry != NULL ? entry->insn : run->image->program->entries[0].insn;
 
     if (run->altered) {
         forget(run);
     }
+    if (run->start_insn != insn) {
+        start_at(run, insn);
+    }
     vm_fiber_reset(&run->fiber);
     run->state = VM_STATE_PREEMPTED;
-    context->insn = entry != NULL ? entry->insn : run->image->program->entries[0].insn;
+    context->insn = insn;
     atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
     context->host = host;
 }

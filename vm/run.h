@@ -17,6 +17,7 @@ struct vm_run {
     struct vm_run *next; /* in the pool */
     struct vm_arena arena;
     struct vm_fiber fiber;
+    uint32_t start_insn; /* fiber.at is for it */
     enum vm_state state;
     uint64_t result;
     uint64_t budget_left_ns;

@@ -504,7 +504,7 @@ Test(jit, every_byte_of_text_maps_to_its_instruction)
     cr_expect_eq(start, text);
     cr_expect_eq(end, text + bytes);
     cr_expect_eq(jit_x86_64.insn_at(image->code, text - 1), VM_NO_INSN);
-    cr_expect_eq(jit_x86_64.insn_at(image->code, text + offsets[0] - 1), VM_NO_INSN);
+    cr_expect_eq(jit_x86_64.insn_at(image->code, text + bytes), VM_NO_INSN);
     cr_expect_eq(jit_x86_64.insn_at(image->code, text + offsets[COUNT(insns)]), VM_NO_INSN);
     for (uint32_t i = 0; i < COUNT(insns); i++) {
         cr_expect_leq(offsets[i], offsets[i + 1]);
