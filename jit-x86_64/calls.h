@@ -7,7 +7,7 @@
 
 /* Offsets of struct vm_context, VM_CONTEXT_BELOW and VM_STACK_TOP; jit.c compares. */
 #define CALLS_ARGS      0
-#define CALLS_KEPT      120
+#define CALLS_KEPT      112
 #define CALLS_BELOW     0x20000
 #define CALLS_STACK_TOP 0x2020000
 

@@ -101,7 +101,6 @@ bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
     arena->stack_low = arena->stack_pristine;
     context = vm_arena_context(arena);
     context->base = arena->base;
-    context->program = program;
     return true;
 }
 

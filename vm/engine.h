@@ -33,6 +33,13 @@
 typedef uint64_t vm_gate_fn(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                             struct vm_context *context, uint32_t index);
 
+/* What a call of a helper needs, in one place. */
+struct vm_gate {
+    vm_gate_fn *pass;
+    vm_helper_fn *fn;
+    vm_scalar_fn *scalar;
+};
+
 /* One decoded instruction. The index of an op is the index of its instruction; the second slot of
  * lddw is an op that is never reached. The compiler goes over all of them some thirty times, which
  * for large programs is a matter of their size. */
@@ -62,7 +69,7 @@ struct vm_program {
     char **files; /* what the lines point at */
     uint32_t file_count;
     const struct vm_helper **helpers;
-    vm_gate_fn **gates; /* [helper_count], see vm_gate_of */
+    struct vm_gate *gates; /* [helper_count] */
     uint32_t helper_count;
     uint8_t *rodata;
     uint32_t rodata_bytes;
@@ -83,8 +90,9 @@ struct vm_context {
                          the interpreter sets it at accesses */
     uint32_t depth_left; /* calls that may still nest */
     atomic_int pending;  /* a tick came while host code ran: yield at the next chance */
+    uint32_t regs_known; /* bit n: regs[n] is the value of Rn */
     uint8_t *base;       /* host address of guest address 0, a multiple of 4 GiB */
-    const struct vm_program *program;
+    const struct vm_gate *gates;
     void *host;
     struct vm_run *run;
     vm_trace_fn *trace; /* or NULL; called before each instruction, by the interpreter alone */
@@ -92,7 +100,6 @@ struct vm_context {
     /* What a fault tells of the registers. The interpreter points `regs` at its own; compiled code
      * leaves r6..r10 in `kept` before a helper call, and all before it raises a fault. */
     const uint64_t *regs;
-    uint32_t regs_known; /* bit n: regs[n] is the value of Rn */
     uint64_t kept[11];
     struct vm_arg helper_args[5]; /* of the helper call under way */
 };
@@ -170,9 +177,8 @@ struct vm_image {
 /* Runs helper `index` of the program for the instruction in context->insn: checks arguments, calls,
  * yields if a tick is pending. Compiled code calls it with the C calling convention. */
 vm_gate_fn vm_helper_call;
-/* The gate for arguments of the helper's kinds: a processor foresees what each of them does, as it
- * does not of one for all. */
-vm_gate_fn *vm_gate_of(const struct vm_helper *helper);
+/* The gate for arguments of the helper's kinds. */
+struct vm_gate vm_gate_of(const struct vm_helper *helper);
 
 /* Ends the run with this fault at context->insn; never returns. Called with the C calling
  * convention (rsp aligned). */

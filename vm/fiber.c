@@ -109,9 +109,9 @@ NO_CALL void forget_frames(const struct vm_fiber *fiber)
 
 /* ---- fibers ---- */
 
-bool vm_fiber_create(struct vm_fiber *fiber, vm_fiber_main *main, void *argument)
+bool vm_fiber_create(struct vm_fiber *fiber, void *argument)
 {
-    *fiber = (struct vm_fiber){.main = main, .argument = argument};
+    *fiber = (struct vm_fiber){.argument = argument};
     fiber->mapping = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (fiber->mapping == MAP_FAILED) {

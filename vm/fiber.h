@@ -21,8 +21,9 @@ struct vm_fiber {
         sanitizer[4]; /* what AddressSanitizer and ThreadSanitizer want to know; unused otherwise */
 };
 
-/* main(argument, fiber->at) is what each first vm_fiber_enter calls; `at` may change in between. */
-bool vm_fiber_create(struct vm_fiber *fiber, vm_fiber_main *main, void *argument);
+/* fiber->main and fiber->at are the caller's to set: main(argument, at) is what each first
+ * vm_fiber_enter calls. */
+bool vm_fiber_create(struct vm_fiber *fiber, void *argument);
 void vm_fiber_destroy(struct vm_fiber *fiber);
 /* Makes the next vm_fiber_enter such a first one. Drops whatever the fiber was doing. */
 static inline void vm_fiber_reset(struct vm_fiber *fiber)

@@ -5,13 +5,21 @@
 
 #include "vm/run.h"
 
-static void refuse(struct vm_context *context, const struct vm_helper *helper, uint32_t argument,
-                   uint64_t bytes, const char *text) __attribute__((noreturn));
+/* The helper whose call the run is in. */
+static const struct vm_helper *current_helper(const struct vm_context *context)
+{
+    const struct vm_program *program = context->run->image->program;
+
+    return program->helpers[program->ops[context->insn].target];
+}
+
+static void refuse(struct vm_context *context, uint32_t argument, uint64_t bytes, const char *text)
+    __attribute__((noreturn));
 
 /* `argument` counts from 1; 0: it is none of them. `bytes` of what it points at, 0 for strings. */
-static void refuse(struct vm_context *context, const struct vm_helper *helper, uint32_t argument,
-                   uint64_t bytes, const char *text)
+static void refuse(struct vm_context *context, uint32_t argument, uint64_t bytes, const char *text)
 {
+    const struct vm_helper *helper = current_helper(context);
     struct vm_run *run = context->run;
 
     for (int i = 0; context->regs == context->kept && i < 5; i++) {
@@ -46,8 +54,7 @@ static bool is_written(uint8_t kind)
 }
 
 /* Finds the NUL of a string that must end inside its region. */
-static void check_string(struct vm_context *context, const struct vm_helper *helper, uint32_t i,
-                         struct vm_arg arg[5])
+static void check_string(struct vm_context *context, uint32_t i, struct vm_arg arg[5])
 {
     const struct vm_arena *arena = &context->run->arena;
     uint32_t address = (uint32_t)arg[i].value;
@@ -66,7 +73,7 @@ static void check_string(struct vm_context *context, const struct vm_helper *hel
             }
         }
     }
-    refuse(context, helper, i + 1, 0, "is not a string: not readable, or not terminated");
+    refuse(context, i + 1, 0, "is not a string: not readable, or not terminated");
 }
 
 static inline uint8_t *range(struct vm_context *context, uint64_t address, uint64_t length,
@@ -78,9 +85,8 @@ static inline uint8_t *range(struct vm_context *context, uint64_t address, uint6
                  : vm_arena_readable(arena, address, length);
 }
 
-static inline void check_range(struct vm_context *context, const struct vm_helper *helper,
-                               uint32_t i, uint64_t address, uint64_t length, bool write,
-                               struct vm_arg arg[5])
+static inline void check_range(struct vm_context *context, uint32_t i, uint64_t address,
+                               uint64_t length, bool write, struct vm_arg arg[5])
 {
     static uint8_t nothing[1];
 
@@ -91,7 +97,7 @@ static inline void check_range(struct vm_context *context, const struct vm_helpe
     }
     arg[i].data = range(context, address, length, write);
     if (arg[i].data == NULL) {
-        refuse(context, helper, i + 1, length, write ? "is not writable" : "is not readable");
+        refuse(context, i + 1, length, write ? "is not writable" : "is not readable");
     }
     arg[i].length = length;
 }
@@ -104,7 +110,7 @@ static void check_span(struct vm_context *context, const struct vm_helper *helpe
                       : i + 1 < 5                                   ? arg[i + 1].value
                                                                     : 0;
 
-    check_range(context, helper, i, arg[i].value, length, is_written(kind), arg);
+    check_range(context, i, arg[i].value, length, is_written(kind), arg);
 }
 
 static bool overlap(const struct vm_arg *a, const struct vm_arg *b)
@@ -142,19 +148,19 @@ static inline uint64_t after_helper(struct vm_context *context, uint64_t result)
                : result;
 }
 
-static void refuse_overlap(struct vm_context *context, const struct vm_helper *helper,
-                           uint32_t argument, const struct vm_arg arg[5]) __attribute__((noreturn));
+static void refuse_overlap(struct vm_context *context, uint32_t argument,
+                           const struct vm_arg arg[5]) __attribute__((noreturn));
 
-static void refuse_overlap(struct vm_context *context, const struct vm_helper *helper,
-                           uint32_t argument, const struct vm_arg arg[5])
+static void refuse_overlap(struct vm_context *context, uint32_t argument,
+                           const struct vm_arg arg[5])
 {
-    refuse(context, helper, argument, arg[argument - 1].length, "overlaps another argument");
+    refuse(context, argument, arg[argument - 1].length, "overlaps another argument");
 }
 
 /* Not inlined, or each call would save the registers of these loops. */
-static __attribute__((noinline)) void
-check_any(struct vm_context *context, const struct vm_helper *helper, struct vm_arg arg[5])
+static __attribute__((noinline)) void check_any(struct vm_context *context, struct vm_arg arg[5])
 {
+    const struct vm_helper *helper = current_helper(context);
     uint32_t span_count = 0;
     bool writes = false;
     uint32_t argument;
@@ -168,14 +174,14 @@ check_any(struct vm_context *context, const struct vm_helper *helper, struct vm_
         span_count++;
         writes = writes || is_written(kind);
         if (kind == VM_ARG_CSTR) {
-            check_string(context, helper, i, arg);
+            check_string(context, i, arg);
         } else {
             check_span(context, helper, i, arg);
         }
     }
     argument = writes && span_count > 1 ? overlapping(helper, arg) : 0;
     if (argument != 0) {
-        refuse_overlap(context, helper, argument, arg);
+        refuse_overlap(context, argument, arg);
     }
 }
 
@@ -192,7 +198,6 @@ static inline void set_arg(struct vm_arg *arg, uint64_t value, bool span)
 static uint64_t gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                          struct vm_context *context, uint32_t index)
 {
-    const struct vm_helper *helper = context->program->helpers[index];
     struct vm_arg *arg = context->helper_args;
 
     set_arg(&arg[0], r1, false);
@@ -200,8 +205,8 @@ static uint64_t gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uin
     set_arg(&arg[2], r3, false);
     set_arg(&arg[3], r4, false);
     set_arg(&arg[4], r5, false);
-    check_any(context, helper, arg);
-    return after_helper(context, helper->fn(context, arg));
+    check_any(context, arg);
+    return after_helper(context, context->gates[index].fn(context, arg));
 }
 
 /* What gate_any does, when the first two arguments are a span of kind `first` with its length, the
@@ -212,7 +217,6 @@ gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
            struct vm_context *context, uint32_t index, enum vm_arg_kind first,
            enum vm_arg_kind third)
 {
-    const struct vm_helper *helper = context->program->helpers[index];
     struct vm_arg *arg = context->helper_args;
 
     set_arg(&arg[0], r1, true);
@@ -220,14 +224,14 @@ gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
     set_arg(&arg[2], r3, third != VM_ARG_NONE);
     set_arg(&arg[3], r4, false);
     set_arg(&arg[4], r5, false);
-    check_range(context, helper, 0, r1, r2, first == VM_ARG_WRITE, arg);
+    check_range(context, 0, r1, r2, first == VM_ARG_WRITE, arg);
     if (third != VM_ARG_NONE) {
-        check_range(context, helper, 2, r3, r4, third == VM_ARG_WRITE, arg);
+        check_range(context, 2, r3, r4, third == VM_ARG_WRITE, arg);
     }
     if (third == VM_ARG_WRITE && overlap(&arg[0], &arg[2])) {
-        refuse_overlap(context, helper, 3, arg);
+        refuse_overlap(context, 3, arg);
     }
-    return after_helper(context, helper->fn(context, arg));
+    return after_helper(context, context->gates[index].fn(context, arg));
 }
 
 #define SPAN_GATES(row) row(READ, NONE) row(WRITE, NONE) row(READ, READ) row(READ, WRITE)
@@ -244,9 +248,7 @@ SPAN_GATES(GATE)
 static uint64_t gate_scalar(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                             struct vm_context *context, uint32_t index)
 {
-    vm_scalar_fn *scalar = context->program->helpers[index]->scalar;
-
-    return after_helper(context, scalar(r1, r2, r3, r4, r5, context));
+    return after_helper(context, context->gates[index].scalar(r1, r2, r3, r4, r5, context));
 }
 
 static bool has_spans(const struct vm_helper *helper, uint8_t first, uint8_t third)
@@ -257,7 +259,7 @@ static bool has_spans(const struct vm_helper *helper, uint8_t first, uint8_t thi
     return memcmp(helper->kind, kinds, sizeof kinds) == 0;
 }
 
-vm_gate_fn *vm_gate_of(const struct vm_helper *helper)
+static vm_gate_fn *pass_of(const struct vm_helper *helper)
 {
 #define CHOOSE(first, third)                                                                       \
     if (has_spans(helper, VM_ARG_##first, VM_ARG_##third)) {                                       \
@@ -267,10 +269,15 @@ vm_gate_fn *vm_gate_of(const struct vm_helper *helper)
     return helper->scalar != NULL ? gate_scalar : gate_any;
 }
 
+struct vm_gate vm_gate_of(const struct vm_helper *helper)
+{
+    return (struct vm_gate){pass_of(helper), helper->fn, helper->scalar};
+}
+
 uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                         struct vm_context *context, uint32_t index)
 {
-    return context->program->gates[index](r1, r2, r3, r4, r5, context, index);
+    return context->gates[index].pass(r1, r2, r3, r4, r5, context, index);
 }
 
 void *vm_context_host(const struct vm_context *context)
@@ -283,21 +290,15 @@ struct vm_run *vm_context_run(struct vm_context *context)
     return context->run;
 }
 
-/* The helper whose call the run is in. */
-static const struct vm_helper *current_helper(const struct vm_context *context)
-{
-    return context->program->helpers[context->program->ops[context->insn].target];
-}
-
 void vm_helper_fault(struct vm_context *context, const char *text)
 {
-    refuse(context, current_helper(context), 0, 0, text);
+    refuse(context, 0, 0, text);
 }
 
 void vm_helper_fault_argument(struct vm_context *context, uint32_t argument, uint64_t bytes,
                               const char *text)
 {
-    refuse(context, current_helper(context), argument, bytes, text);
+    refuse(context, argument, bytes, text);
 }
 
 void vm_helper_wait(struct vm_context *context)

@@ -193,7 +193,7 @@ INTERP_TEXT static uint64_t interpret(struct vm_context *context, const struct c
     if (context == NULL) {
         return (uintptr_t)all;
     }
-    const struct vm_program *program = context->program;
+    const struct vm_program *program = context->run->image->program;
     uint8_t *const base = context->base;
     const struct cell *op = cells + start;
     struct frame frames[VM_CALL_DEPTH_MAX];

@@ -171,6 +171,16 @@ static void put_pooled(struct vm_thread *t, struct vm_run *run)
 
 static const struct vm_fault no_fault = {.function = "", .insn = VM_NO_INSN};
 
+void vm_run_set_image(struct vm_run *run, const struct vm_image *image)
+{
+    run->image = image;
+    run->uses_gs = image->uses_gs;
+    run->fiber.main = image->engine->enter;
+    run->start_insn = VM_NO_INSN;
+    run->altered = true;
+    vm_arena_context(&run->arena)->gates = image->program->gates;
+}
+
 /* Not inlined, or starting would save its registers. */
 static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
                                                          const struct vm_image *image)
@@ -181,19 +191,17 @@ static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
         return NULL;
     }
     run->thread = t;
-    run->image = image;
-    run->altered = true;
-    run->start_insn = VM_NO_INSN;
     if (!vm_arena_create(&run->arena, image->program, t->heap_bytes_max, NULL)) {
         vm_release(run);
         return NULL;
     }
-    if (!vm_fiber_create(&run->fiber, image->engine->enter, vm_arena_context(&run->arena))) {
+    if (!vm_fiber_create(&run->fiber, vm_arena_context(&run->arena))) {
         vm_arena_destroy(&run->arena);
         vm_release(run);
         return NULL;
     }
     vm_arena_context(&run->arena)->run = run;
+    vm_run_set_image(run, image);
     return run;
 }
 
@@ -423,7 +431,7 @@ static inline void enter(struct vm_thread *t, struct vm_run *run, bool again)
         vm_trap_arm(t);
     }
     run->state = VM_STATE_DONE;
-    run->result = run->image->uses_gs ? enter_with_gs(run) : vm_fiber_enter(&run->fiber);
+    run->result = run->uses_gs ? enter_with_gs(run) : vm_fiber_enter(&run->fiber);
     t->running = NULL;
 }
 

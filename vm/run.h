@@ -15,17 +15,18 @@ struct vm_run {
     struct vm_thread *thread;
     const struct vm_image *image;
     struct vm_run *next; /* in the pool */
-    struct vm_arena arena;
-    struct vm_fiber fiber;
-    uint32_t start_insn; /* fiber.at is for it */
     enum vm_state state;
+    uint32_t start_insn; /* fiber.at is for it */
     uint64_t result;
+    bool uses_gs; /* as the image */
+    bool resumed; /* was switched out by a tick at least once */
+    bool altered; /* more changed since it began than what each run has anew */
+    struct vm_arena arena;
+    struct vm_fiber fiber; /* to here, and not all of it: what each run needs */
     uint64_t budget_left_ns;
     uint64_t
-        slice_start_ns;    /* processor time of the thread when this slice began; 0: not measured */
-    bool resumed;          /* was switched out by a tick at least once */
-    bool altered;          /* more changed since it began than what each run has anew */
-    struct vm_fault fault; /* last: all before is needed for each run */
+        slice_start_ns; /* processor time of the thread when this slice began; 0: not measured */
+    struct vm_fault fault;
 };
 
 /* What the signal handlers read is volatile: they interrupt this same thread. */
@@ -81,6 +82,8 @@ void vm_trap_refine(struct vm_thread *thread);
 
 /* ---- run.c ---- */
 
+/* Makes it a run of `image`, which its memory has to fit. */
+void vm_run_set_image(struct vm_run *run, const struct vm_image *image);
 /* Makes a run whose memory is pristine ready to start, or to start again when it has ended. */
 void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host);
 /* Leaves the run for good, with run->fault filled by the caller. On the run's stack. */

@@ -49,9 +49,8 @@ static void adopt(const struct vm_image *image)
     for (uint32_t i = 0; !run && i < VM_POOL_LISTS; i++)
         run = take(&t_thread()->pool[i], image->program);
     if (run) {
-        run->image = image;
+        vm_run_set_image(run, image);
         run->arena.program = image->program;
-        vm_arena_context(&run->arena)->program = image->program;
         run->next = *pool;
         *pool = run;
     }

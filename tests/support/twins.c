@@ -64,8 +64,7 @@ static struct twins *twins_for(const struct t_code *code, const struct vm_progra
 static void begin(struct vm_run *run, const struct vm_image *image, const struct t_input *input)
 {
     uint8_t *memory;
-    run->image = image;
-    vm_arena_context(&run->arena)->program = image->program;
+    vm_run_set_image(run, image);
     /* the arena does not know what programs it had and gets */
     run->arena.stack_low = run->arena.regions[VM_REGION_STACK].start;
     run->arena.stack_pristine = VM_STACK_TOP;

@@ -132,7 +132,7 @@ static const char program_text[] = "    mov r6, r1\n"
 static void check_context(const struct vm_context *now, const struct vm_context *before)
 {
     cr_assert_eq(now->base, before->base);
-    cr_assert_eq(now->program, before->program);
+    cr_assert_eq(now->gates, before->gates);
     cr_assert_eq(now->host, before->host);
     cr_assert_eq(now->run, before->run);
 }
