@@ -359,7 +359,7 @@ static struct script_set *make_set(const struct script_options *options, struct 
     free(set->requests.items);
     set->requests.items = calloc(1, sizeof set->requests.items[0]);
     check(set->items[0].image != NULL && set->requests.items != NULL);
-    set->requests.items[0] = (struct script_step){&set->items[0], vm_program_entry(program, 0)};
+    set->requests.items[0] = script_step_of(&set->items[0], vm_program_entry(program, 0));
     set->requests.count = 1;
     return set;
 }

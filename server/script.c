@@ -61,7 +61,7 @@ static void add_steps(struct script_steps *steps, const struct script *script,
         const struct vm_entry *entry = vm_program_entry(script->program, i);
 
         if (is_wanted(entry)) {
-            steps->items[steps->count++] = (struct script_step){script, entry};
+            steps->items[steps->count++] = script_step_of(script, entry);
         }
     }
     qsort(&steps->items[first], steps->count - first, sizeof steps->items[0], by_address);

@@ -52,11 +52,11 @@ push_first(struct script_runs *runs, const struct script *script, const struct v
 
 /* All that a frame needs to be used again, see pop. */
 static inline void set_script(struct script_frame *frame, const struct script *script,
-                              const struct vm_entry *entry)
+                              const struct vm_entry *entry, const char *name)
 {
     frame->script = script;
     frame->entry = entry;
-    frame->state.script = script->name;
+    frame->state.script = name;
 }
 
 struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
@@ -70,7 +70,7 @@ struct script_frame *runs_push(struct script_runs *runs, const struct script *sc
         return push_first(runs, script, entry);
     }
     assert(frame->run == NULL);
-    set_script(frame, script, entry);
+    set_script(frame, script, entry, script->name);
     frame->state.response = runs->depth > 0 ? top(runs)->state.response : NULL;
     runs->depth++;
     return frame;
@@ -431,8 +431,7 @@ static __attribute__((noinline)) enum runs_end go_on(struct script_runs *runs, e
     return has_stopped(runs, frame, state, &end) ? end : runs_go(runs);
 }
 
-enum runs_end runs_push_and_go(struct script_runs *runs, const struct script *script,
-                               const struct vm_entry *entry)
+enum runs_end runs_push_and_go(struct script_runs *runs, const struct script_step *step)
 {
     struct script_frame *frame = runs->frames[0];
     enum vm_state state;
@@ -440,11 +439,11 @@ enum runs_end runs_push_and_go(struct script_runs *runs, const struct script *sc
 
     assert(runs->depth == 0);
     if (!runs->plain) {
-        (void)runs_push(runs, script, entry);
+        (void)runs_push(runs, step->script, step->entry);
         return runs_go(runs);
     }
-    set_script(frame, script, entry);
-    state = vm_run_at_once(runs->host->thread, script->image, entry, &frame->state, &frame->run,
+    set_script(frame, step->script, step->entry, step->name);
+    state = vm_run_at_once(runs->host->thread, step->image, step->entry, &frame->state, &frame->run,
                            &result);
     if (state != VM_STATE_DONE) {
         return go_on(runs, state);

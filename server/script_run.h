@@ -66,8 +66,7 @@ struct script_frame *runs_push_apart(struct script_runs *runs, const struct scri
 /* Runs until the only frame has ended, which is then gone. */
 enum runs_end runs_go(struct script_runs *runs);
 /* Both, where there is no frame, after runs_begin: in fewer steps if it is over at once. */
-enum runs_end runs_push_and_go(struct script_runs *runs, const struct script *script,
-                               const struct vm_entry *entry);
+enum runs_end runs_push_and_go(struct script_runs *runs, const struct script_step *step);
 /* Whether the topmost could not start for want of an arena. */
 bool runs_is_starved(const struct script_runs *runs);
 /* Drops all frames, wherever they are. */

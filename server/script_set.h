@@ -19,7 +19,15 @@ struct script {
 struct script_step {
     const struct script *script;
     const struct vm_entry *entry;
+    const struct vm_image *image; /* the script's, as its name: all that a run needs in one place */
+    const char *name;
 };
+static inline struct script_step script_step_of(const struct script *script,
+                                                const struct vm_entry *entry)
+{
+    return (struct script_step){script, entry, script->image, script->name};
+}
+
 struct script_steps {
     struct script_step *items;
     unsigned count; /* may be 0: the scripts are there for other entries */

@@ -36,8 +36,10 @@ typedef uint64_t vm_gate_fn(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, 
 /* What a call of a helper needs, in one place. */
 struct vm_gate {
     vm_gate_fn *pass;
-    vm_helper_fn *fn;
-    vm_scalar_fn *scalar;
+    union {
+        vm_helper_fn *fn;
+        vm_scalar_fn *scalar;
+    };
 };
 
 /* One decoded instruction. The index of an op is the index of its instruction; the second slot of

@@ -266,12 +266,13 @@ static vm_gate_fn *pass_of(const struct vm_helper *helper)
         return gate_##first##_##third;                                                             \
     }
     SPAN_GATES(CHOOSE)
-    return helper->scalar != NULL ? gate_scalar : gate_any;
+    return gate_any;
 }
 
 struct vm_gate vm_gate_of(const struct vm_helper *helper)
 {
-    return (struct vm_gate){pass_of(helper), helper->fn, helper->scalar};
+    return helper->scalar != NULL ? (struct vm_gate){.pass = gate_scalar, .scalar = helper->scalar}
+                                  : (struct vm_gate){.pass = pass_of(helper), .fn = helper->fn};
 }
 
 uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,

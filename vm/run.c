@@ -13,6 +13,8 @@
 #define NS_PER_MS 1000000ull
 #define NS_PER_US 1000ull
 
+_Static_assert(sizeof(struct vm_run) <= VM_ARENA_BESIDE_BYTES, "a run fits beside its context");
+
 /* ---- images ---- */
 
 const char *vm_engine_name(const struct vm_engine *engine)
@@ -87,9 +89,10 @@ struct vm_thread *vm_thread_create(const struct vm_thread_config *config, struct
 
 static void destroy_run(struct vm_run *run)
 {
+    struct vm_arena arena = run->arena; /* the run lies in it */
+
     vm_fiber_destroy(&run->fiber);
-    vm_arena_destroy(&run->arena);
-    vm_release(run);
+    vm_arena_destroy(&arena);
 }
 
 void vm_thread_free(struct vm_thread *t)
@@ -176,7 +179,7 @@ void vm_run_set_image(struct vm_run *run, const struct vm_image *image)
     run->image = image;
     run->uses_gs = image->uses_gs;
     run->fiber.main = image->engine->enter;
-    run->start_insn = VM_NO_INSN;
+    run->entry = NULL;
     run->altered = true;
     vm_arena_context(&run->arena)->gates = image->program->gates;
 }
@@ -185,19 +188,17 @@ void vm_run_set_image(struct vm_run *run, const struct vm_image *image)
 static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
                                                          const struct vm_image *image)
 {
-    struct vm_run *run = vm_allocate_zero(1, sizeof *run);
+    struct vm_arena arena;
+    struct vm_run *run;
 
-    if (run == NULL) {
+    if (!vm_arena_create(&arena, image->program, t->heap_bytes_max, NULL)) {
         return NULL;
     }
+    run = vm_arena_beside(&arena);
+    run->arena = arena;
     run->thread = t;
-    if (!vm_arena_create(&run->arena, image->program, t->heap_bytes_max, NULL)) {
-        vm_release(run);
-        return NULL;
-    }
-    if (!vm_fiber_create(&run->fiber, vm_arena_context(&run->arena))) {
-        vm_arena_destroy(&run->arena);
-        vm_release(run);
+    if (!vm_fiber_create(&run->fiber, vm_arena_context(&arena))) {
+        vm_arena_destroy(&arena);
         return NULL;
     }
     vm_arena_context(&run->arena)->run = run;
@@ -286,26 +287,29 @@ static __attribute__((noinline)) void forget(struct vm_run *run)
 }
 
 /* Not inlined: an image has one entry, mostly. */
-static __attribute__((noinline)) void start_at(struct vm_run *run, uint32_t insn)
+static __attribute__((noinline)) void set_entry(struct vm_run *run, const struct vm_entry *entry)
 {
-    run->start_insn = insn;
-    run->fiber.at = run->image->engine->place(run->image->code, insn);
+    run->entry = entry;
+    run->entry_insn = entry->insn;
+    run->fiber.at = run->image->engine->place(run->image->code, entry->insn);
 }
 
 static inline void begin(struct vm_run *run, const struct vm_entry *entry, void *host)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
-    uint32_t insn = entry != NULL ? entry->insn : run->image->program->entries[0].insn;
 
     if (run->altered) {
         forget(run);
     }
-    if (run->start_insn != insn) {
-        start_at(run, insn);
+    if (entry == NULL) {
+        entry = run->image->program->entries;
+    }
+    if (run->entry != entry) {
+        set_entry(run, entry);
     }
     vm_fiber_reset(&run->fiber);
     run->state = VM_STATE_PREEMPTED;
-    context->insn = insn;
+    context->insn = run->entry_insn;
     atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
     context->host = host;
 }

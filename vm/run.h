@@ -11,18 +11,21 @@
 
 #define VM_POOL_LISTS 64u
 
+/* Lies beside the context, and what each run needs of it at the start: that is few lines of the
+ * cache. */
 struct vm_run {
     struct vm_thread *thread;
     const struct vm_image *image;
     struct vm_run *next; /* in the pool */
     enum vm_state state;
-    uint32_t start_insn; /* fiber.at is for it */
+    uint32_t entry_insn;
+    const struct vm_entry *entry; /* whose are entry_insn and fiber.at; NULL at first */
     uint64_t result;
     bool uses_gs; /* as the image */
     bool resumed; /* was switched out by a tick at least once */
     bool altered; /* more changed since it began than what each run has anew */
     struct vm_arena arena;
-    struct vm_fiber fiber; /* to here, and not all of it: what each run needs */
+    struct vm_fiber fiber;
     uint64_t budget_left_ns;
     uint64_t
         slice_start_ns; /* processor time of the thread when this slice began; 0: not measured */
@@ -38,8 +41,10 @@ struct vm_thread {
     volatile uint32_t stamp_streak; /* stamps in a row that came soon after the one before */
     volatile uint64_t stamp_ns;     /* when what is under way was resumed, or some few before it */
     volatile sig_atomic_t armed;    /* the timer runs, and the next run needs no other tick */
-    volatile uint64_t slice_ns;     /* a run that has had so much is switched out by a tick */
-    volatile sig_atomic_t off_beat; /* ticks are fine, or were put off to look at one run again */
+    uint32_t live_count;
+    uint32_t run_count_max;
+    volatile uint64_t slice_ns;      /* a run that has had so much is switched out by a tick */
+    volatile sig_atomic_t off_beat;  /* ticks are fine, or were put off to look at one run again */
     volatile uint64_t fine_until_ns; /* of the monotonic clock, as stamps are; 0: never */
     timer_t timer;
     bool has_timer;
@@ -48,9 +53,7 @@ struct vm_thread {
     uint64_t tick_ns;
     uint64_t fine_tick_ns;
     uint64_t budget_ns;
-    uint32_t run_count_max;
     uint32_t heap_bytes_max;
-    uint32_t live_count;
     struct vm_run *pool[VM_POOL_LISTS]; /* runs that ended, see vm_pool_of */
 };
 

@@ -316,8 +316,8 @@ enum vm_state {
 };
 
 struct vm_run;
-/* A fresh invocation, not yet started: pristine data, zeroed stack and registers. `entry` may be
- * NULL for the first one. NULL when run_count_max runs are live or memory is out. */
+/* A fresh invocation, not yet started: pristine data, zeroed stack and registers. `entry` is one of
+ * the program's, or NULL for the first. NULL when run_count_max runs are live or memory is out. */
 VM_API struct vm_run *vm_run_start(struct vm_thread *thread, const struct vm_image *image,
                                    const struct vm_entry *entry, void *host) VM_MUST_USE;
 /* r1..r5 at entry; before the first resume. All zero if not called. */

@@ -4,7 +4,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { CANARY = 0xa7, BEHIND_BYTES = VM_PAGE_BYTES - sizeof(struct vm_context) };
+#include "vm/run.h"
+
+enum {
+    CANARY = 0xa7,
+    BEHIND = VM_ARENA_BESIDE + sizeof(struct vm_run),
+    BEHIND_BYTES = VM_PAGE_BYTES - BEHIND
+};
 
 static uint8_t *page_at(uint8_t *address)
 {
@@ -21,7 +27,7 @@ struct t_canaries t_canaries_put(const struct vm_arena *arena)
     struct t_canaries c = {.below = page_at(arena->reservation - VM_PAGE_BYTES),
                            .above = page_at(arena->reservation + arena->reservation_bytes),
                            .context = arena->reservation};
-    memset(c.context + sizeof(struct vm_context), CANARY, BEHIND_BYTES);
+    memset(c.context + BEHIND, CANARY, BEHIND_BYTES);
     return c;
 }
 
@@ -32,7 +38,7 @@ static bool intact(const uint8_t *start, size_t bytes)
 
 const char *t_canaries_harm(const struct t_canaries *c)
 {
-    if (!intact(c->context + sizeof(struct vm_context), BEHIND_BYTES))
+    if (!intact(c->context + BEHIND, BEHIND_BYTES))
         return "the page of the context was written to";
     if (c->below && !intact(c->below, VM_PAGE_BYTES))
         return "memory below the window was written to";
