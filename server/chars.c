@@ -75,12 +75,18 @@ static inline bytes16 beside_target(bytes16 bytes)
     return (bytes16)((bytes < 0x21) | (bytes > 0x7e) | (bytes == '#'));
 }
 
+/* Not inlined: what it looks up is short, or unusual. */
+static __attribute__((noinline)) bool all_in_class(struct span text, unsigned class)
+{
+    return chars_all(text, class);
+}
+
 /* Whether `beside` flags none. What is short is looked up: then, whether all are in the class. */
 static inline bool none_beside(struct span text, unsigned class, bytes16 (*beside)(bytes16))
 {
     size_t i = 0;
     if (text.len < 4) {
-        return chars_all(text, class);
+        return all_in_class(text, class);
     }
     for (; text.len - i > STEP; i += STEP) {
         if (any(beside(load16(text.base + i)))) {
@@ -108,7 +114,7 @@ static inline bytes16 beside_names(bytes16 bytes)
 
 bool chars_all_token(struct span text)
 {
-    return none_beside(text, CHAR_TOKEN, beside_names) || chars_all(text, CHAR_TOKEN);
+    return none_beside(text, CHAR_TOKEN, beside_names) || all_in_class(text, CHAR_TOKEN);
 }
 
 size_t chars_token_bytes(struct span text)

@@ -72,7 +72,7 @@ static bool is_in(const char *set, char c)
     return may_be_in_set(c) && strchr(set, c) != NULL;
 }
 
-static __attribute__((noinline)) struct span trim_ends(struct span text, const char *set)
+static __attribute__((noinline, cold)) struct span trim_ends(struct span text, const char *set)
 {
     while (text.len > 0 && is_in(set, text.base[0])) {
         text.base++;
@@ -93,17 +93,25 @@ struct span helper_trim(struct span text, const char *set)
     return trim_ends(text, set);
 }
 
-bool helper_is_text(struct span text)
+/* Cold, as trim_ends: most texts are ASCII, and without spaces around them. */
+static __attribute__((noinline, cold)) bool is_utf8(struct span text)
 {
     size_t bytes;
 
-    for (size_t i = chars_ascii_prefix(text); i < text.len; i += bytes) {
+    for (size_t i = 0; i < text.len; i += bytes) {
         bytes = helper_utf8(text.base + i, text.len - i);
         if (bytes == 0) {
             return false;
         }
     }
     return true;
+}
+
+bool helper_is_text(struct span text)
+{
+    size_t ascii = chars_ascii_prefix(text);
+
+    return ascii == text.len || is_utf8((struct span){text.base + ascii, text.len - ascii});
 }
 
 struct span helper_text(struct vm_context *context, const struct vm_arg *in)
