@@ -33,11 +33,12 @@ jit_enter:
         .cfi_endproc
         .size jit_enter, . - jit_enter
 
-        .globl jit_helper_call
-        .hidden jit_helper_call
-        .type jit_helper_call, @function
+        .macro GATE name, to
+        .globl \name
+        .hidden \name
+        .type \name, @function
         .p2align 4
-jit_helper_call:
+\name:
         .cfi_startproc
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 48], rbx
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 56], r13
@@ -45,9 +46,13 @@ jit_helper_call:
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 72], r15
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 80], ebp
         mov dword ptr [r12 - CALLS_BELOW + CALLS_KEPT + 84], 0
-        jmp vm_helper_call
+        jmp \to
         .cfi_endproc
-        .size jit_helper_call, . - jit_helper_call
+        .size \name, . - \name
+        .endm
+
+#define ROW(gate) GATE jit_gate_##gate, vm_gate_##gate;
+        CALLS_GATES(ROW)
 
         .globl jit_fault_raise
         .hidden jit_fault_raise

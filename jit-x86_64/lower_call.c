@@ -59,7 +59,7 @@ static void call_host(struct lower *l, uintptr_t target, enum x86_reg through)
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
-/* r1..r5 already are the first five arguments of vm_helper_call. The seventh, pushed, aligns rsp.
+/* r1..r5 already are the first five arguments of a gate. The seventh, pushed, aligns rsp.
  */
 static void call_gate(struct lower *l, uint32_t helper)
 {
@@ -67,11 +67,11 @@ static void call_gate(struct lower *l, uint32_t helper)
     mem_context_store32_imm(e, FIELD(insn), l->insn);
     mem_context_address(e, X86_R9);
     emit_push_imm(e, (int32_t)helper);
-    call_host(l, (uintptr_t)jit_helper_call, X86_R11);
+    call_host(l, calls_gate(l->program->gates[helper].pass), X86_R11);
     emit_pop(e, X86_R11);
 }
 
-/* What vm_helper_call does for such a helper, without it: there is nothing to check, so what is
+/* What vm_gate_scalar does, without it: there is nothing to check, so what is
  * left is the tick that may have come meanwhile. */
 static void call_scalar(struct lower *l, vm_scalar_fn *fn)
 {

@@ -43,6 +43,14 @@ static vm_scalar_fn *scalar_of(const struct walk *w)
     return op != NULL && op->ix == VM_IX_CALL ? w->in->program->helpers[op->target]->scalar : NULL;
 }
 
+/* The gate of the helper that the instruction calls, or 0. */
+static uintptr_t gate_of(const struct walk *w)
+{
+    const struct vm_op *op = op_of(w);
+    return op != NULL && op->ix == VM_IX_CALL ? calls_gate(w->in->program->gates[op->target].pass)
+                                              : 0;
+}
+
 static uint8_t imm_value(const struct walk *w)
 {
     const struct decoded *d = &w->d;
@@ -52,7 +60,7 @@ static uint8_t imm_value(const struct walk *w)
     if (d->imm == (int64_t)(uintptr_t)vm_yield) {
         return V_YIELD;
     }
-    if (d->imm == (int64_t)(uintptr_t)jit_helper_call) {
+    if (gate_of(w) != 0 && d->imm == (int64_t)gate_of(w)) {
         return V_HELPER;
     }
     if (d->imm == (int64_t)(uintptr_t)jit_fault_raise) {
@@ -399,7 +407,7 @@ static bool call_direct(struct walk *w)
 {
     size_t target = target_of(w);
     uintptr_t address = w->in->address + target;
-    if (address == (uintptr_t)jit_helper_call) {
+    if (gate_of(w) != 0 && address == gate_of(w)) {
         return call_helper(w);
     }
     if (address == (uintptr_t)jit_fault_raise) {
@@ -568,7 +576,8 @@ static bool enter_boundary(struct walk *w)
         w->s = base_state();
     }
     for (unsigned i = 0; i < REG_COUNT; i++) {
-        w->s.value[i] = w->s.value[i] == V_SCALAR ? V_ANY : w->s.value[i]; /* another's helper */
+        bool of_helper = w->s.value[i] == V_SCALAR || w->s.value[i] == V_HELPER;
+        w->s.value[i] = of_helper ? V_ANY : w->s.value[i]; /* the next has another */
     }
     w->label_count = 0;
     return true;

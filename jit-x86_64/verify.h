@@ -6,8 +6,8 @@
  *    what the form asks for on every path that leads there;
  *  - branches and calls go to instructions: of the same eBPF instruction, to the first of another,
  *    of a function, or to the out-of-line part; indirect calls only to a checked entry of the
- *    program's own table, to jit_helper_call, jit_fault_raise and vm_yield, and to the scalar
- *    function of the very helper that is called;
+ *    program's own table, to jit_fault_raise and vm_yield, and to the gate or the scalar function of
+ *    the very helper that is called;
  *  - r12, rbp and rsp hold arena, frame and stack throughout: pushes and pops match.
  *
  * It trusts neither encoder nor lowering, only the program, offsets that ascend, and a table below

@@ -25,7 +25,7 @@ enum value {
     V_FRAME, /* an address in the window */
     V_TABLE,
     V_TARGET, /* native address, from the table */
-    V_HELPER, /* address of jit_helper_call */
+    V_HELPER, /* address of the gate of the helper this eBPF instruction calls */
     V_RAISE,  /* address of jit_fault_raise */
     V_SCALAR, /* address of the scalar function of the helper this eBPF instruction calls */
     V_YIELD,  /* address of vm_yield */

@@ -29,7 +29,8 @@
 #include "vm/limits.h"
 #include "vm/vm.h"
 
-/* Checks the arguments of a call of helper `index` and makes it: see vm_helper_call. */
+/* Runs helper `index` of the program for the instruction in context->insn: checks arguments, calls,
+ * yields if a tick is pending. */
 typedef uint64_t vm_gate_fn(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                             struct vm_context *context, uint32_t index);
 
@@ -176,11 +177,16 @@ struct vm_image {
     bool uses_gs;
 };
 
-/* Runs helper `index` of the program for the instruction in context->insn: checks arguments, calls,
- * yields if a tick is pending. Compiled code calls it with the C calling convention. */
-vm_gate_fn vm_helper_call;
-/* The gate for arguments of the helper's kinds. */
+/* For helpers whose arguments are a span of the first kind with its length, one of the third, or
+ * NONE, likewise, and no more; for those that are scalar functions; for all others. */
+#define VM_SPAN_GATES(row)    row(READ, NONE) row(WRITE, NONE) row(READ, READ) row(READ, WRITE)
+#define VM_GATE(first, third) vm_gate_fn vm_gate_##first##_##third;
+VM_SPAN_GATES(VM_GATE)
+vm_gate_fn vm_gate_scalar;
+vm_gate_fn vm_gate_any;
 struct vm_gate vm_gate_of(const struct vm_helper *helper);
+/* Passes the helper's own gate. */
+vm_gate_fn vm_helper_call;
 
 /* Ends the run with this fault at context->insn; never returns. Called with the C calling
  * convention (rsp aligned). */

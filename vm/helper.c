@@ -195,8 +195,8 @@ static inline void set_arg(struct vm_arg *arg, uint64_t value, bool span)
     }
 }
 
-static uint64_t gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
-                         struct vm_context *context, uint32_t index)
+uint64_t vm_gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                     struct vm_context *context, uint32_t index)
 {
     struct vm_arg *arg = context->helper_args;
 
@@ -209,9 +209,9 @@ static uint64_t gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uin
     return after_helper(context, context->gates[index].fn(context, arg));
 }
 
-/* What gate_any does, when the first two arguments are a span of kind `first` with its length, the
- * next two one of kind `third`, or none, and that is all: most helpers are such. Inlined for each
- * such pair, as a processor does not foresee the turns of one for all. */
+/* What vm_gate_any does, when the first two arguments are a span of kind `first` with its length,
+ * the next two one of kind `third`, or none, and that is all: most helpers are such. Inlined for
+ * each such pair, as a processor does not foresee the turns of one for all. */
 static inline __attribute__((always_inline)) uint64_t
 gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
            struct vm_context *context, uint32_t index, enum vm_arg_kind first,
@@ -234,19 +234,16 @@ gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
     return after_helper(context, context->gates[index].fn(context, arg));
 }
 
-#define SPAN_GATES(row) row(READ, NONE) row(WRITE, NONE) row(READ, READ) row(READ, WRITE)
-
 #define GATE(first, third)                                                                         \
-    static uint64_t gate_##first##_##third(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4,     \
-                                           uint64_t r5, struct vm_context *context,                \
-                                           uint32_t index)                                         \
+    uint64_t vm_gate_##first##_##third(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4,         \
+                                       uint64_t r5, struct vm_context *context, uint32_t index)    \
     {                                                                                              \
         return gate_spans(r1, r2, r3, r4, r5, context, index, VM_ARG_##first, VM_ARG_##third);     \
     }
-SPAN_GATES(GATE)
+VM_SPAN_GATES(GATE)
 
-static uint64_t gate_scalar(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
-                            struct vm_context *context, uint32_t index)
+uint64_t vm_gate_scalar(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                        struct vm_context *context, uint32_t index)
 {
     return after_helper(context, context->gates[index].scalar(r1, r2, r3, r4, r5, context));
 }
@@ -263,16 +260,17 @@ static vm_gate_fn *pass_of(const struct vm_helper *helper)
 {
 #define CHOOSE(first, third)                                                                       \
     if (has_spans(helper, VM_ARG_##first, VM_ARG_##third)) {                                       \
-        return gate_##first##_##third;                                                             \
+        return vm_gate_##first##_##third;                                                          \
     }
-    SPAN_GATES(CHOOSE)
-    return gate_any;
+    VM_SPAN_GATES(CHOOSE)
+    return vm_gate_any;
 }
 
 struct vm_gate vm_gate_of(const struct vm_helper *helper)
 {
-    return helper->scalar != NULL ? (struct vm_gate){.pass = gate_scalar, .scalar = helper->scalar}
-                                  : (struct vm_gate){.pass = pass_of(helper), .fn = helper->fn};
+    return helper->scalar != NULL
+               ? (struct vm_gate){.pass = vm_gate_scalar, .scalar = helper->scalar}
+               : (struct vm_gate){.pass = pass_of(helper), .fn = helper->fn};
 }
 
 uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,

@@ -428,8 +428,8 @@ Test(jit_verify, refuses_control_that_escapes)
     BODY("falls off", "left at its end", 0x48, 0x89, 0xf8);
 }
 
-/* vm_helper_call is called by call instructions only, and its index is theirs; so is the scalar
- * function of another helper. */
+/* Gates are called by call instructions only, the one of their helper, with its index; scalar
+ * functions likewise. */
 static void expect_bound(const char *source)
 {
     struct copy c = copy_of(assemble(source));
