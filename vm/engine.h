@@ -80,9 +80,8 @@ struct vm_program {
     uint32_t data_bytes;
     uint32_t data_bytes_total;
     uint32_t stack_bytes;
-    uint32_t
-        stored_bytes; /* what its instructions may write to lies so far below the stack's top */
-    int rodata_fd;    /* memory file that arenas map read-only, or -1 */
+    uint32_t stored_bytes; /* its instructions may write so far below the stack's top */
+    int rodata_fd;         /* memory file that arenas map read-only, or -1 */
 };
 
 /* A run as compiled code sees it. It lies VM_CONTEXT_BELOW bytes below the arena's base, so that

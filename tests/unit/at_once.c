@@ -47,6 +47,63 @@ static void a_run_that_waits_is_live(const struct vm_engine *engine)
 }
 BOTH_ENGINES(at_once, a_run_that_waits_is_live)
 
+/* The run of the program that called is in the pool, and yet nobody's. */
+static uint64_t run_others(struct vm_context *context, const struct vm_arg arg[5])
+{
+    const struct vm_image *image = vm_context_host(context);
+    struct vm_run *self = vm_context_run(context);
+    struct vm_run *first = vm_run_start(t_thread(), image, NULL, NULL);
+    struct vm_run *second = vm_run_start(t_thread(), image, NULL, NULL);
+
+    cr_expect(first != NULL && first != self);
+    cr_expect_null(second, "two of two are live");
+    vm_run_free(first);
+    vm_thread_forget(t_thread(), image);
+    if (arg[0].value != 0) {
+        vm_helper_wait(context);
+    }
+    return 4;
+}
+
+static void a_run_under_way_is_not_taken(const struct vm_engine *engine)
+{
+    static const struct vm_helper helper = {"run_others", run_others, {VM_ARG_SCALAR}, 1};
+    static const struct vm_helper *const helpers[] = {&helper};
+    const char *texts[] = {"mov r1, 0\n call run_others\n stdw [r10-8], 1\n exit\n",
+                           "mov r1, 1\n call run_others\n stdw [r10-8], 1\n exit\n"};
+    t_thread_with(&(struct vm_thread_config){.run_count_max = 2});
+    for (int waits = 0; waits < 2; waits++) {
+        struct t_asm code;
+        struct subject s;
+        cr_assert(t_assemble(&code, texts[waits], helpers, 1), "%s", code.error);
+        s.program = vm_program_create(&(struct vm_program_desc){.name = "others",
+                                                                .insns = code.insns,
+                                                                .insn_count = code.count,
+                                                                .helpers = helpers,
+                                                                .helper_count = 1},
+                                      NULL);
+        cr_assert(s.program);
+        s.image = vm_image_create(engine, s.program, NULL);
+        cr_assert(s.image);
+        for (int i = 0; i < 3; i++) {
+            struct vm_run *run;
+            uint64_t result = 0;
+            enum vm_state state =
+                vm_run_at_once(t_thread(), s.image, NULL, (void *)s.image, &run, &result);
+            cr_assert_eq(state, waits ? VM_STATE_WAITING : VM_STATE_DONE);
+            if (waits) {
+                cr_expect_eq(vm_run_resume(run), VM_STATE_DONE);
+                result = vm_run_result(run);
+                vm_run_free(run);
+            }
+            cr_expect_eq(result, 4);
+        }
+        t_asm_free(&code);
+        subject_drop(s);
+    }
+}
+BOTH_ENGINES(at_once, a_run_under_way_is_not_taken)
+
 static void a_fault_is_told_by_its_run(const struct vm_engine *engine)
 {
     struct subject s =
