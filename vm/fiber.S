@@ -29,34 +29,58 @@ vm_fiber_switch:
 
 /* uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument, uintptr_t at): calls main on the other stack and comes
  * back when it returns, with its result, by way of *save_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that the
- * processor predicts them all. */
+ * processor predicts them all. Debuggers find the caller's frame by *save_sp, which the escapes say in DWARF: what rdi, or the top of the stack, points at. */
         .globl vm_fiber_start
         .hidden vm_fiber_start
         .type vm_fiber_start, @function
         .p2align 4
 vm_fiber_start:
+        .cfi_startproc
         push rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbp, 0
         push rbx
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbx, 0
         push r12
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r12, 0
         push r13
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r13, 0
         push r14
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r14, 0
         push r15
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r15, 0
         mov [rdi], rsp
+        .cfi_escape 0x0f, 5, 0x75, 0, 0x06, 0x23, 56            /* cfa = *rdi + 56 */
         mov rsp, rsi
         push rdi
         push rdi                /* aligns rsp */
+        .cfi_escape 0x0f, 6, 0x77, 0, 0x06, 0x06, 0x23, 56      /* cfa = **rsp + 56 */
         mov rdi, rcx
         mov rsi, r8
         call rdx
         pop rdi
+        .cfi_escape 0x0f, 5, 0x75, 0, 0x06, 0x23, 56
         mov rsp, [rdi]
+        .cfi_def_cfa rsp, 56
         pop r15
+        .cfi_adjust_cfa_offset -8
         pop r14
+        .cfi_adjust_cfa_offset -8
         pop r13
+        .cfi_adjust_cfa_offset -8
         pop r12
+        .cfi_adjust_cfa_offset -8
         pop rbx
+        .cfi_adjust_cfa_offset -8
         pop rbp
+        .cfi_adjust_cfa_offset -8
         ret
+        .cfi_endproc
         .size vm_fiber_start, . - vm_fiber_start
 
 /* uint64_t vm_fiber_call(vm_fiber_main *main, void *argument, uintptr_t at): for C, which has registers kept. */
