@@ -24,7 +24,7 @@ struct vm_arena {
     struct vm_region regions[VM_REGION_COUNT];
     uint32_t stack_pristine; /* of the stack, no instruction writes to anything below */
     uint32_t stack_low;      /* nor was anything below this given to a helper to be written */
-    uint32_t heap_used;      /* bytes given out */
+    uint32_t heap_used; /* bytes given out */
     uint32_t heap_bytes_max;
 };
 
@@ -57,11 +57,11 @@ static inline uint8_t *vm_arena_readable(const struct vm_arena *arena, uint64_t 
 {
     const struct vm_region *regions = arena->regions;
     uint32_t start = (uint32_t)address;
-    const struct vm_region *region = start < regions[VM_REGION_DATA].start
-                                         ? &regions[VM_REGION_RODATA]
-                                     : start >= VM_HEAP_BASE    ? &regions[VM_REGION_HEAP]
-                                     : start >= VM_STACK_BOTTOM ? &regions[VM_REGION_STACK]
-                                                                : &regions[VM_REGION_DATA];
+    const struct vm_region *region =
+        start < regions[VM_REGION_DATA].start ? &regions[VM_REGION_RODATA]
+        : start >= VM_HEAP_BASE               ? &regions[VM_REGION_HEAP]
+        : start >= VM_STACK_BOTTOM            ? &regions[VM_REGION_STACK]
+                                              : &regions[VM_REGION_DATA];
 
     return vm_region_has(region, start, length) ? arena->base + start : NULL;
 }
