@@ -6,6 +6,8 @@
 #include "tests/support/subject.h"
 #include "vm/limits.h"
 
+enum { LONG_TICK_MS = 10000 }; /* no run has one, however slow the machine */
+
 static enum vm_state go(struct subject s, struct vm_run **run, uint64_t *result)
 {
     return vm_run_at_once(t_thread(), s.image, NULL, NULL, run, result);
@@ -13,7 +15,7 @@ static enum vm_state go(struct subject s, struct vm_run **run, uint64_t *result)
 
 static void a_run_that_is_over_leaves_nothing(const struct vm_engine *engine)
 {
-    t_thread_with(&(struct vm_thread_config){.run_count_max = 1});
+    t_thread_with(&(struct vm_thread_config){.tick_ms = LONG_TICK_MS, .run_count_max = 1});
     struct subject s = subject_make(engine, "ldxdw r0, [r10-8]\n or r0, r1\n stdw [r10-8], 77\n"
                                             "add r0, 5\n exit\n");
     for (int i = 0; i < 3; i++) {
@@ -29,7 +31,7 @@ BOTH_ENGINES(at_once, a_run_that_is_over_leaves_nothing)
 
 static void a_run_that_waits_is_live(const struct vm_engine *engine)
 {
-    t_thread_with(&(struct vm_thread_config){.run_count_max = 1});
+    t_thread_with(&(struct vm_thread_config){.tick_ms = LONG_TICK_MS, .run_count_max = 1});
     struct subject s = subject_make(engine, "call wait_once\n mov r0, 9\n exit\n");
     struct vm_run *run, *other;
     uint64_t result = 1;
@@ -71,7 +73,7 @@ static void a_run_under_way_is_not_taken(const struct vm_engine *engine)
     static const struct vm_helper *const helpers[] = {&helper};
     const char *texts[] = {"mov r1, 0\n call run_others\n stdw [r10-8], 1\n exit\n",
                            "mov r1, 1\n call run_others\n stdw [r10-8], 1\n exit\n"};
-    t_thread_with(&(struct vm_thread_config){.run_count_max = 2});
+    t_thread_with(&(struct vm_thread_config){.tick_ms = LONG_TICK_MS, .run_count_max = 2});
     for (int waits = 0; waits < 2; waits++) {
         struct t_asm code;
         struct subject s;
@@ -106,6 +108,7 @@ BOTH_ENGINES(at_once, a_run_under_way_is_not_taken)
 
 static void a_fault_is_told_by_its_run(const struct vm_engine *engine)
 {
+    t_thread_with(&(struct vm_thread_config){.tick_ms = LONG_TICK_MS});
     struct subject s =
         subject_make(engine, "stdw [r10-8], 1\n mov r1, 8\n ldxb r0, [r1+0]\n exit\n");
     struct vm_run *run;
