@@ -59,8 +59,7 @@ static void call_host(struct lower *l, uintptr_t target, enum x86_reg through)
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
-/* r1..r5 already are the first five arguments of a gate. The seventh, pushed, aligns rsp.
- */
+/* r1..r5 already are the first five arguments of a gate. The seventh, pushed, aligns rsp. */
 static void call_gate(struct lower *l, uint32_t helper)
 {
     struct emit *e = &l->emit;
@@ -71,8 +70,8 @@ static void call_gate(struct lower *l, uint32_t helper)
     emit_pop(e, X86_R11);
 }
 
-/* What vm_gate_scalar does, without it: there is nothing to check, so what is
- * left is the tick that may have come meanwhile. */
+/* What vm_gate_scalar does, without it: there is nothing to check, so what is left is the tick that
+ * may have come meanwhile. */
 static void call_scalar(struct lower *l, vm_scalar_fn *fn)
 {
     struct emit *e = &l->emit;

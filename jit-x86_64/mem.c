@@ -186,11 +186,6 @@ void mem_context_address(struct emit *e, enum x86_reg dst)
     emit_lea(e, 64, dst, context_field(0));
 }
 
-void mem_context_load(struct emit *e, enum x86_reg dst, size_t field)
-{
-    emit_load(e, 64, false, dst, context_field(field));
-}
-
 void mem_context_store32(struct emit *e, size_t field, enum x86_reg src)
 {
     emit_store(e, 32, context_field(field), src);

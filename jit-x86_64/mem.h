@@ -79,7 +79,6 @@ void mem_atomic_cmpxchg(struct emit *e, unsigned width, int16_t off, enum x86_re
 
 /* The run's struct vm_context: `field` is an offset in it. */
 void mem_context_address(struct emit *e, enum x86_reg dst);
-void mem_context_load(struct emit *e, enum x86_reg dst, size_t field);
 void mem_context_store32(struct emit *e, size_t field, enum x86_reg src);
 void mem_context_store32_imm(struct emit *e, size_t field, uint32_t imm);
 /* ADD, SUB or CMP: flags as after these. */

@@ -4,27 +4,35 @@
         .intel_syntax noprefix
         .text
 
+/* The registers that the ABI has a callee keep, and where debuggers find them; RESTORE begins where SAVE ended. */
+        .macro SAVE
+        .irp reg, rbp, rbx, r12, r13, r14, r15
+        push \reg
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset \reg, 0
+        .endr
+        .endm
+        .macro RESTORE
+        .irp reg, r15, r14, r13, r12, rbx, rbp
+        pop \reg
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore \reg
+        .endr
+        .endm
+
 /* uint64_t vm_fiber_switch(void **save_sp, void *to_sp): what is in rax stays there. */
         .globl vm_fiber_switch
         .hidden vm_fiber_switch
         .type vm_fiber_switch, @function
         .p2align 4
 vm_fiber_switch:
-        push rbp
-        push rbx
-        push r12
-        push r13
-        push r14
-        push r15
+        .cfi_startproc
+        SAVE
         mov [rdi], rsp
         mov rsp, rsi
-        pop r15
-        pop r14
-        pop r13
-        pop r12
-        pop rbx
-        pop rbp
+        RESTORE
         ret
+        .cfi_endproc
         .size vm_fiber_switch, . - vm_fiber_switch
 
 /* uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument, uintptr_t at): calls main on the other stack and comes
@@ -36,24 +44,7 @@ vm_fiber_switch:
         .p2align 4
 vm_fiber_start:
         .cfi_startproc
-        push rbp
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset rbp, 0
-        push rbx
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset rbx, 0
-        push r12
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r12, 0
-        push r13
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r13, 0
-        push r14
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r14, 0
-        push r15
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r15, 0
+        SAVE
         mov [rdi], rsp
         .cfi_escape 0x0f, 5, 0x75, 0, 0x06, 0x23, 56            /* cfa = *rdi + 56 */
         mov rsp, rsi
@@ -67,18 +58,7 @@ vm_fiber_start:
         .cfi_escape 0x0f, 5, 0x75, 0, 0x06, 0x23, 56
         mov rsp, [rdi]
         .cfi_def_cfa rsp, 56
-        pop r15
-        .cfi_adjust_cfa_offset -8
-        pop r14
-        .cfi_adjust_cfa_offset -8
-        pop r13
-        .cfi_adjust_cfa_offset -8
-        pop r12
-        .cfi_adjust_cfa_offset -8
-        pop rbx
-        .cfi_adjust_cfa_offset -8
-        pop rbp
-        .cfi_adjust_cfa_offset -8
+        RESTORE
         ret
         .cfi_endproc
         .size vm_fiber_start, . - vm_fiber_start
@@ -89,25 +69,19 @@ vm_fiber_start:
         .type vm_fiber_call, @function
         .p2align 4
 vm_fiber_call:
-        push rbp
-        push rbx
-        push r12
-        push r13
-        push r14
-        push r15
+        .cfi_startproc
+        SAVE
         sub rsp, 8
+        .cfi_adjust_cfa_offset 8
         mov rax, rdi
         mov rdi, rsi
         mov rsi, rdx
         call rax
         add rsp, 8
-        pop r15
-        pop r14
-        pop r13
-        pop r12
-        pop rbx
-        pop rbp
+        .cfi_adjust_cfa_offset -8
+        RESTORE
         ret
+        .cfi_endproc
         .size vm_fiber_call, . - vm_fiber_call
 
 /* Where the tick handler sends guest code. The interrupted address lies on the stack as if this had been called from there; everything else is as it was,

@@ -195,16 +195,24 @@ static inline void set_arg(struct vm_arg *arg, uint64_t value, bool span)
     }
 }
 
-uint64_t vm_gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
-                     struct vm_context *context, uint32_t index)
+static inline struct vm_arg *set_args(struct vm_context *context, uint64_t r1, uint64_t r2,
+                                      uint64_t r3, uint64_t r4, uint64_t r5, bool first, bool third)
 {
     struct vm_arg *arg = context->helper_args;
 
-    set_arg(&arg[0], r1, false);
+    set_arg(&arg[0], r1, first);
     set_arg(&arg[1], r2, false);
-    set_arg(&arg[2], r3, false);
+    set_arg(&arg[2], r3, third);
     set_arg(&arg[3], r4, false);
     set_arg(&arg[4], r5, false);
+    return arg;
+}
+
+uint64_t vm_gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+                     struct vm_context *context, uint32_t index)
+{
+    struct vm_arg *arg = set_args(context, r1, r2, r3, r4, r5, false, false);
+
     check_any(context, arg);
     return after_helper(context, context->gates[index].fn(context, arg));
 }
@@ -217,13 +225,8 @@ gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
            struct vm_context *context, uint32_t index, enum vm_arg_kind first,
            enum vm_arg_kind third)
 {
-    struct vm_arg *arg = context->helper_args;
+    struct vm_arg *arg = set_args(context, r1, r2, r3, r4, r5, true, third != VM_ARG_NONE);
 
-    set_arg(&arg[0], r1, true);
-    set_arg(&arg[1], r2, false);
-    set_arg(&arg[2], r3, third != VM_ARG_NONE);
-    set_arg(&arg[3], r4, false);
-    set_arg(&arg[4], r5, false);
     check_range(context, 0, r1, r2, first == VM_ARG_WRITE, arg);
     if (third != VM_ARG_NONE) {
         check_range(context, 2, r3, r4, third == VM_ARG_WRITE, arg);

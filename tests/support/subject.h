@@ -13,20 +13,32 @@ struct subject {
     struct vm_image *image;
 };
 
-/* Ends the test when the text is no program, or the engine refuses it. */
-static inline struct subject subject_make(const struct vm_engine *engine, const char *text)
+/* Ends the test when the text is no program of these helpers, or the engine refuses it. */
+static inline struct subject subject_with(const struct vm_engine *engine, const char *text,
+                                          const struct vm_helper *const *helpers, uint32_t count)
 {
     struct t_asm code;
     struct vm_diag diag;
     struct subject s;
-    bool ok = t_assemble(&code, text, t_helpers, t_helper_count);
+    bool ok = t_assemble(&code, text, helpers, count);
     cr_assert(ok, "%s", code.error);
-    s.program = t_program(code.insns, code.count, &diag);
+    s.program = vm_program_create(&(struct vm_program_desc){.name = "test",
+                                                            .insns = code.insns,
+                                                            .insn_count = code.count,
+                                                            .helpers = helpers,
+                                                            .helper_count = count},
+                                  &diag);
     cr_assert(s.program, "%s", diag.text);
     s.image = vm_image_create(engine, s.program, &diag);
     cr_assert(s.image, "%s", diag.text);
     t_asm_free(&code);
     return s;
+}
+
+/* With the helpers of the tests. */
+static inline struct subject subject_make(const struct vm_engine *engine, const char *text)
+{
+    return subject_with(engine, text, t_helpers, t_helper_count);
 }
 
 static inline void subject_drop(struct subject s)

@@ -75,23 +75,11 @@ static void a_run_under_way_is_not_taken(const struct vm_engine *engine)
                            "mov r1, 1\n call run_others\n stdw [r10-8], 1\n exit\n"};
     t_thread_with(&(struct vm_thread_config){.tick_ms = LONG_TICK_MS, .run_count_max = 2});
     for (int waits = 0; waits < 2; waits++) {
-        struct t_asm code;
-        struct subject s;
-        cr_assert(t_assemble(&code, texts[waits], helpers, 1), "%s", code.error);
-        s.program = vm_program_create(&(struct vm_program_desc){.name = "others",
-                                                                .insns = code.insns,
-                                                                .insn_count = code.count,
-                                                                .helpers = helpers,
-                                                                .helper_count = 1},
-                                      NULL);
-        cr_assert(s.program);
-        s.image = vm_image_create(engine, s.program, NULL);
-        cr_assert(s.image);
+        struct subject s = subject_with(engine, texts[waits], helpers, 1);
         for (int i = 0; i < 3; i++) {
             struct vm_run *run;
             uint64_t result = 0;
-            enum vm_state state =
-                vm_run_at_once(t_thread(), s.image, NULL, (void *)s.image, &run, &result);
+            enum vm_state state = vm_run_at_once(t_thread(), s.image, NULL, s.image, &run, &result);
             cr_assert_eq(state, waits ? VM_STATE_WAITING : VM_STATE_DONE);
             if (waits) {
                 cr_expect_eq(vm_run_resume(run), VM_STATE_DONE);
@@ -100,7 +88,6 @@ static void a_run_under_way_is_not_taken(const struct vm_engine *engine)
             }
             cr_expect_eq(result, 4);
         }
-        t_asm_free(&code);
         subject_drop(s);
     }
 }
