@@ -9,7 +9,7 @@
         .globl jit_enter
         .hidden jit_enter
         .type jit_enter, @function
-        .p2align 4
+        .p2align 6              # as each gate: within one line of the cache
 jit_enter:
         .cfi_startproc
         mov r11, rsi
@@ -37,7 +37,7 @@ jit_enter:
         .globl \name
         .hidden \name
         .type \name, @function
-        .p2align 4
+        .p2align 6
 \name:
         .cfi_startproc
         mov [r12 - CALLS_BELOW + CALLS_KEPT + 48], rbx

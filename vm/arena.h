@@ -49,21 +49,17 @@ static inline bool vm_region_has(const struct vm_region *region, uint32_t addres
     return address >= region->start && address < region->end && length <= region->end - address;
 }
 
-/* Host address of memory that is readable, or NULL. The regions are looked at in the order of how
- * often they are it: what helpers read are constants, mostly, and what they write is on the stack.
- */
+/* Host address of memory that is readable, or NULL. */
 static inline uint8_t *vm_arena_readable(const struct vm_arena *arena, uint64_t address,
                                          uint64_t length)
 {
     const struct vm_region *regions = arena->regions;
     uint32_t start = (uint32_t)address;
-    const struct vm_region *region =
-        start < regions[VM_REGION_DATA].start ? &regions[VM_REGION_RODATA]
-        : start >= VM_HEAP_BASE               ? &regions[VM_REGION_HEAP]
-        : start >= VM_STACK_BOTTOM            ? &regions[VM_REGION_STACK]
-                                              : &regions[VM_REGION_DATA];
+    /* The last that does not begin above it, found without a branch that goes either way. */
+    size_t i = (size_t)(start >= regions[VM_REGION_DATA].start) + (start >= VM_STACK_BOTTOM) +
+                 (start >= VM_HEAP_BASE);
 
-    return vm_region_has(region, start, length) ? arena->base + start : NULL;
+    return vm_region_has(&regions[i], start, length) ? arena->base + start : NULL;
 }
 
 /* The same of what is going to be written, which is no constant. */

@@ -14,7 +14,7 @@ static const struct vm_helper *current_helper(const struct vm_context *context)
 }
 
 static void refuse(struct vm_context *context, uint32_t argument, uint64_t bytes, const char *text)
-    __attribute__((noreturn));
+    __attribute__((noreturn, cold));
 
 /* `argument` counts from 1; 0: it is none of them. `bytes` of what it points at, 0 for strings. */
 static void refuse(struct vm_context *context, uint32_t argument, uint64_t bytes, const char *text)
@@ -76,8 +76,8 @@ static void check_string(struct vm_context *context, uint32_t i, struct vm_arg a
     refuse(context, i + 1, 0, "is not a string: not readable, or not terminated");
 }
 
-static inline uint8_t *range(struct vm_context *context, uint64_t address, uint64_t length,
-                             bool write)
+static inline __attribute__((always_inline)) uint8_t *
+range(struct vm_context *context, uint64_t address, uint64_t length, bool write)
 {
     struct vm_arena *arena = &context->run->arena;
 
@@ -85,38 +85,52 @@ static inline uint8_t *range(struct vm_context *context, uint64_t address, uint6
                  : vm_arena_readable(arena, address, length);
 }
 
-static inline void check_range(struct vm_context *context, uint32_t i, uint64_t address,
-                               uint64_t length, bool write, struct vm_arg arg[5])
+static inline void check_range(struct vm_context *context, struct vm_arg *arg, uint64_t length,
+                               bool write)
 {
     static uint8_t nothing[1];
 
-    if (length == 0) {
-        arg[i].data = nothing;
-        arg[i].length = 0;
-        return;
+    arg->data = length == 0 ? nothing : range(context, arg->value, length, write);
+    if (arg->data == NULL) {
+        refuse(context, (uint32_t)(arg - context->helper_args) + 1, length,
+               write ? "is not writable" : "is not readable");
     }
-    arg[i].data = range(context, address, length, write);
-    if (arg[i].data == NULL) {
-        refuse(context, i + 1, length, write ? "is not writable" : "is not readable");
-    }
-    arg[i].length = length;
+    arg->length = length;
 }
 
-static void check_span(struct vm_context *context, const struct vm_helper *helper, uint32_t i,
-                       struct vm_arg arg[5])
+/* Gives an argument the memory that it points at, so many bytes. Neither is inlined: what a
+ * processor has to fetch to call a helper is to be little. */
+static __attribute__((noinline)) void check_read(struct vm_context *context, struct vm_arg *arg,
+                                                 uint64_t length)
 {
-    uint8_t kind = helper->kind[i];
-    uint64_t length = kind == VM_ARG_READ8 || kind == VM_ARG_WRITE8 ? 8
-                      : i + 1 < 5                                   ? arg[i + 1].value
-                                                                    : 0;
+    check_range(context, arg, length, false);
+}
 
-    check_range(context, i, arg[i].value, length, is_written(kind), arg);
+static __attribute__((noinline)) void check_write(struct vm_context *context, struct vm_arg *arg,
+                                                  uint64_t length)
+{
+    check_range(context, arg, length, true);
+}
+
+static void check_span(struct vm_context *context, struct vm_arg *arg, uint64_t length, bool write)
+{
+    (write ? check_write : check_read)(context, arg, length);
 }
 
 static bool overlap(const struct vm_arg *a, const struct vm_arg *b)
 {
     return a->length != 0 && b->length != 0 && a->data < b->data + b->length &&
            b->data < a->data + a->length;
+}
+
+static uint64_t span_bytes(const struct vm_helper *helper, uint32_t i, const struct vm_arg arg[5])
+{
+    uint8_t kind = helper->kind[i];
+
+    if (kind == VM_ARG_READ8 || kind == VM_ARG_WRITE8) {
+        return 8;
+    }
+    return i + 1 < 5 ? arg[i + 1].value : 0;
 }
 
 /* A span that the helper writes must not lie over another one of the call: the order of its steps
@@ -149,7 +163,7 @@ static inline uint64_t after_helper(struct vm_context *context, uint64_t result)
 }
 
 static void refuse_overlap(struct vm_context *context, uint32_t argument,
-                           const struct vm_arg arg[5]) __attribute__((noreturn));
+                           const struct vm_arg arg[5]) __attribute__((noreturn, cold));
 
 static void refuse_overlap(struct vm_context *context, uint32_t argument,
                            const struct vm_arg arg[5])
@@ -176,7 +190,7 @@ static __attribute__((noinline)) void check_any(struct vm_context *context, stru
         if (kind == VM_ARG_CSTR) {
             check_string(context, i, arg);
         } else {
-            check_span(context, helper, i, arg);
+            check_span(context, &arg[i], span_bytes(helper, i, arg), is_written(kind));
         }
     }
     argument = writes && span_count > 1 ? overlapping(helper, arg) : 0;
@@ -227,9 +241,9 @@ gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
 {
     struct vm_arg *arg = set_args(context, r1, r2, r3, r4, r5, true, third != VM_ARG_NONE);
 
-    check_range(context, 0, r1, r2, first == VM_ARG_WRITE, arg);
+    check_span(context, &arg[0], r2, first == VM_ARG_WRITE);
     if (third != VM_ARG_NONE) {
-        check_range(context, 2, r3, r4, third == VM_ARG_WRITE, arg);
+        check_span(context, &arg[2], arg[3].value, third == VM_ARG_WRITE);
     }
     if (third == VM_ARG_WRITE && overlap(&arg[0], &arg[2])) {
         refuse_overlap(context, 3, arg);

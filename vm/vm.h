@@ -144,11 +144,12 @@ VM_API void *vm_context_host(const struct vm_context *context);
 VM_API struct vm_run *vm_context_run(struct vm_context *context);
 /* Ends the run with VM_FAULT_HELPER; `text` (static) says why. Does not return: free what the
  * helper holds first. */
-VM_API void vm_helper_fault(struct vm_context *context, const char *text) __attribute__((noreturn));
+VM_API void vm_helper_fault(struct vm_context *context, const char *text)
+    __attribute__((noreturn, cold));
 /* The same, of the argument with this number (from 1) that points at `bytes` bytes (0: a string):
  * "is not writable". */
 VM_API void vm_helper_fault_argument(struct vm_context *context, uint32_t argument, uint64_t bytes,
-                                     const char *text) __attribute__((noreturn));
+                                     const char *text) __attribute__((noreturn, cold));
 /* Suspends the run: vm_run_resume returns VM_STATE_WAITING, and the next vm_run_resume returns from
  * here. Host pointers of spans stay valid. */
 VM_API void vm_helper_wait(struct vm_context *context);
