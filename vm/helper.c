@@ -317,6 +317,21 @@ void vm_helper_fault_argument(struct vm_context *context, uint32_t argument, uin
     refuse(context, argument, bytes, text);
 }
 
+uint32_t *vm_helper_note(struct vm_context *context, const struct vm_arg *in)
+{
+    struct vm_run *run = context->run;
+    uintptr_t address = (uintptr_t)in->data - (uintptr_t)run->arena.base;
+    struct vm_note *note = &run->notes[address / 8 % VM_NOTES];
+
+    if (address >= run->arena.regions[VM_REGION_DATA].start) {
+        note = &run->notes[VM_NOTES];
+        note->word = 0;
+    } else if (note->address != address || note->bytes != in->length) {
+        *note = (struct vm_note){.address = (uint32_t)address, .bytes = (uint32_t)in->length};
+    }
+    return &note->word;
+}
+
 void vm_helper_wait(struct vm_context *context)
 {
     vm_run_suspend(context->run, VM_STATE_WAITING);

@@ -181,6 +181,7 @@ void vm_run_set_image(struct vm_run *run, const struct vm_image *image)
     run->fiber.main = image->engine->enter;
     run->entry = NULL;
     run->altered = true;
+    memset(run->notes, 0, sizeof run->notes);
     vm_arena_context(&run->arena)->gates = image->program->gates;
 }
 

@@ -71,9 +71,10 @@ struct span helper_name(struct vm_context *context, const struct vm_arg *in);
 /* Name and value of a field: a token; a valid value without spaces at its ends. Else faults. */
 struct field helper_field(struct vm_context *context, const struct vm_arg *name,
                           const struct vm_arg *value);
-/* The value of a field whose name is without spaces already, if it is to be valid. */
-struct span helper_field_value(struct vm_context *context, struct span name,
-                               const struct vm_arg *value);
+/* The same when `in` ends with the name, and what is before is given: a part of a token, or white
+ * space. */
+struct field helper_field_named(struct vm_context *context, struct span name,
+                                const struct vm_arg *in, const struct vm_arg *value);
 
 /* A text being written to a WRITE argument: cut to what fits, always NUL-terminated. */
 struct helper_out {

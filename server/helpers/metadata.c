@@ -32,11 +32,11 @@ uint64_t host_zs_meta_get(struct vm_context *context, const struct vm_arg arg[5]
 
 /* A field that could not be sent is refused where it is set. */
 static struct span check_field(struct vm_context *context, struct span key,
-                               const struct vm_arg *value)
+                               const struct vm_arg *key_in, const struct vm_arg *value)
 {
     struct span name;
 
-    return field_of_meta(key, &name) ? helper_field_value(context, name, value)
+    return field_of_meta(key, &name) ? helper_field_named(context, name, key_in, value).value
                                      : helper_text(context, value);
 }
 
@@ -46,7 +46,7 @@ __attribute__((flatten)) uint64_t host_zs_meta_set(struct vm_context *context,
 {
     struct exchange *ex = helper_exchange(context);
     struct span key = key_of(context, &arg[0]);
-    struct span value = check_field(context, key, &arg[2]);
+    struct span value = check_field(context, key, &arg[0], &arg[2]);
     struct field *old = find(ex, key);
     size_t others = ex->meta_bytes - (old == NULL ? 0 : old->name.len + old->value.len);
 

@@ -114,44 +114,98 @@ bool helper_is_text(struct span text)
     return ascii == text.len || is_utf8((struct span){text.base + ascii, text.len - ascii});
 }
 
-struct span helper_text(struct vm_context *context, const struct vm_arg *in)
+/* What is known of a constant, see vm_helper_note. */
+enum {
+    NOTED_TEXT = 1 << 0,  /* UTF-8 */
+    NOTED_NAME = 1 << 1,  /* and without white space at its ends */
+    NOTED_VALUE = 1 << 2, /* and the value of a field */
+    NOTED_TOKEN = 1 << 3, /* the name of a field, or what scripts put before one and that */
+};
+
+static struct span span_in(const struct vm_arg *in)
 {
-    struct span text = {(const char *)in->data, in->length};
+    return (struct span){(const char *)in->data, in->length};
+}
+
+/* These are not inlined: most texts are constants, and looked at before. */
+static __attribute__((noinline)) struct span text_unknown(struct vm_context *context,
+                                                          const struct vm_arg *in, uint32_t *note)
+{
+    struct span text = span_in(in);
 
     if (!helper_is_text(text)) {
         vm_helper_fault(context, "text is not UTF-8");
     }
+    *note |= NOTED_TEXT;
     return text;
+}
+
+static __attribute__((noinline)) struct span name_unknown(struct vm_context *context,
+                                                          const struct vm_arg *in, uint32_t *note)
+{
+    struct span name = helper_trim(text_unknown(context, in, note), " \t\r\n\v\f");
+
+    *note |= name.len == in->length ? NOTED_NAME : 0;
+    return name;
+}
+
+static __attribute__((noinline)) struct span value_unknown(struct vm_context *context,
+                                                           const struct vm_arg *in, uint32_t *note)
+{
+    struct span value = helper_trim(text_unknown(context, in, note), " \t");
+
+    if (!field_value_valid(value)) {
+        vm_helper_fault(context, "invalid header value");
+    }
+    *note |= value.len == in->length ? NOTED_VALUE : 0;
+    return value;
+}
+
+static __attribute__((noinline)) void look_at_token(struct vm_context *context, struct span name,
+                                                    uint32_t *note)
+{
+    if (!field_name_valid(name)) {
+        vm_helper_fault(context, "invalid header name");
+    }
+    *note |= NOTED_TOKEN;
+}
+
+struct span helper_text(struct vm_context *context, const struct vm_arg *in)
+{
+    uint32_t *note = vm_helper_note(context, in);
+
+    return (*note & NOTED_TEXT) != 0 ? span_in(in) : text_unknown(context, in, note);
 }
 
 struct span helper_name(struct vm_context *context, const struct vm_arg *in)
 {
-    return helper_trim(helper_text(context, in), " \t\r\n\v\f");
+    uint32_t *note = vm_helper_note(context, in);
+
+    return (*note & NOTED_NAME) != 0 ? span_in(in) : name_unknown(context, in, note);
 }
 
 struct field helper_field(struct vm_context *context, const struct vm_arg *name,
                           const struct vm_arg *value)
 {
-    struct span trimmed = helper_name(context, name);
-
-    return (struct field){trimmed, helper_field_value(context, trimmed, value)};
+    return helper_field_named(context, helper_name(context, name), name, value);
 }
 
-struct span helper_field_value(struct vm_context *context, struct span name,
-                               const struct vm_arg *value)
+struct field helper_field_named(struct vm_context *context, struct span name,
+                                const struct vm_arg *in, const struct vm_arg *value_in)
 {
-    struct span trimmed = helper_trim(helper_text(context, value), " \t");
+    uint32_t *note = vm_helper_note(context, in);
+    struct span value;
 
-    if (name.len > LIM_FIELD_BYTES || trimmed.len > LIM_FIELD_BYTES - name.len) {
+    if ((*note & NOTED_TOKEN) == 0 || name.len == 0) {
+        look_at_token(context, name, note);
+    }
+    note = vm_helper_note(context, value_in);
+    value = (*note & NOTED_VALUE) != 0 ? span_in(value_in)
+                                       : value_unknown(context, value_in, note);
+    if (name.len > LIM_FIELD_BYTES || value.len > LIM_FIELD_BYTES - name.len) {
         vm_helper_fault(context, "header field is too long");
     }
-    if (!field_name_valid(name)) {
-        vm_helper_fault(context, "invalid header name");
-    }
-    if (!field_value_valid(trimmed)) {
-        vm_helper_fault(context, "invalid header value");
-    }
-    return trimmed;
+    return (struct field){name, value};
 }
 
 struct helper_out helper_out(const struct vm_arg *out)
