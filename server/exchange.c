@@ -157,6 +157,10 @@ void response_error(struct exchange *ex, unsigned status)
 /* Fields that say how bytes are framed on the connection: only the server sets them. */
 static bool is_framing(struct span name)
 {
+    enum { LENGTHS = 1 << 2 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 17 }; /* of those below */
+    if (name.len > 17 || (LENGTHS >> name.len & 1) == 0) {
+        return false;
+    }
     switch (name.len) {
     case 2: return span_equal_nocase(name, SPAN("te"));
     case 7:

@@ -317,17 +317,16 @@ void vm_helper_fault_argument(struct vm_context *context, uint32_t argument, uin
     refuse(context, argument, bytes, text);
 }
 
-uint32_t *vm_helper_note(struct vm_context *context, const struct vm_arg *in)
+uint64_t *vm_helper_note(struct vm_context *context, const struct vm_arg *in)
 {
     struct vm_run *run = context->run;
     uintptr_t address = (uintptr_t)in->data - (uintptr_t)run->arena.base;
-    struct vm_note *note = &run->notes[address / 8 % VM_NOTES];
+    bool constant = address < run->arena.regions[VM_REGION_DATA].start;
+    struct vm_note *note = &run->notes[constant ? address / 8 % VM_NOTES : VM_NOTES];
+    uint64_t key = (uint64_t)in->length << 32 | address;
 
-    if (address >= run->arena.regions[VM_REGION_DATA].start) {
-        note = &run->notes[VM_NOTES];
-        note->word = 0;
-    } else if (note->address != address || note->bytes != in->length) {
-        *note = (struct vm_note){.address = (uint32_t)address, .bytes = (uint32_t)in->length};
+    if (!constant || note->constant != key) {
+        *note = (struct vm_note){.constant = key};
     }
     return &note->word;
 }

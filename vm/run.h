@@ -14,9 +14,8 @@
 
 /* See vm_helper_note. */
 struct vm_note {
-    uint32_t address;
-    uint32_t bytes;
-    uint32_t word;
+    uint64_t constant; /* address, and above it how many bytes */
+    uint64_t word;
 };
 
 /* Lies beside the context, and what each run needs of it at the start: that is few lines of the

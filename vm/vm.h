@@ -153,7 +153,7 @@ VM_API void vm_helper_fault_argument(struct vm_context *context, uint32_t argume
 /* A word of the host's for an argument that points at constants of the program: what it has found
  * out about these bytes, which never change. 0 at first, and again whenever there is no room to
  * keep it; of other arguments always. Valid until the next call of this function. */
-VM_API uint32_t *vm_helper_note(struct vm_context *context, const struct vm_arg *in);
+VM_API uint64_t *vm_helper_note(struct vm_context *context, const struct vm_arg *in);
 /* Suspends the run: vm_run_resume returns VM_STATE_WAITING, and the next vm_run_resume returns from
  * here. Host pointers of spans stay valid. */
 VM_API void vm_helper_wait(struct vm_context *context);

@@ -129,7 +129,7 @@ static struct span span_in(const struct vm_arg *in)
 
 /* These are not inlined: most texts are constants, and looked at before. */
 static __attribute__((noinline)) struct span text_unknown(struct vm_context *context,
-                                                          const struct vm_arg *in, uint32_t *note)
+                                                          const struct vm_arg *in, uint64_t *note)
 {
     struct span text = span_in(in);
 
@@ -141,7 +141,7 @@ static __attribute__((noinline)) struct span text_unknown(struct vm_context *con
 }
 
 static __attribute__((noinline)) struct span name_unknown(struct vm_context *context,
-                                                          const struct vm_arg *in, uint32_t *note)
+                                                          const struct vm_arg *in, uint64_t *note)
 {
     struct span name = helper_trim(text_unknown(context, in, note), " \t\r\n\v\f");
 
@@ -150,7 +150,7 @@ static __attribute__((noinline)) struct span name_unknown(struct vm_context *con
 }
 
 static __attribute__((noinline)) struct span value_unknown(struct vm_context *context,
-                                                           const struct vm_arg *in, uint32_t *note)
+                                                           const struct vm_arg *in, uint64_t *note)
 {
     struct span value = helper_trim(text_unknown(context, in, note), " \t");
 
@@ -162,7 +162,7 @@ static __attribute__((noinline)) struct span value_unknown(struct vm_context *co
 }
 
 static __attribute__((noinline)) void look_at_token(struct vm_context *context, struct span name,
-                                                    uint32_t *note)
+                                                    uint64_t *note)
 {
     if (!field_name_valid(name)) {
         vm_helper_fault(context, "invalid header name");
@@ -172,14 +172,14 @@ static __attribute__((noinline)) void look_at_token(struct vm_context *context, 
 
 struct span helper_text(struct vm_context *context, const struct vm_arg *in)
 {
-    uint32_t *note = vm_helper_note(context, in);
+    uint64_t *note = vm_helper_note(context, in);
 
     return (*note & NOTED_TEXT) != 0 ? span_in(in) : text_unknown(context, in, note);
 }
 
 struct span helper_name(struct vm_context *context, const struct vm_arg *in)
 {
-    uint32_t *note = vm_helper_note(context, in);
+    uint64_t *note = vm_helper_note(context, in);
 
     return (*note & NOTED_NAME) != 0 ? span_in(in) : name_unknown(context, in, note);
 }
@@ -193,7 +193,7 @@ struct field helper_field(struct vm_context *context, const struct vm_arg *name,
 struct field helper_field_named(struct vm_context *context, struct span name,
                                 const struct vm_arg *in, const struct vm_arg *value_in)
 {
-    uint32_t *note = vm_helper_note(context, in);
+    uint64_t *note = vm_helper_note(context, in);
     struct span value;
 
     if ((*note & NOTED_TOKEN) == 0 || name.len == 0) {
