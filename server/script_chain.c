@@ -164,7 +164,7 @@ static enum script_verdict start(struct script_host *host, const struct script_s
     if (chain == NULL) {
         return out_of_memory(ex);
     }
-    bytes_clear(chain, offsetof(struct script_chain, undo));
+    bytes_clear(chain, offsetof(struct script_chain, first) + SCRIPT_FRAME_CLEARED);
     runs_begin(&chain->runs, host, set, ex, &chain->first);
     chain->steps = steps;
     ex->ran = chain;

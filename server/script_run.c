@@ -17,7 +17,7 @@ static struct script_frame *top(const struct script_runs *runs)
     return runs->frames[runs->depth - 1];
 }
 
-/* Gives the next depth its frame, all zero. */
+/* Gives the next depth its frame, which is zero. */
 static void use_frame(struct script_runs *runs, struct script_frame *frame)
 {
     frame->state.ex = runs->ex;
@@ -45,7 +45,7 @@ push_first(struct script_runs *runs, const struct script *script, const struct v
     if (frame == NULL) {
         return NULL;
     }
-    bytes_clear(frame, sizeof *frame);
+    bytes_clear(frame, SCRIPT_FRAME_CLEARED);
     use_frame(runs, frame);
     return runs_push(runs, script, entry);
 }

@@ -29,9 +29,12 @@ struct script_frame {
     uint64_t input; /* handle, of a called function; 0: an entry without */
     bool upload;    /* its run is counted in host->uploads */
     bool own_answer;
-    struct helper_answer saved; /* of own_answer: what is put back when this one has ended */
     struct helper_state state;
+    struct helper_answer saved; /* of own_answer: what is put back when this one has ended */
 };
+
+/* What is to be zero in a new one: all but the last. */
+enum { SCRIPT_FRAME_CLEARED = offsetof(struct script_frame, saved) };
 
 struct script_runs {
     struct script_host *host;
@@ -54,7 +57,7 @@ enum runs_end {
     RUNS_PENDING, /* preempted, waiting, or out of arenas: go on later */
 };
 
-/* Of a request; `runs` and `first`, its frame of depth 0, are all zero and live equally long. */
+/* Of a request; `runs` and `first`, its frame of depth 0, are zero and live equally long. */
 void runs_begin(struct script_runs *runs, struct script_host *host, const struct script_set *set,
                 struct exchange *ex, struct script_frame *first);
 /* Adds a frame for `entry`. NULL: out of memory. It runs by runs_go. */

@@ -26,12 +26,13 @@
 #define NS_PER_S         1000000000ull
 #define NS_PER_MS        1000000ull
 
-/* Where so many resumptions in a row come so soon after each other, one in so many sets a stamp, as
- * long as these do: that costs less than to read the clock each time, and tells well enough how
- * long one has lasted. */
+/* Where so many resumptions in a row come so soon after each other, fewer and fewer of them set a
+ * stamp, one in so many at last, as long as the stamps do: that costs less than to read the clock
+ * each time, and tells well enough how long one has lasted. */
 enum {
-    STAMP_EVERY = 16, /* a power of two */
+    STAMP_STREAK = 16,
     STAMP_NS = 200000,
+    STAMP_EVERY_MAX = 64, /* a power of two */
 };
 
 _Thread_local struct vm_thread *vm_trap_self;
@@ -232,8 +233,14 @@ void vm_trap_stamp(struct vm_thread *t)
 {
     uint64_t now = monotonic_ns();
 
-    t->stamp_streak = now - t->stamp_ns < STAMP_NS ? t->stamp_streak + 1 : 0;
-    t->stamp_mask = t->stamp_streak >= STAMP_EVERY ? STAMP_EVERY - 1 : 0;
+    uint64_t since = now - t->stamp_ns;
+
+    t->stamp_streak = since < STAMP_NS ? t->stamp_streak + 1 : 0;
+    if (t->stamp_streak < STAMP_STREAK) {
+        t->stamp_mask = 0;
+    } else if (since < STAMP_NS / 2 && t->stamp_mask < STAMP_EVERY_MAX - 1) {
+        t->stamp_mask = 2 * t->stamp_mask + 1;
+    }
     t->stamp_ns = now;
 }
 
