@@ -435,7 +435,6 @@ enum runs_end runs_push_and_go(struct script_runs *runs, const struct script_ste
 {
     struct script_frame *frame = runs->frames[0];
     enum vm_state state;
-    uint64_t result;
 
     assert(runs->depth == 0);
     if (!runs->plain) {
@@ -444,7 +443,7 @@ enum runs_end runs_push_and_go(struct script_runs *runs, const struct script_ste
     }
     set_script(frame, step->script, step->entry, step->name);
     state = vm_run_at_once(runs->host->thread, step->image, step->entry, &frame->state, &frame->run,
-                           &result);
+                           &frame->result);
     if (state != VM_STATE_DONE) {
         return go_on(runs, state);
     }

@@ -87,6 +87,7 @@ struct vm_program {
 /* A run as compiled code sees it. It lies VM_CONTEXT_BELOW bytes below the arena's base, so that
  * one register reaches both. */
 struct vm_context {
+    void *host;       /* see vm_context_host */
     uint64_t args[5]; /* r1..r5 at entry */
     uint32_t insn;    /* last known instruction: set before helper calls and before raising a fault;
                          the interpreter sets it at accesses */
@@ -95,7 +96,6 @@ struct vm_context {
     uint32_t regs_known; /* bit n: regs[n] is the value of Rn */
     uint8_t *base;       /* host address of guest address 0, a multiple of 4 GiB */
     const struct vm_gate *gates;
-    void *host;
     struct vm_run *run;
     vm_trace_fn *trace; /* or NULL; called before each instruction, by the interpreter alone */
     void *trace_context;

@@ -296,10 +296,8 @@ uint64_t vm_helper_call(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint
     return context->gates[index].pass(r1, r2, r3, r4, r5, context, index);
 }
 
-void *vm_context_host(const struct vm_context *context)
-{
-    return context->host;
-}
+_Static_assert(offsetof(struct vm_context, host) == 0, "vm_context_host reads there");
+extern inline void *vm_context_host(const struct vm_context *context);
 
 struct vm_run *vm_context_run(struct vm_context *context)
 {

@@ -91,7 +91,7 @@ VM_API bool vm_set_allocator(const struct vm_allocator *allocator) VM_MUST_USE;
 
 /* ---- helpers ---- */
 
-struct vm_context; /* a run as its helpers see it */
+struct vm_context; /* a run as its helpers see it; begins with the pointer of vm_context_host */
 
 /* How the VM treats one argument register before a helper sees it. A pointer kind is followed by a
  * LENGTH, except CSTR and the fixed kinds, whose length the row gives. A pointer that does not lie
@@ -139,7 +139,10 @@ struct vm_helper {
 };
 
 /* The `host` pointer of vm_run_start. */
-VM_API void *vm_context_host(const struct vm_context *context);
+VM_API inline void *vm_context_host(const struct vm_context *context)
+{
+    return *(void *const *)(const void *)context;
+}
 /* The run that `context` belongs to. */
 VM_API struct vm_run *vm_context_run(struct vm_context *context);
 /* Ends the run with VM_FAULT_HELPER; `text` (static) says why. Does not return: free what the

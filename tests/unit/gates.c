@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gates of common kinds of arguments do what the one for all kinds does: the same calls made,
- * the same refused, for the same reason. */
+ * the same refused, for the same reason. And what hosts note of arguments. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -156,3 +156,44 @@ static void gates_agree(const struct vm_engine *engine)
     }
 }
 BOTH_ENGINES(gates, gates_agree)
+
+/* ---- notes ---- */
+
+/* How often it was told this argument before, as the note has it. */
+static uint64_t count_in_note(struct vm_context *context, const struct vm_arg arg[5])
+{
+    return (*vm_helper_note(context, &arg[0]))++;
+}
+
+static uint64_t noted(struct subject s, uint64_t address, uint64_t length)
+{
+    struct seen seen = call(s, (uint64_t[5]){address, length});
+    cr_assert_eq(seen.state, VM_STATE_DONE);
+    return seen.result;
+}
+
+/* One run is used again and again, so its notes are. */
+static void constants_have_notes(const struct vm_engine *engine)
+{
+    static const struct vm_helper helper = {"count", count_in_note, {R, L}, 1};
+    struct subject s = make(engine, &helper, vm_gate_READ_NONE);
+    struct subject other = make(engine, &helper, vm_gate_any);
+    for (uint64_t i = 0; i < 5; i++) {
+        cr_expect_eq(noted(s, VM_IMAGE_BASE, 4), i);
+        cr_expect_eq(noted(s, VM_IMAGE_BASE + 16, 4), i);
+        cr_expect_eq(noted(s, VM_IMAGE_BASE + 24, 16), i);
+    }
+    cr_expect_eq(noted(s, VM_IMAGE_BASE, 5), 0, "another constant, if longer");
+    cr_expect_eq(noted(s, VM_IMAGE_BASE + 1, 4), 0, "or elsewhere");
+    cr_expect_eq(noted(other, VM_IMAGE_BASE + 16, 4), 0, "or of another program");
+    cr_expect_eq(noted(s, VM_IMAGE_BASE + 16, 4), 5);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(noted(s, vm_data_address(sizeof constants), 4), 0, "data may change");
+        cr_expect_eq(noted(s, VM_STACK_TOP - 300, 4), 0);
+        cr_expect_eq(noted(s, VM_IMAGE_BASE + 16, 0), 0, "nothing is no constant");
+    }
+    cr_expect_eq(noted(s, VM_IMAGE_BASE + 16, 4), 6);
+    subject_drop(s);
+    subject_drop(other);
+}
+BOTH_ENGINES(gates, constants_have_notes)
