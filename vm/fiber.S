@@ -35,28 +35,25 @@ vm_fiber_switch:
         .cfi_endproc
         .size vm_fiber_switch, . - vm_fiber_switch
 
-/* uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument, uintptr_t at): calls main on the other stack and comes
- * back when it returns, with its result, by way of *save_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that the
- * processor predicts them all. Debuggers find the caller's frame by *save_sp, which the escapes say in DWARF: what rdi, or the top of the stack, points at. */
+/* uint64_t vm_fiber_start(void **caller_sp, vm_fiber_main *main, void *argument, uintptr_t at): calls main on the stack that begins below caller_sp and
+ * comes back when it returns, with its result, by way of *caller_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that
+ * the processor predicts them all. Debuggers find the caller's frame by *caller_sp, which the escapes say in DWARF: what rdi, then rsp, points at. */
         .globl vm_fiber_start
         .hidden vm_fiber_start
         .type vm_fiber_start, @function
-        .p2align 4
+        .p2align 6
 vm_fiber_start:
         .cfi_startproc
         SAVE
         mov [rdi], rsp
-        .cfi_escape 0x0f, 5, 0x75, 0, 0x06, 0x23, 56            /* cfa = *rdi + 56 */
-        mov rsp, rsi
-        push rdi
-        push rdi                /* aligns rsp */
-        .cfi_escape 0x0f, 6, 0x77, 0, 0x06, 0x06, 0x23, 56      /* cfa = **rsp + 56 */
-        mov rdi, rcx
-        mov rsi, r8
-        call rdx
-        pop rdi
-        .cfi_escape 0x0f, 5, 0x75, 0, 0x06, 0x23, 56
-        mov rsp, [rdi]
+        .cfi_escape 0x0f, 5, 0x75, 0, 0x06, 0x23, 56    /* cfa = *rdi + 56 */
+        mov rsp, rdi
+        .cfi_escape 0x0f, 5, 0x77, 0, 0x06, 0x23, 56    /* cfa = *rsp + 56 */
+        mov rax, rsi
+        mov rdi, rdx
+        mov rsi, rcx
+        call rax
+        mov rsp, [rsp]
         .cfi_def_cfa rsp, 56
         RESTORE
         ret

@@ -35,9 +35,14 @@
 #define GUARD_BYTES ((size_t)VM_PAGE_BYTES)
 
 uint64_t vm_fiber_switch(void **save_sp, void *to_sp);
-uint64_t vm_fiber_start(void **save_sp, void *stack_top, vm_fiber_main *main, void *argument,
-                        uintptr_t at);
+uint64_t vm_fiber_start(void **caller_sp, vm_fiber_main *main, void *argument, uintptr_t at);
 uint64_t vm_fiber_call(vm_fiber_main *main, void *argument, uintptr_t at);
+
+/* The highest multiple of 16 in the mapping; the stack begins below. */
+static inline void **caller_sp_of(const struct vm_fiber *fiber)
+{
+    return (void **)(void *)(fiber->mapping + GUARD_BYTES + STACK_BYTES - 16);
+}
 
 enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
 
@@ -156,14 +161,14 @@ __attribute__((no_sanitize("thread"))) static uint64_t told_main(void *fiber_, u
     return result;
 }
 
-NO_CALL uint64_t start(struct vm_fiber *fiber, void *stack_top)
+NO_CALL uint64_t start(struct vm_fiber *fiber)
 {
-    return vm_fiber_start(&fiber->caller_sp, stack_top, told_main, fiber, fiber->at);
+    return vm_fiber_start(caller_sp_of(fiber), told_main, fiber, fiber->at);
 }
 #else
-NO_CALL uint64_t start(struct vm_fiber *fiber, void *stack_top)
+NO_CALL uint64_t start(struct vm_fiber *fiber)
 {
-    return vm_fiber_start(&fiber->caller_sp, stack_top, fiber->main, fiber->argument, fiber->at);
+    return vm_fiber_start(caller_sp_of(fiber), fiber->main, fiber->argument, fiber->at);
 }
 #endif
 
@@ -174,9 +179,9 @@ uint64_t vm_fiber_enter(struct vm_fiber *fiber)
     before_enter(fiber);
     if (fiber->sp == NULL) {
         forget_frames(fiber);
-        result = start(fiber, fiber->mapping + GUARD_BYTES + STACK_BYTES);
+        result = start(fiber);
     } else {
-        result = vm_fiber_switch(&fiber->caller_sp, fiber->sp);
+        result = vm_fiber_switch(caller_sp_of(fiber), fiber->sp);
     }
     after_enter(fiber);
     return result;
@@ -185,6 +190,6 @@ uint64_t vm_fiber_enter(struct vm_fiber *fiber)
 void vm_fiber_leave(struct vm_fiber *fiber, bool last)
 {
     before_leave(fiber, last);
-    vm_fiber_switch(&fiber->sp, fiber->caller_sp);
+    vm_fiber_switch(&fiber->sp, *caller_sp_of(fiber));
     on_fiber(fiber->sanitizer[FAKE_STACK_FIBER]);
 }

@@ -11,9 +11,8 @@
 typedef uint64_t vm_fiber_main(void *argument, uintptr_t at);
 
 struct vm_fiber {
-    uint8_t *mapping; /* guard page, then the stack */
+    uint8_t *mapping; /* guard page, then the stack, at whose top is where the caller left */
     void *sp;         /* where it left; NULL when it has not begun */
-    void *caller_sp;
     vm_fiber_main *main;
     void *argument;
     uintptr_t at;
