@@ -81,7 +81,7 @@ run_e2e() {
 }
 
 # Those that mostly wait, for time-outs to pass, do so side by side.
-waiting="idle proxy service"
+waiting="idle proxy service tls"
 run_waiting() {
     for each in $waiting; do
         start_e2e "tests/e2e/$each.sh" "$log.$each" &
