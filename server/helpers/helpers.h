@@ -71,8 +71,8 @@ struct span helper_name(struct vm_context *context, const struct vm_arg *in);
 /* Name and value of a field: a token; a valid value without spaces at its ends. Else faults. */
 struct field helper_field(struct vm_context *context, const struct vm_arg *name,
                           const struct vm_arg *value);
-/* The same when `in` ends with the name, and what is before is given: a part of a token, or white
- * space. */
+/* The same of a name that is a part of `in`: all but the white space around it, or what follows a
+ * prefix that could stand in a token. */
 struct field helper_field_named(struct vm_context *context, struct span name,
                                 const struct vm_arg *in, const struct vm_arg *value);
 

@@ -119,7 +119,7 @@ enum {
     NOTED_TEXT = 1 << 0,  /* UTF-8 */
     NOTED_NAME = 1 << 1,  /* and without white space at its ends */
     NOTED_VALUE = 1 << 2, /* and the value of a field */
-    NOTED_TOKEN = 1 << 3, /* the name of a field, or what scripts put before one and that */
+    NOTED_TOKEN = 1 << 3, /* the name of a field, see helper_field_named */
 };
 
 static struct span span_in(const struct vm_arg *in)
