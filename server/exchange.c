@@ -69,8 +69,9 @@ bool exchange_refer_target(struct exchange *ex, struct span target)
         return false;
     }
     ex->raw_path = raw;
-    ex->query = mark != NULL ? (struct span){mark + 1, (size_t)(target.base + target.len - mark) - 1}
-                             : SPAN("");
+    ex->query = mark != NULL
+                    ? (struct span){mark + 1, (size_t)(target.base + target.len - mark) - 1}
+                    : SPAN("");
     ex->path = path;
     return true;
 }

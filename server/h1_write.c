@@ -63,8 +63,8 @@ static size_t head_bytes(const struct exchange *ex, struct span line)
     return bytes;
 }
 
-/* Puts those that known_text does not have. Not inlined: for its registers the others' would have to
- * make way, and most answers have none. */
+/* Puts those that known_text does not have. Not inlined: for its registers the others' would have
+ * to make way, and most answers have none. */
 static __attribute__((noinline)) char *put_others(char *out, const struct field_list *list,
                                                   bool *dated)
 {

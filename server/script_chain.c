@@ -122,9 +122,8 @@ static enum script_verdict run_one(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
     const struct script_step *step = &chain->steps->items[chain->step];
-    enum runs_end end = chain->runs.depth == 0
-                            ? runs_push_and_go(&chain->runs, step)
-                            : runs_go(&chain->runs);
+    enum runs_end end =
+        chain->runs.depth == 0 ? runs_push_and_go(&chain->runs, step) : runs_go(&chain->runs);
 
     if (end == RUNS_PENDING) {
         return SCRIPT_PENDING;

@@ -46,8 +46,8 @@ struct script_runs {
     uint64_t budget_left_ns;                         /* after the last run that ended */
     bool charged; /* a run was charged, budget_left_ns counts; before, each has all of it */
     bool plain;   /* none was, none had to wait, and nobody wants to know when they begin */
-    bool stuck;  /* its runs are counted in host->stuck */
-    char *error; /* where a fault is told instead of in the log; or NULL */
+    bool stuck;   /* its runs are counted in host->stuck */
+    char *error;  /* where a fault is told instead of in the log; or NULL */
     size_t error_bytes;
     uint64_t *result; /* where r0 of the only frame goes when it has returned; or NULL */
 };

@@ -9,8 +9,8 @@ static uint64_t octets8_lower(uint64_t word)
     return word | octets8_uppers(word) >> 2; /* 0x80 >> 2 is what tells the cases apart */
 }
 
-/* Whether they differ by the one bit alone, and only where there are letters. Not inlined: names are
- * mostly written alike. */
+/* Whether they differ by the one bit alone, and only where there are letters. Not inlined: names
+ * are mostly written alike. */
 static __attribute__((noinline)) bool octets8_differ_by_case(uint64_t a, uint64_t b)
 {
     const uint64_t case_bits = 0x2020202020202020;

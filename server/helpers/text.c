@@ -200,8 +200,7 @@ struct field helper_field_named(struct vm_context *context, struct span name,
         look_at_token(context, name, note);
     }
     note = vm_helper_note(context, value_in);
-    value = (*note & NOTED_VALUE) != 0 ? span_in(value_in)
-                                       : value_unknown(context, value_in, note);
+    value = (*note & NOTED_VALUE) != 0 ? span_in(value_in) : value_unknown(context, value_in, note);
     if (name.len > LIM_FIELD_BYTES || value.len > LIM_FIELD_BYTES - name.len) {
         vm_helper_fault(context, "header field is too long");
     }
