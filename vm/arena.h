@@ -57,7 +57,7 @@ static inline uint8_t *vm_arena_readable(const struct vm_arena *arena, uint64_t 
     uint32_t start = (uint32_t)address;
     /* The last that does not begin above it, found without a branch that goes either way. */
     size_t i = (size_t)(start >= regions[VM_REGION_DATA].start) + (start >= VM_STACK_BOTTOM) +
-                 (start >= VM_HEAP_BASE);
+               (start >= VM_HEAP_BASE);
 
     return vm_region_has(&regions[i], start, length) ? arena->base + start : NULL;
 }
