@@ -156,23 +156,18 @@ void response_error(struct exchange *ex, unsigned status)
 }
 
 /* Fields that say how bytes are framed on the connection: only the server sets them. */
+#define FRAMING(NAME)                                                                              \
+    NAME("te")                                                                                     \
+    NAME("upgrade")                                                                                \
+    NAME("trailer")                                                                                \
+    NAME("connection")                                                                             \
+    NAME("keep-alive")                                                                             \
+    NAME("content-length")                                                                         \
+    NAME("transfer-encoding")
+
 static bool is_framing(struct span name)
 {
-    enum { LENGTHS = 1 << 2 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 17 }; /* of those below */
-    if (name.len > 17 || (LENGTHS >> name.len & 1) == 0) {
-        return false;
-    }
-    switch (name.len) {
-    case 2: return span_equal_nocase(name, SPAN("te"));
-    case 7:
-        return span_equal_nocase(name, SPAN("upgrade")) || span_equal_nocase(name, SPAN("trailer"));
-    case 10:
-        return span_equal_nocase(name, SPAN("connection")) ||
-               span_equal_nocase(name, SPAN("keep-alive"));
-    case 14: return span_equal_nocase(name, SPAN("content-length"));
-    case 17: return span_equal_nocase(name, SPAN("transfer-encoding"));
-    default: return false;
-    }
+    SPAN_RETURN_IS_NAMED(name, FRAMING);
 }
 
 static void drop_framing(struct field_list *list)

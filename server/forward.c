@@ -16,16 +16,7 @@
 #define WEBSOCKET_ACCEPT SPAN("sec-websocket-accept")
 #define VIA_NAME         " zeroserve\r\n"
 
-static bool is_one_of(struct span name, const struct span *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (span_equal_nocase(name, list[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-#define IS_ONE_OF(name, list) is_one_of(name, list, sizeof(list) / sizeof(list)[0])
+#define IS_ONE_OF(name, list) span_is_one_of(name, list, sizeof(list) / sizeof(list)[0])
 
 /* ---- fields that end at a connection */
 
@@ -45,13 +36,7 @@ static bool is_one_of(struct span name, const struct span *list, size_t count)
 
 bool forward_is_hop_by_hop(struct span name)
 {
-#define ROW(name)        SPAN(name),
-#define LENGTH_BIT(name) | 1u << (sizeof name - 1)
-    static const struct span names[] = {HOP_BY_HOP(ROW)};
-    const uint32_t lengths = 0 HOP_BY_HOP(LENGTH_BIT); /* most names have another */
-#undef LENGTH_BIT
-#undef ROW
-    return name.len < 32 && (lengths >> name.len & 1) != 0 && IS_ONE_OF(name, names);
+    SPAN_RETURN_IS_NAMED(name, HOP_BY_HOP);
 }
 
 /* What the fields of one head called Connection name. */
@@ -83,7 +68,7 @@ static bool collect_options(const struct field *fields, unsigned count, struct o
 
 static bool has_option(const struct options *options, struct span name)
 {
-    return is_one_of(name, options->names, options->count);
+    return span_is_one_of(name, options->names, options->count);
 }
 
 static inline bool ends_here(struct span name, const struct options *options)

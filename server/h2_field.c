@@ -119,17 +119,16 @@ static bool check_pseudo(struct h2_block *block, const struct hpack_field *field
     }
 }
 
+#define CONNECTION_SPECIFIC(NAME)                                                                  \
+    NAME("upgrade")                                                                                \
+    NAME("connection")                                                                             \
+    NAME("keep-alive")                                                                             \
+    NAME("proxy-connection")                                                                       \
+    NAME("transfer-encoding")
+
 bool h2_connection_specific(struct span name)
 {
-    switch (name.len) {
-    case 7: return span_equal_nocase(name, SPAN("upgrade"));
-    case 10:
-        return span_equal_nocase(name, SPAN("connection")) ||
-               span_equal_nocase(name, SPAN("keep-alive"));
-    case 16: return span_equal_nocase(name, SPAN("proxy-connection"));
-    case 17: return span_equal_nocase(name, SPAN("transfer-encoding"));
-    default: return false;
-    }
+    SPAN_RETURN_IS_NAMED(name, CONNECTION_SPECIFIC);
 }
 
 /* Those of the static table that have nothing to do with others are. */

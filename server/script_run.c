@@ -443,7 +443,7 @@ enum runs_end runs_push_and_go(struct script_runs *runs, const struct script_ste
     }
     set_script(frame, step->script, step->entry, step->name);
     state = vm_run_at_once(runs->host->thread, step->image, step->entry, &frame->state, &frame->run,
-                           &frame->result);
+                           NULL);
     if (state != VM_STATE_DONE) {
         return go_on(runs, state);
     }

@@ -29,7 +29,6 @@ struct script_frame {
     uint64_t input; /* handle, of a called function; 0: an entry without */
     bool upload;    /* its run is counted in host->uploads */
     bool own_answer;
-    uint64_t result; /* r0, of one that is over at once */
     struct helper_state state;
     struct helper_answer saved; /* of own_answer: what is put back when this one has ended */
 };

@@ -44,6 +44,16 @@ bool octets_equal_nocase(const char *a, const char *b, size_t bytes)
     return true;
 }
 
+bool span_is_one_of(struct span name, const struct span *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (span_equal_nocase(name, list[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void put8_lower(char *out, const char *text)
 {
     uint64_t word = octets8_lower(octets8(text));

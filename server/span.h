@@ -105,6 +105,19 @@ char *span_copy_lower(struct span text);
 /* For span_equal_nocase alone: the same for two texts of one length. */
 bool octets_equal_nocase(const char *a, const char *b, size_t bytes);
 
+/* Whether it is one of these, without regard to case. */
+bool span_is_one_of(struct span name, const struct span *list, size_t count);
+
+/* Returns, from a function, whether `name` is one of the literals that NAMES(ROW) lists, without
+ * regard to case. They are shorter than 32; most names have the length of none of them. */
+#define SPAN_RETURN_IS_NAMED(name, NAMES)                                                          \
+    static const struct span span_names[] = {NAMES(SPAN_NAME)};                                    \
+    const uint32_t span_lengths = 0 NAMES(SPAN_LENGTH_BIT);                                        \
+    return (name).len < 32 && (span_lengths >> (name).len & 1) != 0 &&                             \
+           span_is_one_of(name, span_names, sizeof span_names / sizeof span_names[0])
+#define SPAN_NAME(literal)       SPAN(literal),
+#define SPAN_LENGTH_BIT(literal) | 1u << (sizeof(literal) - 1)
+
 /* ASCII case-insensitive, as field names and URI schemes compare. */
 static inline bool span_equal_nocase(struct span a, struct span b)
 {

@@ -55,7 +55,7 @@ run_unit() {
     count "$name" "${good:-0}" "$((${failing:-0} + ${crashing:-0}))" "$status"
 }
 
-# start_e2e PROGRAM LOG: its output and then its exit status go to the file.
+# start_e2e PROGRAM LOG: its output goes to the file, its exit status to LOG.status.
 start_e2e() {
     timeout -k 5 "$limit" bash "$1" "$build" >"$2" 2>&1
     echo $? >"$2.status"

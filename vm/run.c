@@ -519,6 +519,8 @@ enum vm_state vm_run_at_once(struct vm_thread *t, const struct vm_image *image,
     }
     t->live_count--;
     vm_arena_restore(&run->arena);
-    *result = run->result;
+    if (result != NULL) {
+        *result = run->result;
+    }
     return VM_STATE_DONE;
 }

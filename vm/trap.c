@@ -232,7 +232,6 @@ static void set_ticks(struct vm_thread *t, uint64_t now)
 void vm_trap_stamp(struct vm_thread *t)
 {
     uint64_t now = monotonic_ns();
-
     uint64_t since = now - t->stamp_ns;
 
     t->stamp_streak = since < STAMP_NS ? t->stamp_streak + 1 : 0;
