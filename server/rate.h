@@ -32,7 +32,8 @@ struct rate_info {
 
 struct rate_table;
 
-/* Room for `keys` keys at least, 1 or more. NULL: out of memory. */
+/* Room for `keys` keys, 1 or more: for each of them up to 64, and from there on for all but about
+ * one in a thousand, because they do not spread evenly. NULL: out of memory. */
 struct rate_table *rate_table_create(uint32_t keys);
 /* When no thread uses it. NULL is fine. */
 void rate_table_free(struct rate_table *table);
