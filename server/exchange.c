@@ -170,15 +170,29 @@ static bool is_framing(struct span name)
     SPAN_RETURN_IS_NAMED(name, FRAMING);
 }
 
-static void drop_framing(struct field_list *list)
+/* Of items[from..). */
+static __attribute__((noinline, cold)) void drop_framing_from(struct field_list *list,
+                                                              unsigned from)
 {
-    unsigned kept = list->known;
-    for (unsigned i = kept; i < list->count; i++) {
+    unsigned kept = from;
+    for (unsigned i = from; i < list->count; i++) {
         if (!is_framing(list->items[i].name)) {
             list->items[kept++] = list->items[i];
         }
     }
     list->count = kept;
+}
+
+/* Few have any. */
+static void drop_framing(struct field_list *list)
+{
+    unsigned at = list->known;
+    while (at < list->count && !is_framing(list->items[at].name)) {
+        at++;
+    }
+    if (at < list->count) {
+        drop_framing_from(list, at);
+    }
 }
 
 /* They can be sent and lie in the pool; those without room in the list are left out. With all that

@@ -84,6 +84,17 @@ struct vm_program {
     int rodata_fd;         /* memory file that arenas map read-only, or -1 */
 };
 
+#define VM_NOTES 8u
+
+/* Constants that a helper was given, `length` bytes where `value` points: they need not be checked
+ * again. */
+struct vm_note {
+    uint64_t value;
+    uint64_t length; /* 0: none yet */
+    uint8_t *data;   /* the program's own copy */
+    uint64_t word;   /* see vm_arg.note */
+};
+
 /* A run as compiled code sees it. It lies VM_CONTEXT_BELOW bytes below the arena's base, so that
  * one register reaches both. */
 struct vm_context {
@@ -104,6 +115,7 @@ struct vm_context {
     const uint64_t *regs;
     uint64_t kept[11];
     struct vm_arg helper_args[5]; /* of the helper call under way */
+    struct vm_note notes[2][VM_NOTES];
 };
 
 #define VM_REGS_ALL 0x7ffu

@@ -98,12 +98,36 @@ static inline void check_range(struct vm_context *context, struct vm_arg *arg, u
     arg->length = length;
 }
 
-/* Gives an argument the memory that it points at, so many bytes. Neither is inlined: what a
+/* A READ span that is not the one in its place of the notes; constants replace that. */
+static __attribute__((noinline)) void check_unknown(struct vm_context *context, struct vm_arg *arg,
+                                                    uint64_t length, struct vm_note *note)
+{
+    const struct vm_program *program = context->run->image->program;
+    uint32_t at = (uint32_t)arg->value - VM_IMAGE_BASE;
+
+    check_range(context, arg, length, false);
+    if (length != 0 && at < program->rodata_bytes) {
+        arg->data = program->rodata + at;
+        *note = (struct vm_note){.value = arg->value, .length = length, .data = arg->data};
+        arg[1].note = &note->word;
+    }
+}
+
+/* Gives an argument the memory that it points at, so many bytes; to be read, the length behind it
+ * has its note. Neither is inlined: what a
  * processor has to fetch to call a helper is to be little. */
 static __attribute__((noinline)) void check_read(struct vm_context *context, struct vm_arg *arg,
-                                                 uint64_t length)
+                                                 uint64_t length, struct vm_note notes[VM_NOTES])
 {
-    check_range(context, arg, length, false);
+    struct vm_note *note = &notes[arg->value / 8 % VM_NOTES];
+
+    if (note->value != arg->value || note->length != length || length == 0) {
+        check_unknown(context, arg, length, note);
+        return;
+    }
+    arg->data = note->data;
+    arg->length = length;
+    arg[1].note = &note->word;
 }
 
 static __attribute__((noinline)) void check_write(struct vm_context *context, struct vm_arg *arg,
@@ -112,9 +136,22 @@ static __attribute__((noinline)) void check_write(struct vm_context *context, st
     check_range(context, arg, length, true);
 }
 
-static void check_span(struct vm_context *context, struct vm_arg *arg, uint64_t length, bool write)
+/* Two READ arguments of a call, each with a length behind it, have different halves here. */
+static struct vm_note *notes_for(struct vm_context *context, uint32_t argument)
 {
-    (write ? check_write : check_read)(context, arg, length);
+    return context->notes[argument / 2];
+}
+
+/* Argument `i`, counted from 0. */
+static inline void check_span(struct vm_context *context, uint32_t i, uint64_t length, bool write)
+{
+    struct vm_arg *arg = &context->helper_args[i];
+
+    if (write) {
+        check_write(context, arg, length);
+    } else {
+        check_read(context, arg, length, notes_for(context, i));
+    }
 }
 
 static bool overlap(const struct vm_arg *a, const struct vm_arg *b)
@@ -127,7 +164,7 @@ static uint64_t span_bytes(const struct vm_helper *helper, uint32_t i, const str
 {
     uint8_t kind = helper->kind[i];
 
-    if (kind == VM_ARG_READ8 || kind == VM_ARG_WRITE8) {
+    if (kind == VM_ARG_WRITE8) {
         return 8;
     }
     return i + 1 < 5 ? arg[i + 1].value : 0;
@@ -189,8 +226,10 @@ static __attribute__((noinline)) void check_any(struct vm_context *context, stru
         writes = writes || is_written(kind);
         if (kind == VM_ARG_CSTR) {
             check_string(context, i, arg);
+        } else if (kind == VM_ARG_READ8) {
+            check_range(context, &arg[i], 8, false);
         } else {
-            check_span(context, &arg[i], span_bytes(helper, i, arg), is_written(kind));
+            check_span(context, i, span_bytes(helper, i, arg), is_written(kind));
         }
     }
     argument = writes && span_count > 1 ? overlapping(helper, arg) : 0;
@@ -241,9 +280,9 @@ gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
 {
     struct vm_arg *arg = set_args(context, r1, r2, r3, r4, r5, true, third != VM_ARG_NONE);
 
-    check_span(context, &arg[0], r2, first == VM_ARG_WRITE);
+    check_span(context, 0, r2, first == VM_ARG_WRITE);
     if (third != VM_ARG_NONE) {
-        check_span(context, &arg[2], arg[3].value, third == VM_ARG_WRITE);
+        check_span(context, 2, arg[3].value, third == VM_ARG_WRITE);
     }
     if (third == VM_ARG_WRITE && overlap(&arg[0], &arg[2])) {
         refuse_overlap(context, 3, arg);
@@ -313,20 +352,6 @@ void vm_helper_fault_argument(struct vm_context *context, uint32_t argument, uin
                               const char *text)
 {
     refuse(context, argument, bytes, text);
-}
-
-uint64_t *vm_helper_note(struct vm_context *context, const struct vm_arg *in)
-{
-    struct vm_run *run = context->run;
-    uintptr_t address = (uintptr_t)in->data - (uintptr_t)run->arena.base;
-    bool constant = address < run->arena.regions[VM_REGION_DATA].start;
-    struct vm_note *note = &run->notes[constant ? address / 8 % VM_NOTES : VM_NOTES];
-    uint64_t key = (uint64_t)in->length << 32 | address;
-
-    if (!constant || note->constant != key) {
-        *note = (struct vm_note){.constant = key};
-    }
-    return &note->word;
 }
 
 void vm_helper_wait(struct vm_context *context)

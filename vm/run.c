@@ -176,13 +176,15 @@ static const struct vm_fault no_fault = {.function = "", .insn = VM_NO_INSN};
 
 void vm_run_set_image(struct vm_run *run, const struct vm_image *image)
 {
+    struct vm_context *context = vm_arena_context(&run->arena);
+
     run->image = image;
     run->uses_gs = image->uses_gs;
     run->fiber.main = image->engine->enter;
     run->entry = NULL;
     run->altered = true;
-    memset(run->notes, 0, sizeof run->notes);
-    vm_arena_context(&run->arena)->gates = image->program->gates;
+    memset(context->notes, 0, sizeof context->notes);
+    context->gates = image->program->gates;
 }
 
 /* Not inlined, or starting would save its registers. */
@@ -493,6 +495,15 @@ static __attribute__((noinline)) struct vm_run *make_pooled(struct vm_thread *t,
     return run;
 }
 
+/* Not inlined, nor where the steps of those are that are over at once. */
+static __attribute__((noinline, cold)) enum vm_state
+not_at_once(struct vm_thread *t, struct vm_run *run, struct vm_run **out)
+{
+    leave_pool(t, run);
+    *out = run;
+    return settle(t, run);
+}
+
 /* The run stays in the pool meanwhile: nobody else takes it while it is under way. */
 enum vm_state vm_run_at_once(struct vm_thread *t, const struct vm_image *image,
                              const struct vm_entry *entry, void *host, struct vm_run **out,
@@ -513,9 +524,7 @@ enum vm_state vm_run_at_once(struct vm_thread *t, const struct vm_image *image,
     begin(run, entry, host);
     enter(t, run, false);
     if (run->state != VM_STATE_DONE) {
-        leave_pool(t, run);
-        *out = run;
-        return settle(t, run);
+        return not_at_once(t, run, out);
     }
     t->live_count--;
     vm_arena_restore(&run->arena);

@@ -10,13 +10,6 @@
 #include "vm/fiber.h"
 
 #define VM_POOL_LISTS 64u
-#define VM_NOTES      16u
-
-/* See vm_helper_note. */
-struct vm_note {
-    uint64_t constant; /* address, and above it how many bytes */
-    uint64_t word;
-};
 
 /* Lies beside the context, and what each run needs of it at the start: that is few lines of the
  * cache. */
@@ -37,7 +30,6 @@ struct vm_run {
     uint64_t
         slice_start_ns; /* processor time of the thread when this slice began; 0: not measured */
     struct vm_fault fault;
-    struct vm_note notes[VM_NOTES + 1]; /* of constants; the last is for all others */
 };
 
 /* What the signal handlers read is volatile: they interrupt this same thread. */

@@ -111,9 +111,15 @@ enum vm_arg_kind {
 
 struct vm_arg {
     uint64_t value; /* the register */
-    uint8_t *data;  /* host address of a span, valid until the helper returns or waits; NULL for
-                       scalars */
-    size_t length;  /* bytes of the span */
+    union {
+        uint8_t *data;  /* of a span: host address, valid until the helper returns or waits, that of
+                           constants as long as the program. Of scalars: NULL. */
+        uint64_t *note; /* of the LENGTH of a READ span that is constants of the program: a word of
+                           the host's for what it finds out about these bytes, which never change. 0
+                           at first, and again whenever there was no room to keep it. Valid until
+                           the helper returns or waits. NULL: they are no constants, or none. */
+    };
+    size_t length; /* bytes of the span */
 };
 
 /* Host side of a helper. Runs on the run's native stack (VM_FIBER_BYTES, so no large locals) with
@@ -153,10 +159,6 @@ VM_API void vm_helper_fault(struct vm_context *context, const char *text)
  * "is not writable". */
 VM_API void vm_helper_fault_argument(struct vm_context *context, uint32_t argument, uint64_t bytes,
                                      const char *text) __attribute__((noreturn, cold));
-/* A word of the host's for an argument that points at constants of the program: what it has found
- * out about these bytes, which never change. 0 at first, and again whenever there is no room to
- * keep it; of other arguments always. Valid until the next call of this function. */
-VM_API uint64_t *vm_helper_note(struct vm_context *context, const struct vm_arg *in);
 /* Suspends the run: vm_run_resume returns VM_STATE_WAITING, and the next vm_run_resume returns from
  * here. Host pointers of spans stay valid. */
 VM_API void vm_helper_wait(struct vm_context *context);

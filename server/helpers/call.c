@@ -34,14 +34,6 @@ uint64_t host_zs_call(struct vm_context *context, const struct vm_arg arg[5])
 
 /* ---- hooks ---- */
 
-static struct span keep(struct vm_context *context, struct span text)
-{
-    struct span copy = pool_copy(&helper_exchange(context)->pool, text);
-
-    helper_allocated(context, text.len == 0 || copy.base != NULL);
-    return copy;
-}
-
 /* The value as text, since it outlives the script whose memory it is in. */
 static struct span dump(struct vm_context *context, const json_t *value)
 {
@@ -79,8 +71,8 @@ uint64_t host_zs_res_hook(struct vm_context *context, const struct vm_arg arg[5]
     hook = pool_alloc(&ex->pool, sizeof *hook);
     helper_allocated(context, hook != NULL);
     *hook = (struct response_hook){
-        .script = script.len == 0 ? span_of(state->script) : keep(context, script),
-        .function = keep(context, function),
+        .script = script.len == 0 ? span_of(state->script) : helper_keep(context, &arg[0], script),
+        .function = helper_keep(context, &arg[2], function),
         .input = dump(context, input),
     };
     while (*end != NULL) {

@@ -76,6 +76,10 @@ struct field helper_field(struct vm_context *context, const struct vm_arg *name,
 struct field helper_field_named(struct vm_context *context, struct span name,
                                 const struct vm_arg *in, const struct vm_arg *value);
 
+/* `text` is some of what `in` points at. The same for as long as the exchange lives: constants are
+ * there longer, all else is copied. Faults when there is no room. */
+struct span helper_keep(struct vm_context *context, const struct vm_arg *in, struct span text);
+
 /* A text being written to a WRITE argument: cut to what fits, always NUL-terminated. */
 struct helper_out {
     uint8_t *data;

@@ -56,13 +56,12 @@ __attribute__((flatten)) uint64_t host_zs_meta_set(struct vm_context *context,
     if (key.len + value.len > LIM_META_BYTES - others) {
         vm_helper_fault(context, "too much metadata");
     }
+    value = helper_keep(context, &arg[2], value);
     if (old == NULL) {
-        helper_allocated(context, field_copy(ex, &ex->meta, key, value));
+        key = helper_keep(context, &arg[0], key);
+        helper_allocated(context, field_refer(ex, &ex->meta, key, value));
     } else {
-        struct span copy = pool_copy(&ex->pool, value);
-
-        helper_allocated(context, value.len == 0 || copy.base != NULL);
-        old->value = copy;
+        old->value = value;
     }
     ex->meta_bytes = others + key.len + value.len;
     return 0;

@@ -24,9 +24,7 @@ uint64_t host_zs_reverse_proxy(struct vm_context *context, const struct vm_arg a
     if (list.len > LIM_UPSTREAM_LIST_BYTES) {
         vm_helper_fault(context, "list of upstreams is too long");
     }
-    list = pool_copy(&ex->pool, list);
-    helper_allocated(context, list.base != NULL);
-    count = upstream_list_parse(list, targets, &reason, &culprit);
+    count = upstream_list_parse(helper_keep(context, &arg[0], list), targets, &reason, &culprit);
     if (count == 0) {
         vm_helper_fault(context, reason);
     }

@@ -7,14 +7,11 @@ uint64_t host_zs_req_set_method(struct vm_context *context, const struct vm_arg 
 {
     struct exchange *ex = helper_exchange(context);
     struct span method = helper_name(context, &arg[0]);
-    struct span copy;
 
     if (method.len > LIM_FIELD_BYTES || !field_name_valid(method)) {
         vm_helper_fault(context, "invalid method");
     }
-    copy = pool_copy(&ex->pool, method);
-    helper_allocated(context, copy.base != NULL);
-    ex->method = copy;
+    ex->method = helper_keep(context, &arg[0], method);
     return 0;
 }
 

@@ -109,7 +109,9 @@ uint64_t host_zs_res_add_header(struct vm_context *context, const struct vm_arg 
     if (bytes > LIM_HEAD_FIELDS_BYTES) {
         vm_helper_fault(context, "response headers are too large");
     }
-    helper_allocated(context, field_copy(ex, &ex->added_fields, field.name, field.value));
+    field.name = helper_keep(context, &arg[0], field.name);
+    field.value = helper_keep(context, &arg[2], field.value);
+    helper_allocated(context, field_refer(ex, &ex->added_fields, field.name, field.value));
     return 0;
 }
 
@@ -134,8 +136,8 @@ static void forget_metadata(struct exchange *ex, struct span name)
 uint64_t host_zs_res_delete_header(struct vm_context *context, const struct vm_arg arg[5])
 {
     struct exchange *ex = helper_exchange(context);
-    struct vm_arg no_value = {0};
-    struct span name = helper_field(context, &arg[0], &no_value).name;
+    struct vm_arg no_value[2] = {{0}};
+    struct span name = helper_field(context, &arg[0], no_value).name;
 
     field_delete(&ex->added_fields, name);
     forget_metadata(ex, name);

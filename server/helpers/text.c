@@ -114,13 +114,25 @@ bool helper_is_text(struct span text)
     return ascii == text.len || is_utf8((struct span){text.base + ascii, text.len - ascii});
 }
 
-/* What is known of a constant, see vm_helper_note. */
+/* What is known of a constant, see vm_arg.note. */
 enum {
     NOTED_TEXT = 1 << 0,  /* UTF-8 */
     NOTED_NAME = 1 << 1,  /* and without white space at its ends */
     NOTED_VALUE = 1 << 2, /* and the value of a field */
     NOTED_TOKEN = 1 << 3, /* the name of a field, see helper_field_named */
 };
+
+static bool is_noted(const struct vm_arg *in, uint64_t what)
+{
+    return in[1].note != NULL && (*in[1].note & what) != 0;
+}
+
+static void set_noted(const struct vm_arg *in, uint64_t what)
+{
+    if (in[1].note != NULL) {
+        *in[1].note |= what;
+    }
+}
 
 static struct span span_in(const struct vm_arg *in)
 {
@@ -129,59 +141,55 @@ static struct span span_in(const struct vm_arg *in)
 
 /* These are not inlined: most texts are constants, and looked at before. */
 static __attribute__((noinline)) struct span text_unknown(struct vm_context *context,
-                                                          const struct vm_arg *in, uint64_t *note)
+                                                          const struct vm_arg *in)
 {
     struct span text = span_in(in);
 
     if (!helper_is_text(text)) {
         vm_helper_fault(context, "text is not UTF-8");
     }
-    *note |= NOTED_TEXT;
+    set_noted(in, NOTED_TEXT);
     return text;
 }
 
 static __attribute__((noinline)) struct span name_unknown(struct vm_context *context,
-                                                          const struct vm_arg *in, uint64_t *note)
+                                                          const struct vm_arg *in)
 {
-    struct span name = helper_trim(text_unknown(context, in, note), " \t\r\n\v\f");
+    struct span name = helper_trim(text_unknown(context, in), " \t\r\n\v\f");
 
-    *note |= name.len == in->length ? NOTED_NAME : 0;
+    set_noted(in, name.len == in->length ? NOTED_NAME : 0);
     return name;
 }
 
 static __attribute__((noinline)) struct span value_unknown(struct vm_context *context,
-                                                           const struct vm_arg *in, uint64_t *note)
+                                                           const struct vm_arg *in)
 {
-    struct span value = helper_trim(text_unknown(context, in, note), " \t");
+    struct span value = helper_trim(text_unknown(context, in), " \t");
 
     if (!field_value_valid(value)) {
         vm_helper_fault(context, "invalid header value");
     }
-    *note |= value.len == in->length ? NOTED_VALUE : 0;
+    set_noted(in, value.len == in->length ? NOTED_VALUE : 0);
     return value;
 }
 
 static __attribute__((noinline)) void look_at_token(struct vm_context *context, struct span name,
-                                                    uint64_t *note)
+                                                    const struct vm_arg *in)
 {
     if (!field_name_valid(name)) {
         vm_helper_fault(context, "invalid header name");
     }
-    *note |= NOTED_TOKEN;
+    set_noted(in, NOTED_TOKEN);
 }
 
 struct span helper_text(struct vm_context *context, const struct vm_arg *in)
 {
-    uint64_t *note = vm_helper_note(context, in);
-
-    return (*note & NOTED_TEXT) != 0 ? span_in(in) : text_unknown(context, in, note);
+    return is_noted(in, NOTED_TEXT) ? span_in(in) : text_unknown(context, in);
 }
 
 struct span helper_name(struct vm_context *context, const struct vm_arg *in)
 {
-    uint64_t *note = vm_helper_note(context, in);
-
-    return (*note & NOTED_NAME) != 0 ? span_in(in) : name_unknown(context, in, note);
+    return is_noted(in, NOTED_NAME) ? span_in(in) : name_unknown(context, in);
 }
 
 struct field helper_field(struct vm_context *context, const struct vm_arg *name,
@@ -193,18 +201,29 @@ struct field helper_field(struct vm_context *context, const struct vm_arg *name,
 struct field helper_field_named(struct vm_context *context, struct span name,
                                 const struct vm_arg *in, const struct vm_arg *value_in)
 {
-    uint64_t *note = vm_helper_note(context, in);
     struct span value;
 
-    if ((*note & NOTED_TOKEN) == 0 || name.len == 0) {
-        look_at_token(context, name, note);
+    if (!is_noted(in, NOTED_TOKEN) || name.len == 0) {
+        look_at_token(context, name, in);
     }
-    note = vm_helper_note(context, value_in);
-    value = (*note & NOTED_VALUE) != 0 ? span_in(value_in) : value_unknown(context, value_in, note);
+    value = is_noted(value_in, NOTED_VALUE) ? span_in(value_in) : value_unknown(context, value_in);
     if (name.len > LIM_FIELD_BYTES || value.len > LIM_FIELD_BYTES - name.len) {
         vm_helper_fault(context, "header field is too long");
     }
     return (struct field){name, value};
+}
+
+static __attribute__((noinline)) struct span keep_copy(struct vm_context *context, struct span text)
+{
+    struct span copy = pool_copy(&helper_exchange(context)->pool, text);
+
+    helper_allocated(context, copy.base != NULL);
+    return copy;
+}
+
+struct span helper_keep(struct vm_context *context, const struct vm_arg *in, struct span text)
+{
+    return in[1].note != NULL ? text : keep_copy(context, text);
 }
 
 struct helper_out helper_out(const struct vm_arg *out)
