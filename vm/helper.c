@@ -113,9 +113,9 @@ static __attribute__((noinline)) void check_unknown(struct vm_context *context, 
     }
 }
 
-/* Gives an argument the memory that it points at, so many bytes; to be read, the length behind it
- * has its note. Neither is inlined: what a
- * processor has to fetch to call a helper is to be little. */
+/* Gives an argument the memory that it points at, so many bytes, and the length behind it the note,
+ * if it is to be read. Neither is inlined: what a processor has to fetch to call a helper is to be
+ * little. */
 static __attribute__((noinline)) void check_read(struct vm_context *context, struct vm_arg *arg,
                                                  uint64_t length, struct vm_note notes[VM_NOTES])
 {
@@ -139,7 +139,7 @@ static __attribute__((noinline)) void check_write(struct vm_context *context, st
 /* Two READ arguments of a call, each with a length behind it, have different halves here. */
 static struct vm_note *notes_for(struct vm_context *context, uint32_t argument)
 {
-    return context->notes[argument / 2];
+    return context->notes[argument > 1];
 }
 
 /* Argument `i`, counted from 0. */

@@ -182,7 +182,6 @@ void vm_run_set_image(struct vm_run *run, const struct vm_image *image)
     run->uses_gs = image->uses_gs;
     run->fiber.main = image->engine->enter;
     run->entry = NULL;
-    run->altered = true;
     memset(context->notes, 0, sizeof context->notes);
     context->gates = image->program->gates;
 }
@@ -240,7 +239,7 @@ void vm_run_trust_kept(struct vm_run *run)
 void vm_run_leave_faulted(struct vm_run *run)
 {
     run->state = VM_STATE_FAULT;
-    run->altered = true;
+    run->entry = NULL;
     vm_fiber_leave(&run->fiber, true);
     __builtin_unreachable();
 }
@@ -248,7 +247,7 @@ void vm_run_leave_faulted(struct vm_run *run)
 void vm_run_suspend(struct vm_run *run, enum vm_state state)
 {
     run->state = state;
-    run->altered = true;
+    run->entry = NULL;
     vm_fiber_leave(&run->fiber, false);
 }
 
@@ -271,13 +270,16 @@ void vm_yield(struct vm_context *context)
 
 /* ---- on the thread's stack ---- */
 
-/* Undoes what only few runs change: those that were switched out, faulted, or were given something
- * before they began. */
-static __attribute__((noinline)) void forget(struct vm_run *run)
+/* Makes it begin at `entry`, and undoes what only few runs change: those that were switched out,
+ * faulted, or were given something before they began. Not inlined: most begin where they did last.
+ */
+static __attribute__((noinline)) void prepare(struct vm_run *run, const struct vm_entry *entry)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
 
-    run->altered = false;
+    run->entry = entry;
+    run->entry_insn = entry->insn;
+    run->fiber.at = run->image->engine->place(run->image->code, entry->insn);
     run->resumed = false;
     run->slice_start_ns = 0;
     run->budget_left_ns = run->thread->budget_ns;
@@ -289,26 +291,15 @@ static __attribute__((noinline)) void forget(struct vm_run *run)
     context->regs_known = 0;
 }
 
-/* Not inlined: an image has one entry, mostly. */
-static __attribute__((noinline)) void set_entry(struct vm_run *run, const struct vm_entry *entry)
-{
-    run->entry = entry;
-    run->entry_insn = entry->insn;
-    run->fiber.at = run->image->engine->place(run->image->code, entry->insn);
-}
-
 static inline void begin(struct vm_run *run, const struct vm_entry *entry, void *host)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
 
-    if (run->altered) {
-        forget(run);
-    }
     if (entry == NULL) {
         entry = run->image->program->entries;
     }
     if (run->entry != entry) {
-        set_entry(run, entry);
+        prepare(run, entry);
     }
     vm_fiber_reset(&run->fiber);
     run->state = VM_STATE_PREEMPTED;
@@ -345,7 +336,7 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
 
 void vm_run_set_args(struct vm_run *run, const uint64_t args[5])
 {
-    run->altered = true;
+    run->entry = NULL;
     memcpy(vm_arena_context(&run->arena)->args, args, 5 * sizeof *args);
 }
 
@@ -358,7 +349,7 @@ void vm_run_set_trace(struct vm_run *run, vm_trace_fn *fn, void *trace_context)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
 
-    run->altered = true;
+    run->entry = NULL;
     context->trace = fn;
     context->trace_context = trace_context;
 }
@@ -381,7 +372,7 @@ const struct vm_program *vm_run_program(const struct vm_run *run)
 
 void vm_run_set_budget(struct vm_run *run, uint64_t ns)
 {
-    run->altered = true;
+    run->entry = NULL;
     run->budget_left_ns = ns;
 }
 

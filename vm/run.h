@@ -19,11 +19,11 @@ struct vm_run {
     struct vm_run *next; /* in the pool */
     enum vm_state state;
     uint32_t entry_insn;
-    const struct vm_entry *entry; /* whose are entry_insn and fiber.at; NULL at first */
+    const struct vm_entry *entry; /* where it may begin anew as it is, once it is over; NULL: it is
+                                     to be prepared, see vm_run_begin */
     uint64_t result;
     bool uses_gs; /* as the image */
     bool resumed; /* was switched out by a tick at least once */
-    bool altered; /* more changed since it began than what each run has anew */
     struct vm_arena arena;
     struct vm_fiber fiber;
     uint64_t budget_left_ns;

@@ -57,7 +57,7 @@ struct seen {
     struct vm_fault fault;
 };
 
-static const uint8_t constants[40] = "constants of the program";
+static const uint8_t constants[80] = "constants of the program";
 
 /* A program that calls the helper; `gate`: instead of its own. */
 static struct subject make(const struct vm_engine *engine, const struct vm_helper *helper,
@@ -124,7 +124,7 @@ static void gates_agree(const struct vm_engine *engine)
 {
     const uint64_t addresses[] = {0,
                                   VM_IMAGE_BASE,
-                                  VM_IMAGE_BASE + 39,
+                                  VM_IMAGE_BASE + sizeof constants - 1,
                                   vm_data_address(sizeof constants),
                                   vm_data_address(sizeof constants) + 20,
                                   VM_STACK_TOP - 300,
@@ -133,7 +133,7 @@ static void gates_agree(const struct vm_engine *engine)
                                   VM_HEAP_BASE,
                                   0x100000000u + VM_IMAGE_BASE,
                                   UINT64_MAX};
-    const uint64_t lengths[] = {0, 1, 8, 40, 300, UINT32_MAX, UINT64_MAX};
+    const uint64_t lengths[] = {0, 1, 8, sizeof constants, 300, UINT32_MAX, UINT64_MAX};
     enum { ADDRESSES = sizeof addresses / sizeof *addresses };
     enum { LENGTHS = sizeof lengths / sizeof *lengths, PLACES = ADDRESSES * LENGTHS };
     for (size_t h = 0; h < sizeof helpers / sizeof *helpers; h++) {
@@ -159,11 +159,23 @@ BOTH_ENGINES(gates, gates_agree)
 
 /* ---- notes ---- */
 
-/* How often it was told this argument before, as the note has it. */
-static uint64_t count_in_note(struct vm_context *context, const struct vm_arg arg[5])
+/* How often a span was there before, as the note has it that its length gives. */
+static uint64_t count(const struct vm_arg *length)
+{
+    return length->note == NULL ? 0 : (*length->note)++;
+}
+
+static uint64_t count_first(struct vm_context *context, const struct vm_arg arg[5])
 {
     (void)context;
-    return arg[1].note == NULL ? 0 : (*arg[1].note)++;
+    return count(&arg[1]);
+}
+
+static uint64_t count_both(struct vm_context *context, const struct vm_arg arg[5])
+{
+    uint64_t first = count_first(context, arg);
+
+    return first << 8 | count(&arg[3]);
 }
 
 static uint64_t noted(struct subject s, uint64_t address, uint64_t length)
@@ -176,7 +188,7 @@ static uint64_t noted(struct subject s, uint64_t address, uint64_t length)
 /* One run is used again and again, so its notes are. */
 static void constants_have_notes(const struct vm_engine *engine)
 {
-    static const struct vm_helper helper = {"count", count_in_note, {R, L}, 1};
+    static const struct vm_helper helper = {"count", count_first, {R, L}, 1};
     struct subject s = make(engine, &helper, vm_gate_READ_NONE);
     struct subject other = make(engine, &helper, vm_gate_any);
     for (uint64_t i = 0; i < 5; i++) {
@@ -198,3 +210,50 @@ static void constants_have_notes(const struct vm_engine *engine)
     subject_drop(other);
 }
 BOTH_ENGINES(gates, constants_have_notes)
+
+/* No two of a call are told the same note, wherever they lie. */
+static void constants_have_notes_of_their_own(const struct vm_engine *engine)
+{
+    static const struct vm_helper helper = {"count", count_both, {R, L, R, L}, 1};
+    vm_gate_fn *const gates[] = {vm_gate_READ_READ, vm_gate_any};
+
+    for (int g = 0; g < 2; g++) {
+        struct subject s = make(engine, &helper, gates[g]);
+        uint64_t told = 0;
+        for (uint64_t second = VM_IMAGE_BASE; second < VM_IMAGE_BASE + sizeof constants; second++) {
+            struct seen seen = call(s, (uint64_t[5]){VM_IMAGE_BASE, 1, second, 1});
+            cr_assert_eq(seen.state, VM_STATE_DONE);
+            cr_expect_eq(seen.result >> 8, told++, "the first has its own");
+            cr_expect_eq(seen.result & 0xff, 0, "the second is another one each time");
+        }
+        subject_drop(s);
+    }
+}
+BOTH_ENGINES(gates, constants_have_notes_of_their_own)
+
+/* Where a host finds constants they stay for as long as the program does, which its run does not.
+ */
+static const uint8_t *found;
+static uint64_t find(struct vm_context *context, const struct vm_arg arg[5])
+{
+    (void)context;
+    found = arg[0].data;
+    return arg[0].length;
+}
+
+static void constants_outlive_runs(const struct vm_engine *engine)
+{
+    static const struct vm_helper helper = {"find", find, {R, L}, 1};
+    struct subject s = make(engine, &helper, vm_gate_READ_NONE);
+    const uint8_t *before = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct seen seen = call(s, (uint64_t[5]){VM_IMAGE_BASE + 3, 7});
+        cr_assert(seen.state == VM_STATE_DONE && seen.result == 7);
+        cr_expect(i == 0 || found == before);
+        before = found;
+    }
+    vm_thread_forget(t_thread(), s.image);
+    cr_expect_arr_eq(found, constants + 3, 7);
+    subject_drop(s);
+}
+BOTH_ENGINES(gates, constants_outlive_runs)
