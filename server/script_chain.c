@@ -24,8 +24,7 @@ struct hook_undo {
 
 struct script_chain {
     struct script_runs runs;
-    const struct script_steps *steps;
-    unsigned step; /* the one that runs, or is next */
+    const struct script_step *step; /* the one that runs, or is next; the last has no script */
     bool in_hooks;
     const struct response_hook *hook; /* that runs, or is next */
     unsigned hooks_left;              /* those that hooks add are not run */
@@ -121,9 +120,7 @@ static enum script_verdict after_return(struct exchange *ex)
 static enum script_verdict run_one(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
-    const struct script_step *step = &chain->steps->items[chain->step];
-    enum runs_end end =
-        chain->runs.depth == 0 ? runs_push_and_go(&chain->runs, step) : runs_go(&chain->runs);
+    enum runs_end end = runs_go_with(&chain->runs, chain->step);
 
     if (end == RUNS_PENDING) {
         return SCRIPT_PENDING;
@@ -138,7 +135,7 @@ static __attribute__((flatten)) enum script_verdict run_chain(struct script_chai
     struct exchange *ex = chain->runs.ex;
     enum script_verdict verdict = SCRIPT_PASS;
 
-    while (verdict == SCRIPT_PASS && chain->step < chain->steps->count) {
+    while (verdict == SCRIPT_PASS && chain->step->script != NULL) {
         verdict = run_one(chain);
     }
     if ((verdict == SCRIPT_PASS || verdict == SCRIPT_PROXY) && ex->bad_target) {
@@ -165,7 +162,7 @@ static enum script_verdict start(struct script_host *host, const struct script_s
     }
     bytes_clear(chain, offsetof(struct script_chain, first) + SCRIPT_FRAME_CLEARED);
     runs_begin(&chain->runs, host, set, ex, &chain->first);
-    chain->steps = steps;
+    chain->step = steps->items;
     ex->ran = chain;
     return run_chain(chain);
 }

@@ -431,14 +431,15 @@ static __attribute__((noinline)) enum runs_end go_on(struct script_runs *runs, e
     return has_stopped(runs, frame, state, &end) ? end : runs_go(runs);
 }
 
-enum runs_end runs_push_and_go(struct script_runs *runs, const struct script_step *step)
+enum runs_end runs_go_with(struct script_runs *runs, const struct script_step *step)
 {
     struct script_frame *frame = runs->frames[0];
     enum vm_state state;
 
-    assert(runs->depth == 0);
     if (!runs->plain) {
-        (void)runs_push(runs, step->script, step->entry);
+        if (runs->depth == 0) {
+            (void)runs_push(runs, step->script, step->entry);
+        }
         return runs_go(runs);
     }
     set_script(frame, step->script, step->entry, step->name);

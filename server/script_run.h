@@ -44,7 +44,8 @@ struct script_runs {
     unsigned depth;                                  /* frames in use */
     uint64_t budget_left_ns;                         /* after the last run that ended */
     bool charged; /* a run was charged, budget_left_ns counts; before, each has all of it */
-    bool plain;   /* none was, none had to wait, and nobody wants to know when they begin */
+    bool plain;   /* none was, none had to wait, and nobody wants to know when they begin: between
+                     the steps of a chain there is no frame then */
     bool stuck;   /* its runs are counted in host->stuck */
     char *error;  /* where a fault is told instead of in the log; or NULL */
     size_t error_bytes;
@@ -68,8 +69,8 @@ struct script_frame *runs_push_apart(struct script_runs *runs, const struct scri
                                      const struct vm_entry *entry);
 /* Runs until the only frame has ended, which is then gone. */
 enum runs_end runs_go(struct script_runs *runs);
-/* Both, where there is no frame, after runs_begin: in fewer steps if it is over at once. */
-enum runs_end runs_push_and_go(struct script_runs *runs, const struct script_step *step);
+/* The same; where there is no frame, with one for `step`, in fewer steps if it is over at once. */
+enum runs_end runs_go_with(struct script_runs *runs, const struct script_step *step);
 /* Whether the topmost could not start for want of an arena. */
 bool runs_is_starved(const struct script_runs *runs);
 /* Drops all frames, wherever they are. */

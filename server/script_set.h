@@ -29,8 +29,8 @@ static inline struct script_step script_step_of(const struct script *script,
 }
 
 struct script_steps {
-    struct script_step *items;
-    unsigned count; /* may be 0: the scripts are there for other entries */
+    struct script_step *items; /* behind the last is one that is all zero */
+    unsigned count;            /* may be 0: the scripts are there for other entries */
 };
 
 struct script_set {
