@@ -170,7 +170,7 @@ static bool is_framing(struct span name)
     SPAN_RETURN_IS_NAMED(name, FRAMING);
 }
 
-/* Of items[from..). */
+/* From items[from..). Cold: few lists have any. */
 static __attribute__((noinline, cold)) void drop_framing_from(struct field_list *list,
                                                               unsigned from)
 {
@@ -183,7 +183,6 @@ static __attribute__((noinline, cold)) void drop_framing_from(struct field_list 
     list->count = kept;
 }
 
-/* Few have any. */
 static void drop_framing(struct field_list *list)
 {
     unsigned at = list->known;

@@ -35,9 +35,9 @@ vm_fiber_switch:
         .cfi_endproc
         .size vm_fiber_switch, . - vm_fiber_switch
 
-/* uint64_t vm_fiber_start(void **caller_sp, vm_fiber_main *main, void *argument, uintptr_t at): calls main on the stack that begins below caller_sp and
+/* uint64_t vm_fiber_start(void *argument, uintptr_t at, vm_fiber_main *main, void **caller_sp): calls main on the stack that begins below caller_sp and
  * comes back when it returns, with its result, by way of *caller_sp, which vm_fiber_switch may have changed meanwhile. Every return here has its call, so that
- * the processor predicts them all. Debuggers find the caller's frame by *caller_sp, which the escapes say in DWARF: what rdi, then rsp, points at. */
+ * the processor predicts them all. Debuggers find the caller's frame by *caller_sp, which the escapes say in DWARF: what rcx, then rsp, points at. */
         .globl vm_fiber_start
         .hidden vm_fiber_start
         .type vm_fiber_start, @function
@@ -45,14 +45,11 @@ vm_fiber_switch:
 vm_fiber_start:
         .cfi_startproc
         SAVE
-        mov [rdi], rsp
-        .cfi_escape 0x0f, 5, 0x75, 0, 0x06, 0x23, 56    /* cfa = *rdi + 56 */
-        mov rsp, rdi
+        mov [rcx], rsp
+        .cfi_escape 0x0f, 5, 0x72, 0, 0x06, 0x23, 56    /* cfa = *rcx + 56 */
+        mov rsp, rcx
         .cfi_escape 0x0f, 5, 0x77, 0, 0x06, 0x23, 56    /* cfa = *rsp + 56 */
-        mov rax, rsi
-        mov rdi, rdx
-        mov rsi, rcx
-        call rax
+        call rdx
         mov rsp, [rsp]
         .cfi_def_cfa rsp, 56
         RESTORE
@@ -60,7 +57,7 @@ vm_fiber_start:
         .cfi_endproc
         .size vm_fiber_start, . - vm_fiber_start
 
-/* uint64_t vm_fiber_call(vm_fiber_main *main, void *argument, uintptr_t at): for C, which has registers kept. */
+/* uint64_t vm_fiber_call(void *argument, uintptr_t at, vm_fiber_main *main): for C, which has registers kept. */
         .globl vm_fiber_call
         .hidden vm_fiber_call
         .type vm_fiber_call, @function
@@ -70,10 +67,7 @@ vm_fiber_call:
         SAVE
         sub rsp, 8
         .cfi_adjust_cfa_offset 8
-        mov rax, rdi
-        mov rdi, rsi
-        mov rsi, rdx
-        call rax
+        call rdx
         add rsp, 8
         .cfi_adjust_cfa_offset -8
         RESTORE

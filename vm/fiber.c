@@ -35,8 +35,8 @@
 #define GUARD_BYTES ((size_t)VM_PAGE_BYTES)
 
 uint64_t vm_fiber_switch(void **save_sp, void *to_sp);
-uint64_t vm_fiber_start(void **caller_sp, vm_fiber_main *main, void *argument, uintptr_t at);
-uint64_t vm_fiber_call(vm_fiber_main *main, void *argument, uintptr_t at);
+uint64_t vm_fiber_start(void *argument, uintptr_t at, vm_fiber_main *main, void **caller_sp);
+uint64_t vm_fiber_call(void *argument, uintptr_t at, vm_fiber_main *main);
 
 /* The highest multiple of 16 in the mapping; the stack begins below. */
 static inline void **caller_sp_of(const struct vm_fiber *fiber)
@@ -156,19 +156,19 @@ __attribute__((no_sanitize("thread"))) static uint64_t told_main(void *fiber_, u
     uint64_t result;
 
     on_fiber(NULL);
-    result = vm_fiber_call(fiber->main, fiber->argument, at);
+    result = vm_fiber_call(fiber->argument, at, fiber->main);
     before_leave(fiber, true);
     return result;
 }
 
 NO_CALL uint64_t start(struct vm_fiber *fiber)
 {
-    return vm_fiber_start(caller_sp_of(fiber), told_main, fiber, fiber->at);
+    return vm_fiber_start(fiber, fiber->at, told_main, caller_sp_of(fiber));
 }
 #else
 NO_CALL uint64_t start(struct vm_fiber *fiber)
 {
-    return vm_fiber_start(caller_sp_of(fiber), fiber->main, fiber->argument, fiber->at);
+    return vm_fiber_start(fiber->argument, fiber->at, fiber->main, caller_sp_of(fiber));
 }
 #endif
 

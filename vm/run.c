@@ -280,6 +280,7 @@ static __attribute__((noinline)) void prepare(struct vm_run *run, const struct v
     run->entry = entry;
     run->entry_insn = entry->insn;
     run->fiber.at = run->image->engine->place(run->image->code, entry->insn);
+    vm_fiber_reset(&run->fiber);
     run->resumed = false;
     run->slice_start_ns = 0;
     run->budget_left_ns = run->thread->budget_ns;
@@ -291,6 +292,7 @@ static __attribute__((noinline)) void prepare(struct vm_run *run, const struct v
     context->regs_known = 0;
 }
 
+/* All but run->state, which entering sets. */
 static inline void begin(struct vm_run *run, const struct vm_entry *entry, void *host)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
@@ -301,8 +303,6 @@ static inline void begin(struct vm_run *run, const struct vm_entry *entry, void 
     if (run->entry != entry) {
         prepare(run, entry);
     }
-    vm_fiber_reset(&run->fiber);
-    run->state = VM_STATE_PREEMPTED;
     context->insn = run->entry_insn;
     atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
     context->host = host;
@@ -311,6 +311,7 @@ static inline void begin(struct vm_run *run, const struct vm_entry *entry, void 
 void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
 {
     begin(run, entry, host);
+    run->state = VM_STATE_PREEMPTED;
 }
 
 struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
@@ -330,7 +331,7 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
         return NULL;
     }
     t->live_count++;
-    begin(run, entry, host);
+    vm_run_begin(run, entry, host);
     return run;
 }
 
@@ -486,7 +487,8 @@ static __attribute__((noinline)) struct vm_run *make_pooled(struct vm_thread *t,
     return run;
 }
 
-/* Not inlined, nor where the steps of those are that are over at once. */
+/* Of vm_run_at_once: it was not over. Cold, so that it does not lie between the steps of those that
+ * are, which is most. */
 static __attribute__((noinline, cold)) enum vm_state
 not_at_once(struct vm_thread *t, struct vm_run *run, struct vm_run **out)
 {
