@@ -14,11 +14,11 @@ jit_enter:
         .cfi_startproc
         mov r11, rsi
         lea r12, [rdi + CALLS_BELOW]
-        mov rsi, [rdi + CALLS_ARGS + 8]
-        mov rdx, [rdi + CALLS_ARGS + 16]
-        mov rcx, [rdi + CALLS_ARGS + 24]
-        mov r8, [rdi + CALLS_ARGS + 32]
-        mov rdi, [rdi + CALLS_ARGS + 0]
+        mov rsi, [rdi + CALLS_KEPT + 16]
+        mov rdx, [rdi + CALLS_KEPT + 24]
+        mov rcx, [rdi + CALLS_KEPT + 32]
+        mov r8, [rdi + CALLS_KEPT + 40]
+        mov rdi, [rdi + CALLS_KEPT + 8]
         xor eax, eax
         xor ebx, ebx
         xor r13d, r13d

@@ -6,8 +6,7 @@
 #define JIT_X86_64_CALLS_H
 
 /* Offsets of struct vm_context, VM_CONTEXT_BELOW and VM_STACK_TOP; jit.c compares. */
-#define CALLS_ARGS      8
-#define CALLS_KEPT      112
+#define CALLS_KEPT      40
 #define CALLS_BELOW     0x20000
 #define CALLS_STACK_TOP 0x2020000
 

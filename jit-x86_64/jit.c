@@ -33,8 +33,7 @@
 #define PAD_BYTES_MIN  3u /* of those that do nothing */
 #define LOOP_BYTES_MAX (LINE_BYTES - PAD_BYTES_MIN)
 
-_Static_assert(offsetof(struct vm_context, args) == CALLS_ARGS, "calls.S reads there");
-_Static_assert(offsetof(struct vm_context, kept) == CALLS_KEPT, "calls.S stores there");
+_Static_assert(offsetof(struct vm_context, kept) == CALLS_KEPT, "calls.S loads and stores there");
 _Static_assert(VM_STACK_TOP == CALLS_STACK_TOP, "calls.S begins there");
 _Static_assert(VM_CONTEXT_BELOW == CALLS_BELOW, "calls.S finds the context so");
 

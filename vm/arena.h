@@ -16,16 +16,17 @@ struct vm_region {
     uint32_t end;
 };
 
+/* What each run needs comes first. */
 struct vm_arena {
-    uint8_t *reservation; /* PROT_NONE but for what is mapped below */
-    size_t reservation_bytes;
     uint8_t *base; /* guest address 0 */
-    const struct vm_program *program;
     struct vm_region regions[VM_REGION_COUNT];
     uint32_t stack_pristine; /* of the stack, no instruction writes to anything below */
     uint32_t stack_low;      /* nor was anything below this given to a helper to be written */
-    uint32_t heap_used; /* bytes given out */
+    uint32_t heap_used;      /* bytes given out */
     uint32_t heap_bytes_max;
+    const struct vm_program *program;
+    uint8_t *reservation; /* PROT_NONE but for what is mapped below */
+    size_t reservation_bytes;
 };
 
 /* Maps an arena for `program`, pristine. False: *diag filled, nothing kept. */
@@ -116,7 +117,7 @@ static inline void vm_arena_restore(struct vm_arena *arena)
 /* The context below the window. */
 static inline struct vm_context *vm_arena_context(const struct vm_arena *arena)
 {
-    return (struct vm_context *)(void *)arena->reservation;
+    return (struct vm_context *)(void *)(arena->base - VM_CONTEXT_BELOW);
 }
 
 enum {
@@ -127,7 +128,7 @@ enum {
  * long as the arena. */
 static inline void *vm_arena_beside(const struct vm_arena *arena)
 {
-    return arena->reservation + VM_ARENA_BESIDE;
+    return (uint8_t *)vm_arena_context(arena) + VM_ARENA_BESIDE;
 }
 
 #endif

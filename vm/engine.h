@@ -2,7 +2,7 @@
 /* What an engine is, and what it may see of a program and of a run. For vm/ and the JITs only.
  *
  * The contract both engines keep, bit for bit:
- *  - at entry r1..r5 come from context->args, r10 = VM_STACK_TOP, all others are 0;
+ *  - at entry r1..r5 come from context->kept, r10 = VM_STACK_TOP, all others are 0;
  *  - a guest access of `width` bits touches host address `base + (uint32_t)register + off` (off
  * sign-extended, no wrap), nothing else;
  *  - after a helper call r0 is its result and r1..r5 are 0 (host values must not leak);
@@ -96,25 +96,26 @@ struct vm_note {
 };
 
 /* A run as compiled code sees it. It lies VM_CONTEXT_BELOW bytes below the arena's base, so that
- * one register reaches both. */
+ * one register reaches both. What each run and each call of a helper needs comes first: that is few
+ * lines of the cache. */
 struct vm_context {
-    void *host;       /* see vm_context_host */
-    uint64_t args[5]; /* r1..r5 at entry */
-    uint32_t insn;    /* last known instruction: set before helper calls and before raising a fault;
-                         the interpreter sets it at accesses */
-    uint32_t depth_left; /* calls that may still nest */
-    atomic_int pending;  /* a tick came while host code ran: yield at the next chance */
-    uint32_t regs_known; /* bit n: regs[n] is the value of Rn */
-    uint8_t *base;       /* host address of guest address 0, a multiple of 4 GiB */
+    void *host;         /* see vm_context_host */
+    uint32_t insn;      /* last known instruction: set before helper calls and before raising a
+                           fault; the interpreter sets it at accesses */
+    atomic_int pending; /* a tick came while host code ran: yield at the next chance */
+    uint8_t *base;      /* host address of guest address 0, a multiple of 4 GiB */
     const struct vm_gate *gates;
     struct vm_run *run;
-    vm_trace_fn *trace; /* or NULL; called before each instruction, by the interpreter alone */
-    void *trace_context;
     /* What a fault tells of the registers. The interpreter points `regs` at its own; compiled code
-     * leaves r6..r10 in `kept` before a helper call, and all before it raises a fault. */
-    const uint64_t *regs;
+     * leaves r6..r10 in `kept` before a helper call, and all before it raises a fault. At entry
+     * r1..r5 of it are the arguments. */
     uint64_t kept[11];
     struct vm_arg helper_args[5]; /* of the helper call under way */
+    uint32_t depth_left;          /* calls that may still nest */
+    uint32_t regs_known;          /* bit n: regs[n] is the value of Rn */
+    const uint64_t *regs;
+    vm_trace_fn *trace; /* or NULL; called before each instruction, by the interpreter alone */
+    void *trace_context;
     struct vm_note notes[2][VM_NOTES];
 };
 

@@ -7,19 +7,6 @@
 #include "vm/fiber.h"
 #include "vm/limits.h"
 
-/* gcc tells by macros of its own, clang by features. */
-#if defined(__SANITIZE_ADDRESS__)
-#define FIBER_ASAN
-#elif defined(__SANITIZE_THREAD__)
-#define FIBER_TSAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FIBER_ASAN
-#elif __has_feature(thread_sanitizer)
-#define FIBER_TSAN
-#endif
-#endif
-
 #ifdef FIBER_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -93,12 +80,15 @@ NO_CALL void before_leave(struct vm_fiber *fiber, bool last)
 #endif
 }
 
-NO_CALL void on_fiber(void *fake_stack)
+/* On the fiber. `again`: it has been there before. */
+NO_CALL void after_switch(struct vm_fiber *fiber, bool again)
 {
 #ifdef FIBER_ASAN
-    __sanitizer_finish_switch_fiber(fake_stack, &thread_stack, &thread_stack_bytes);
+    __sanitizer_finish_switch_fiber(again ? fiber->sanitizer[FAKE_STACK_FIBER] : NULL,
+                                    &thread_stack, &thread_stack_bytes);
 #else
-    (void)fake_stack;
+    (void)fiber;
+    (void)again;
 #endif
 }
 
@@ -155,7 +145,7 @@ __attribute__((no_sanitize("thread"))) static uint64_t told_main(void *fiber_, u
     struct vm_fiber *fiber = fiber_;
     uint64_t result;
 
-    on_fiber(NULL);
+    after_switch(fiber, false);
     result = vm_fiber_call(fiber->argument, at, fiber->main);
     before_leave(fiber, true);
     return result;
@@ -191,5 +181,5 @@ void vm_fiber_leave(struct vm_fiber *fiber, bool last)
 {
     before_leave(fiber, last);
     vm_fiber_switch(&fiber->sp, *caller_sp_of(fiber));
-    on_fiber(fiber->sanitizer[FAKE_STACK_FIBER]);
+    after_switch(fiber, true);
 }

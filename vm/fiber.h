@@ -7,6 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* gcc tells by macros of its own, clang by features. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FIBER_ASAN
+#elif defined(__SANITIZE_THREAD__)
+#define FIBER_TSAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FIBER_ASAN
+#elif __has_feature(thread_sanitizer)
+#define FIBER_TSAN
+#endif
+#endif
+
 /* What a fiber does first. It need not keep the registers that the ABI has a callee keep. */
 typedef uint64_t vm_fiber_main(void *argument, uintptr_t at);
 
@@ -16,8 +29,9 @@ struct vm_fiber {
     vm_fiber_main *main;
     void *argument;
     uintptr_t at;
-    void *
-        sanitizer[4]; /* what AddressSanitizer and ThreadSanitizer want to know; unused otherwise */
+#if defined(FIBER_ASAN) || defined(FIBER_TSAN)
+    void *sanitizer[4]; /* what they want to know */
+#endif
 };
 
 /* fiber->main and fiber->at are the caller's to set: main(argument, at) is what each first

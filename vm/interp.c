@@ -199,11 +199,11 @@ INTERP_TEXT static uint64_t interpret(struct vm_context *context, const struct c
     struct frame frames[VM_CALL_DEPTH_MAX];
     uint32_t depth = 0;
     uint64_t r[11] = {0,
-                      context->args[0],
-                      context->args[1],
-                      context->args[2],
-                      context->args[3],
-                      context->args[4],
+                      context->kept[1],
+                      context->kept[2],
+                      context->kept[3],
+                      context->kept[4],
+                      context->kept[5],
                       0,
                       0,
                       0,

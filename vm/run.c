@@ -285,7 +285,7 @@ static __attribute__((noinline)) void prepare(struct vm_run *run, const struct v
     run->slice_start_ns = 0;
     run->budget_left_ns = run->thread->budget_ns;
     run->fault = no_fault;
-    memset(context->args, 0, sizeof context->args);
+    memset(context->kept, 0, sizeof context->kept);
     context->depth_left = VM_CALL_DEPTH_MAX;
     context->trace = NULL;
     context->regs = context->kept;
@@ -338,7 +338,7 @@ struct vm_run *vm_run_start(struct vm_thread *t, const struct vm_image *image,
 void vm_run_set_args(struct vm_run *run, const uint64_t args[5])
 {
     run->entry = NULL;
-    memcpy(vm_arena_context(&run->arena)->args, args, 5 * sizeof *args);
+    memcpy(&vm_arena_context(&run->arena)->kept[1], args, 5 * sizeof *args);
 }
 
 uint32_t vm_run_heap_alloc(struct vm_run *run, uint32_t bytes, uint8_t **host)

@@ -11,21 +11,20 @@
 
 #define VM_POOL_LISTS 64u
 
-/* Lies beside the context, and what each run needs of it at the start: that is few lines of the
- * cache. */
+/* Lies beside the context. What each run needs comes first, two lines of the cache. */
 struct vm_run {
-    struct vm_thread *thread;
     const struct vm_image *image;
-    struct vm_run *next; /* in the pool */
-    enum vm_state state;
-    uint32_t entry_insn;
     const struct vm_entry *entry; /* where it may begin anew as it is, once it is over; NULL: it is
                                      to be prepared, see vm_run_begin */
     uint64_t result;
+    uint32_t entry_insn;
+    enum vm_state state;
     bool uses_gs; /* as the image */
     bool resumed; /* was switched out by a tick at least once */
-    struct vm_arena arena;
     struct vm_fiber fiber;
+    struct vm_arena arena;
+    struct vm_thread *thread;
+    struct vm_run *next; /* in the pool */
     uint64_t budget_left_ns;
     uint64_t
         slice_start_ns; /* processor time of the thread when this slice began; 0: not measured */
