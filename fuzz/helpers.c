@@ -357,7 +357,7 @@ static struct script_set *make_set(const struct script_options *options, struct 
         .image = vm_image_create(options->interpret ? &vm_interp : &jit_x86_64, program, &diag),
     };
     free(set->requests.items);
-    set->requests.items = calloc(1, sizeof set->requests.items[0]);
+    set->requests.items = calloc(2, sizeof set->requests.items[0]); /* and one behind */
     check(set->items[0].image != NULL && set->requests.items != NULL);
     set->requests.items[0] = script_step_of(&set->items[0], vm_program_entry(program, 0));
     set->requests.count = 1;
