@@ -92,6 +92,7 @@
 #define LIM_BUFFER_SMALL_BYTES  1024u       /* by one whose owner may have no use for it for long */
 #define LIM_ACCEPTS_PER_TURN    64u    /* so that a crowd of new clients does not delay others */
 #define LIM_EXPIRES_PER_TURN    64u    /* the same of many whose time is over at once */
+#define LIM_LATE_MS             100u   /* a turn that comes later than that hears before it judges */
 #define LIM_ACCEPTED            1024u  /* that wait for a later turn; beyond, they do not wait */
 #define LIM_ACCEPT_RETRY_MS     10u    /* after accept failed, for lack of descriptors mostly */
 #define LIM_ACCEPT_TELL_MS      60000u /* between two lines of the log about that */

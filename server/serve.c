@@ -523,6 +523,18 @@ static bool is_unheard(const struct conn *conn)
     return conn->touched && (!conn->receiving || buffer_bytes(&conn->in) > 0);
 }
 
+/* Of HTTP/2 all that was received is heard first: a request is in time, a PING does not prolong. */
+static void expire_h2_idle(struct worker *worker, struct conn *conn)
+{
+    uint64_t deadline_ms = conn->deadline_ms;
+    if (is_unheard(conn)) {
+        serve_step(worker, conn);
+    }
+    if (conn->state == CONN_H2_IDLE && conn->deadline_ms == deadline_ms) {
+        serve_h2_ends(worker, conn);
+    }
+}
+
 void serve_expire(struct worker *worker, struct conn *conn)
 {
     switch (conn->state) {
@@ -533,6 +545,7 @@ void serve_expire(struct worker *worker, struct conn *conn)
             serve_close(worker, conn);
         }
         break;
+    case CONN_H2_IDLE: expire_h2_idle(worker, conn); break;
     case CONN_HEAD: serve_h1_head_expired(worker, conn); break;
     case CONN_SEND:
         if (serve_is_taken(worker, conn)) {
@@ -542,7 +555,6 @@ void serve_expire(struct worker *worker, struct conn *conn)
         }
         break;
     case CONN_H2: serve_h2_check(worker, conn); break;
-    case CONN_H2_IDLE:
     case CONN_H2_ENDING: serve_h2_ends(worker, conn); break;
     default: serve_close(worker, conn); break;
     }

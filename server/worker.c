@@ -291,11 +291,19 @@ static void trim(struct worker *worker)
     }
 }
 
+/* Whether this turn, after one at `before_ms` and a wait, comes so late that the time may have been
+ * up for whom we did not hear meanwhile. The next one is never called late, so that it may end. */
+static bool is_late(const struct worker *worker, uint64_t before_ms, int64_t wait)
+{
+    return !worker->late && wait >= 0 &&
+           worker->conns.now_ms - before_ms > (uint64_t)wait + LIM_LATE_MS;
+}
+
 static void expire(struct worker *worker)
 {
     struct conn *conn;
     uint64_t now = worker->conns.now_ms;
-    unsigned left = LIM_EXPIRES_PER_TURN;
+    unsigned left = worker->late ? 0 : LIM_EXPIRES_PER_TURN;
     while (left > 0 && (conn = conn_expired(&worker->conns)) != NULL) {
         serve_expire(worker, conn);
         left--;
@@ -325,7 +333,9 @@ static bool turn(struct worker *worker)
 {
     struct ring_event event;
     unsigned left = LIM_EVENTS_PER_TURN;
-    if (!ring_turn(worker->ring, wait_ms(worker), pace_wanted(&worker->pace))) {
+    uint64_t before_ms = worker->conns.now_ms;
+    int64_t wait = wait_ms(worker);
+    if (!ring_turn(worker->ring, wait, pace_wanted(&worker->pace))) {
         return false;
     }
     if (ring_fell_short(worker->ring)) {
@@ -334,6 +344,7 @@ static bool turn(struct worker *worker)
     worker->turns++;
     worker->turn_us = clock_us();
     worker->conns.now_ms = worker->turn_us / 1000;
+    worker->late = is_late(worker, before_ms, wait);
     pace_begin(&worker->pace, worker->conns.now_ms, worker->requests);
     worker->conns.crowded = worker->conns.live > worker->connections_max / 4 * 3;
     accept_turn(worker);

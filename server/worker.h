@@ -78,6 +78,7 @@ struct worker {
     uint64_t requests;
     uint32_t turns;    /* of the loop; may begin again at 0 */
     uint64_t turn_us;  /* when this one began */
+    bool late;         /* this one came so late that clients are heard before their time is up */
     size_t turn_bytes; /* made to be sent: by completions of this turn, then by its connections */
     unsigned warm;      /* connections that keep their memory between requests */
     uint64_t cool_ms;   /* when to look for connections to cool; 0: none is warm */

@@ -132,6 +132,16 @@ def stream_ids_run_out(server):
     assert not any(f[0] == HEADERS and f[2] == 1 for f in frames(got))
 
 
+def wait_for_end(client, stream):
+    """What came, up to the end of that stream."""
+    got = b""
+    while struct.pack(">BBI", DATA, END_STREAM, stream) not in got:
+        piece = client.recv(1 << 16)
+        assert piece, ("closed before the end of", stream, goaways(got))
+        got += piece
+    return got
+
+
 @case(honest=True)
 def ten_thousand_streams(server):
     """More than one connection may have: the server says so while it answers, and nothing is lost."""
@@ -140,12 +150,7 @@ def ten_thousand_streams(server):
     while stream < 30000 and not told:
         send(client, b"".join(head(i) for i in range(stream, stream + 100, 2)))
         stream += 100
-        last = struct.pack(">BBI", DATA, END_STREAM, stream - 2)
-        answers = b""
-        while last not in answers:
-            piece = client.recv(1 << 16)
-            assert piece
-            answers += piece
+        answers = wait_for_end(client, stream - 2)
         told = goaways(answers) != []
     assert told and 20000 <= stream <= 20200, stream
     rest = drain(client)
@@ -284,15 +289,30 @@ def who_asks_is_not_idle(server):
     stream = 1
     while time.monotonic() - start < IDLE + 1:
         send(client, head(stream))
-        got = b""
-        while struct.pack(">BBI", DATA, END_STREAM, stream) not in got:
-            piece = client.recv(1 << 16)
-            assert piece, "closed"
-            got += piece
+        got = wait_for_end(client, stream)
         assert goaways(got) == [], goaways(got)
         stream += 2
         time.sleep(0.25)
     client.close()
+
+
+@case
+def who_is_not_heard_is_not_idle(_):
+    """A server that was stopped for longer than clients may idle listens before it closes."""
+    server = Server("--idle-timeout", "1")
+    h1, h2 = server.connect(request()), h2_connect(server)
+    send(h2, head(1))
+    wait_for_end(h2, 1)
+    assert h1.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    os.kill(server.process.pid, signal.SIGSTOP)
+    h1.sendall(request("/", "Connection: close"))
+    send(h2, head(3))
+    time.sleep(1.5)
+    os.kill(server.process.pid, signal.SIGCONT)
+    assert goaways(wait_for_end(h2, 3)) == []
+    assert drain(h1).endswith(SMALL)
+    assert goaways(drain(h2))[-1] == (3, NO_ERROR), "and then it is idle"
+    server.stop()
 
 
 @case
@@ -301,9 +321,7 @@ def the_end_comes_in_two_steps(_):
     server = Server()
     client = h2_connect(server)
     send(client, head(1))
-    got = b""
-    while struct.pack(">BBI", DATA, END_STREAM, 1) not in got:
-        got += client.recv(1 << 16)
+    got = wait_for_end(client, 1)
     server.process.send_signal(signal.SIGTERM)
     while goaways(got) == []:
         got += client.recv(1 << 16)
