@@ -291,8 +291,8 @@ static void trim(struct worker *worker)
     }
 }
 
-/* Whether this turn, after one at `before_ms` and a wait, comes so late that the time may have been
- * up for whom we did not hear meanwhile. The next one is never called late, so that it may end. */
+/* Whether this turn comes late after one at `before_ms`, which wanted to wait so long: then clients
+ * whose time is up may have spoken in time. The next turn has heard them, and is not late again. */
 static bool is_late(const struct worker *worker, uint64_t before_ms, int64_t wait)
 {
     return !worker->late && wait >= 0 &&
