@@ -179,8 +179,6 @@ static inline bool field_of_meta(struct span key, struct span *name)
 /* Lists of fields. Names compare without case. False or NULL: out of memory or over a limit. Values
  * are copied into ex->pool. */
 bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value);
-/* The same without a look at them, which somebody had before. */
-bool field_copy(struct exchange *ex, struct field_list *list, struct span name, struct span value);
 /* The list is empty and becomes a copy of `fields`, which were checked where they came from. */
 bool field_copy_all(struct exchange *ex, struct field_list *list, const struct field *fields,
                     unsigned count);

@@ -105,7 +105,9 @@ void field_clear(struct field_list *list)
     forget_known(list, 0);
 }
 
-bool field_copy(struct exchange *ex, struct field_list *list, struct span name, struct span value)
+/* Without a look at them. */
+static bool add_copy(struct exchange *ex, struct field_list *list, struct span name,
+                     struct span value)
 {
     if (name.len > SIZE_MAX - value.len) {
         return false;
@@ -190,7 +192,7 @@ bool field_copy_lines(struct exchange *ex, struct field_list *list, const struct
 
 bool field_add(struct exchange *ex, struct field_list *list, struct span name, struct span value)
 {
-    return valid_in(ex, list, name, value) && field_copy(ex, list, name, value);
+    return valid_in(ex, list, name, value) && add_copy(ex, list, name, value);
 }
 
 /* Removes from items[from..) what is called `name`. */
@@ -238,7 +240,7 @@ bool field_set(struct exchange *ex, struct field_list *list, struct span name, s
         return false;
     }
     if (find_first(list, name) == list->count) {
-        return field_copy(ex, list, name, value);
+        return add_copy(ex, list, name, value);
     }
     struct span copy = pool_copy(&ex->pool, value);
     return copy.base != NULL && field_replace(ex, list, name, copy);

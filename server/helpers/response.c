@@ -147,6 +147,7 @@ uint64_t host_zs_res_delete_header(struct vm_context *context, const struct vm_a
     if (ex->deleted_fields.count >= LIM_RESPONSE_FIELDS) {
         vm_helper_fault(context, "too many response headers");
     }
-    helper_allocated(context, field_add(ex, &ex->deleted_fields, name, SPAN("")));
+    name = helper_keep(context, &arg[0], name);
+    helper_allocated(context, field_refer(ex, &ex->deleted_fields, name, SPAN("")));
     return 0;
 }
