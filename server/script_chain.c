@@ -116,28 +116,23 @@ static enum script_verdict after_return(struct exchange *ex)
     return ex->proxy != NULL ? SCRIPT_PROXY : SCRIPT_PASS;
 }
 
-/* One invocation, started or resumed. SCRIPT_PASS: it returned without an answer. */
-static enum script_verdict run_one(struct script_chain *chain)
+static enum script_verdict run_steps(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
-    enum runs_end end = runs_go_with(&chain->runs, chain->step);
+    enum runs_end end = runs_go_along(&chain->runs, &chain->step);
 
     if (end == RUNS_PENDING) {
         return SCRIPT_PENDING;
     }
-    chain->step++;
     return end == RUNS_RETURNED ? after_return(ex) : fail_closed(ex);
 }
 
-/* With all that it calls inlined: it is done for each script of each request. */
+/* With all that it calls inlined: it is done for each request. */
 static __attribute__((flatten)) enum script_verdict run_chain(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
-    enum script_verdict verdict = SCRIPT_PASS;
+    enum script_verdict verdict = run_steps(chain);
 
-    while (verdict == SCRIPT_PASS && chain->step->script != NULL) {
-        verdict = run_one(chain);
-    }
     if ((verdict == SCRIPT_PASS || verdict == SCRIPT_PROXY) && ex->bad_target) {
         response_error(ex, 400);
         ex->proxy = NULL;

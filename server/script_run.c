@@ -52,11 +52,11 @@ push_first(struct script_runs *runs, const struct script *script, const struct v
 
 /* All that a frame needs to be used again, see pop. */
 static inline void set_script(struct script_frame *frame, const struct script *script,
-                              const struct vm_entry *entry, const char *name)
+                              const struct vm_entry *entry)
 {
     frame->script = script;
     frame->entry = entry;
-    frame->state.script = name;
+    frame->state.script = script->name;
 }
 
 struct script_frame *runs_push(struct script_runs *runs, const struct script *script,
@@ -70,7 +70,7 @@ struct script_frame *runs_push(struct script_runs *runs, const struct script *sc
         return push_first(runs, script, entry);
     }
     assert(frame->run == NULL);
-    set_script(frame, script, entry, script->name);
+    set_script(frame, script, entry);
     frame->state.response = runs->depth > 0 ? top(runs)->state.response : NULL;
     runs->depth++;
     return frame;
@@ -417,41 +417,77 @@ enum runs_end runs_go(struct script_runs *runs)
     return end;
 }
 
-/* As if pushed, begun and advanced to `state`. Not inlined, as most are over at once. */
-static __attribute__((noinline)) enum runs_end go_on(struct script_runs *runs, enum vm_state state)
+/* As if pushed, begun and advanced to what vm_run_at_once said. Not inlined, as most are over at
+ * once. */
+static __attribute__((noinline)) enum runs_end
+go_on(struct script_runs *runs, const struct script_step *step, struct vm_outcome outcome)
 {
     struct script_frame *frame = runs->frames[0];
     enum runs_end end;
 
+    set_script(frame, step->script, step->entry);
+    frame->run = outcome.run;
+    frame->upload = false;
     runs->depth = 1;
     runs->plain = false;
-    frame->upload = false;
     runs->host->live += frame->run != NULL;
     runs->host->wanted = runs->host->wanted || frame->run == NULL;
-    return has_stopped(runs, frame, state, &end) ? end : runs_go(runs);
+    return has_stopped(runs, frame, outcome.state, &end) ? end : runs_go(runs);
 }
 
-enum runs_end runs_go_with(struct script_runs *runs, const struct script_step *step)
+/* A response, an abort, or an upstream. */
+static inline bool has_outcome(const struct exchange *ex)
 {
-    struct script_frame *frame = runs->frames[0];
-    enum vm_state state;
+    return ex->status != 0 || ex->aborted || ex->proxy != NULL;
+}
 
-    if (!runs->plain) {
-        if (runs->depth == 0) {
-            (void)runs_push(runs, step->script, step->entry);
+/* Of runs_go_along, all steps that are over at once, one after another without a frame. *step is
+ * then the last that ran. */
+static inline enum runs_end go_plainly(struct script_runs *runs, const struct script_step **step)
+{
+    struct script_host *host = runs->host;
+    struct vm_thread *thread = host->thread;
+    struct script_frame *frame = runs->frames[0];
+    const struct script_step *at = *step;
+
+    for (;; at++) {
+        struct vm_outcome outcome;
+
+        frame->state.script = at->name;
+        outcome = vm_run_at_once(thread, at->image, at->entry, &frame->state);
+        if (outcome.state != VM_STATE_DONE) {
+            *step = at;
+            return go_on(runs, at, outcome);
         }
-        return runs_go(runs);
+        if (frame->state.log_used > 0) {
+            helper_log_finish(&frame->state);
+        }
+        tell_given_back(host, false);
+        drop_values(frame);
+        if (at[1].script == NULL || has_outcome(runs->ex)) {
+            *step = at;
+            return RUNS_RETURNED;
+        }
     }
-    set_script(frame, step->script, step->entry, step->name);
-    state = vm_run_at_once(runs->host->thread, step->image, step->entry, &frame->state, &frame->run,
-                           NULL);
-    if (state != VM_STATE_DONE) {
-        return go_on(runs, state);
-    }
-    if (frame->state.log_used > 0) {
-        helper_log_finish(&frame->state);
-    }
-    tell_given_back(runs->host, false);
-    drop_values(frame);
+}
+
+enum runs_end runs_go_along(struct script_runs *runs, const struct script_step **step)
+{
+    enum runs_end end;
+
+    do {
+        if (runs->plain) {
+            end = go_plainly(runs, step);
+        } else {
+            if (runs->depth == 0) {
+                (void)runs_push(runs, (*step)->script, (*step)->entry);
+            }
+            end = runs_go(runs);
+        }
+        if (end != RUNS_RETURNED) {
+            return end;
+        }
+        ++*step;
+    } while ((*step)->script != NULL && !has_outcome(runs->ex));
     return RUNS_RETURNED;
 }

@@ -69,8 +69,10 @@ struct script_frame *runs_push_apart(struct script_runs *runs, const struct scri
                                      const struct vm_entry *entry);
 /* Runs until the only frame has ended, which is then gone. */
 enum runs_end runs_go(struct script_runs *runs);
-/* The same; where there is no frame, with one for `step`, in fewer steps if it is over at once. */
-enum runs_end runs_go_with(struct script_runs *runs, const struct script_step *step);
+/* The same for *step and those behind it, one after another, until one leaves an outcome in the
+ * exchange. *step is then the one behind the last that returned, or the one that is pending, with
+ * which to call it again. Those that are over at once take fewer instructions and no frame. */
+enum runs_end runs_go_along(struct script_runs *runs, const struct script_step **step);
 /* Whether the topmost could not start for want of an arena. */
 bool runs_is_starved(const struct script_runs *runs);
 /* Drops all frames, wherever they are. */

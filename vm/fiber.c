@@ -19,16 +19,17 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-#define GUARD_BYTES ((size_t)VM_PAGE_BYTES)
+/* A guard page, then the stack, at whose top is fiber->caller_sp, at a multiple of 16. */
+#define GUARD_BYTES   ((size_t)VM_PAGE_BYTES)
+#define MAPPING_BYTES (GUARD_BYTES + STACK_BYTES)
+#define CALLER_SP_AT  (MAPPING_BYTES - 16)
 
 uint64_t vm_fiber_switch(void **save_sp, void *to_sp);
-uint64_t vm_fiber_start(void *argument, uintptr_t at, vm_fiber_main *main, void **caller_sp);
 uint64_t vm_fiber_call(void *argument, uintptr_t at, vm_fiber_main *main);
 
-/* The highest multiple of 16 in the mapping; the stack begins below. */
-static inline void **caller_sp_of(const struct vm_fiber *fiber)
+static inline uint8_t *stack_of(const struct vm_fiber *fiber)
 {
-    return (void **)(void *)(fiber->mapping + GUARD_BYTES + STACK_BYTES - 16);
+    return (uint8_t *)(void *)fiber->caller_sp - (CALLER_SP_AT - GUARD_BYTES);
 }
 
 enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
@@ -42,8 +43,8 @@ enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
 NO_CALL void before_enter(struct vm_fiber *fiber)
 {
 #ifdef FIBER_ASAN
-    __sanitizer_start_switch_fiber(&fiber->sanitizer[FAKE_STACK_THREAD],
-                                   fiber->mapping + GUARD_BYTES, STACK_BYTES);
+    __sanitizer_start_switch_fiber(&fiber->sanitizer[FAKE_STACK_THREAD], stack_of(fiber),
+                                   STACK_BYTES);
 #elif defined(FIBER_TSAN)
     fiber->sanitizer[TSAN_THREAD] = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(fiber->sanitizer[TSAN_FIBER], 0);
@@ -96,7 +97,7 @@ NO_CALL void after_switch(struct vm_fiber *fiber, bool again)
 NO_CALL void forget_frames(const struct vm_fiber *fiber)
 {
 #ifdef FIBER_ASAN
-    __asan_unpoison_memory_region(fiber->mapping + GUARD_BYTES, STACK_BYTES);
+    __asan_unpoison_memory_region(stack_of(fiber), STACK_BYTES);
 #else
     (void)fiber;
 #endif
@@ -106,14 +107,15 @@ NO_CALL void forget_frames(const struct vm_fiber *fiber)
 
 bool vm_fiber_create(struct vm_fiber *fiber, void *argument)
 {
+    uint8_t *mapping = mmap(NULL, MAPPING_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
     *fiber = (struct vm_fiber){.argument = argument};
-    fiber->mapping = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (fiber->mapping == MAP_FAILED) {
-        fiber->mapping = NULL;
+    if (mapping == MAP_FAILED) {
         return false;
     }
-    if (mprotect(fiber->mapping, GUARD_BYTES, PROT_NONE) != 0) {
+    fiber->caller_sp = (void **)(void *)(mapping + CALLER_SP_AT);
+    if (mprotect(mapping, GUARD_BYTES, PROT_NONE) != 0) {
         vm_fiber_destroy(fiber);
         return false;
     }
@@ -125,7 +127,7 @@ bool vm_fiber_create(struct vm_fiber *fiber, void *argument)
 
 void vm_fiber_destroy(struct vm_fiber *fiber)
 {
-    if (fiber->mapping == NULL) {
+    if (fiber->caller_sp == NULL) {
         return;
     }
 #ifdef FIBER_TSAN
@@ -133,8 +135,8 @@ void vm_fiber_destroy(struct vm_fiber *fiber)
         __tsan_destroy_fiber(fiber->sanitizer[TSAN_FIBER]);
     }
 #endif
-    munmap(fiber->mapping, GUARD_BYTES + STACK_BYTES);
-    fiber->mapping = NULL;
+    munmap(stack_of(fiber) - GUARD_BYTES, MAPPING_BYTES);
+    fiber->caller_sp = NULL;
 }
 
 #if defined(FIBER_ASAN) || defined(FIBER_TSAN)
@@ -153,12 +155,12 @@ __attribute__((no_sanitize("thread"))) static uint64_t told_main(void *fiber_, u
 
 NO_CALL uint64_t start(struct vm_fiber *fiber)
 {
-    return vm_fiber_start(fiber, fiber->at, told_main, caller_sp_of(fiber));
+    return vm_fiber_start(fiber, fiber->at, told_main, fiber->caller_sp);
 }
 #else
 NO_CALL uint64_t start(struct vm_fiber *fiber)
 {
-    return vm_fiber_start(fiber->argument, fiber->at, fiber->main, caller_sp_of(fiber));
+    return vm_fiber_begin(fiber);
 }
 #endif
 
@@ -171,7 +173,7 @@ uint64_t vm_fiber_enter(struct vm_fiber *fiber)
         forget_frames(fiber);
         result = start(fiber);
     } else {
-        result = vm_fiber_switch(caller_sp_of(fiber), fiber->sp);
+        result = vm_fiber_switch(fiber->caller_sp, fiber->sp);
     }
     after_enter(fiber);
     return result;
@@ -180,6 +182,6 @@ uint64_t vm_fiber_enter(struct vm_fiber *fiber)
 void vm_fiber_leave(struct vm_fiber *fiber, bool last)
 {
     before_leave(fiber, last);
-    vm_fiber_switch(&fiber->sp, *caller_sp_of(fiber));
+    vm_fiber_switch(&fiber->sp, *fiber->caller_sp);
     after_switch(fiber, true);
 }

@@ -24,8 +24,8 @@
 typedef uint64_t vm_fiber_main(void *argument, uintptr_t at);
 
 struct vm_fiber {
-    uint8_t *mapping; /* guard page, then the stack, at whose top is where the caller left */
-    void *sp;         /* where it left; NULL when it has not begun */
+    void **caller_sp; /* where the caller left; the stack begins below it */
+    void *sp;         /* where the fiber left; NULL when it has not begun */
     vm_fiber_main *main;
     void *argument;
     uintptr_t at;
@@ -47,8 +47,24 @@ static inline void vm_fiber_reset(struct vm_fiber *fiber)
 /* From the thread into the fiber; returns at its next vm_fiber_leave, anything, or when `main`
  * returns, what that did: then it must not be entered again before vm_fiber_reset. */
 uint64_t vm_fiber_enter(struct vm_fiber *fiber);
+/* A first vm_fiber_enter, in fewer steps. */
+static inline uint64_t vm_fiber_begin(struct vm_fiber *fiber);
 /* From the fiber back to vm_fiber_enter's caller; returns at the next vm_fiber_enter. With `last`
  * it does not return. */
 void vm_fiber_leave(struct vm_fiber *fiber, bool last);
+
+/* ---- of vm_fiber_begin ---- */
+
+/* In fiber.S. */
+uint64_t vm_fiber_start(void *argument, uintptr_t at, vm_fiber_main *main, void **caller_sp);
+
+static inline uint64_t vm_fiber_begin(struct vm_fiber *fiber)
+{
+#if defined(FIBER_ASAN) || defined(FIBER_TSAN)
+    return vm_fiber_enter(fiber);
+#else
+    return vm_fiber_start(fiber->argument, fiber->at, fiber->main, fiber->caller_sp);
+#endif
+}
 
 #endif

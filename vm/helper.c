@@ -239,33 +239,29 @@ static __attribute__((noinline)) void check_any(struct vm_context *context, stru
 }
 
 /* An initializer of all five would have it done by an instruction that takes longer than the whole
- * gate. Of spans the rest is set when they are checked. */
-static inline void set_arg(struct vm_arg *arg, uint64_t value, bool span)
-{
-    arg->value = value;
-    if (!span) {
-        memset(&arg->data, 0, sizeof *arg - offsetof(struct vm_arg, data));
-    }
-}
-
-static inline struct vm_arg *set_args(struct vm_context *context, uint64_t r1, uint64_t r2,
-                                      uint64_t r3, uint64_t r4, uint64_t r5, bool first, bool third)
+ * gate. */
+static inline struct vm_arg *set_values(struct vm_context *context, uint64_t r1, uint64_t r2,
+                                        uint64_t r3, uint64_t r4, uint64_t r5)
 {
     struct vm_arg *arg = context->helper_args;
 
-    set_arg(&arg[0], r1, first);
-    set_arg(&arg[1], r2, false);
-    set_arg(&arg[2], r3, third);
-    set_arg(&arg[3], r4, false);
-    set_arg(&arg[4], r5, false);
+    arg[0].value = r1;
+    arg[1].value = r2;
+    arg[2].value = r3;
+    arg[3].value = r4;
+    arg[4].value = r5;
     return arg;
 }
 
 uint64_t vm_gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                      struct vm_context *context, uint32_t index)
 {
-    struct vm_arg *arg = set_args(context, r1, r2, r3, r4, r5, false, false);
+    struct vm_arg *arg = set_values(context, r1, r2, r3, r4, r5);
 
+    for (int i = 0; i < 5; i++) {
+        arg[i].data = NULL;
+        arg[i].length = 0;
+    }
     check_any(context, arg);
     return after_helper(context, context->gates[index].fn(context, arg));
 }
@@ -278,13 +274,16 @@ gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
            struct vm_context *context, uint32_t index, enum vm_arg_kind first,
            enum vm_arg_kind third)
 {
-    struct vm_arg *arg = set_args(context, r1, r2, r3, r4, r5, true, third != VM_ARG_NONE);
+    struct vm_arg *arg = set_values(context, r1, r2, r3, r4, r5);
 
+    arg[1].note = NULL;
     check_span(context, 0, r2, first == VM_ARG_WRITE);
     if (third != VM_ARG_NONE) {
+        arg[3].note = NULL;
         check_span(context, 2, arg[3].value, third == VM_ARG_WRITE);
     }
-    if (third == VM_ARG_WRITE && overlap(&arg[0], &arg[2])) {
+    /* what has a note lies outside of guest memory */
+    if (third == VM_ARG_WRITE && arg[1].note == NULL && overlap(&arg[0], &arg[2])) {
         refuse_overlap(context, 3, arg);
     }
     return after_helper(context, context->gates[index].fn(context, arg));

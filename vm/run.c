@@ -292,25 +292,29 @@ static __attribute__((noinline)) void prepare(struct vm_run *run, const struct v
     context->regs_known = 0;
 }
 
-/* All but run->state, which entering sets. */
-static inline void begin(struct vm_run *run, const struct vm_entry *entry, void *host)
+/* Of a run that begins at run->entry: all but run->state, which arriving sets. */
+static inline void begin(struct vm_run *run, void *host)
 {
     struct vm_context *context = vm_arena_context(&run->arena);
 
-    if (entry == NULL) {
-        entry = run->image->program->entries;
-    }
-    if (run->entry != entry) {
-        prepare(run, entry);
-    }
     context->insn = run->entry_insn;
     atomic_store_explicit(&context->pending, 0, memory_order_relaxed);
     context->host = host;
 }
 
+static inline const struct vm_entry *entry_of(const struct vm_image *image,
+                                              const struct vm_entry *entry)
+{
+    return entry != NULL ? entry : image->program->entries;
+}
+
 void vm_run_begin(struct vm_run *run, const struct vm_entry *entry, void *host)
 {
-    begin(run, entry, host);
+    entry = entry_of(run->image, entry);
+    if (run->entry != entry) {
+        prepare(run, entry);
+    }
+    begin(run, host);
     run->state = VM_STATE_PREEMPTED;
 }
 
@@ -419,8 +423,9 @@ static __attribute__((noinline)) uint64_t enter_with_gs(struct vm_run *run)
     return result;
 }
 
-/* `again`: a tick switched it out before. A run that is not over says so itself when it leaves. */
-static inline void enter(struct vm_thread *t, struct vm_run *run, bool again)
+/* From here on ticks look at the run. `again`: one switched it out before. A run that is not over
+ * says so itself when it leaves. */
+static inline void arrive(struct vm_thread *t, struct vm_run *run, bool again)
 {
     if ((++t->resume_count & t->stamp_mask) == 0) {
         vm_trap_stamp(t);
@@ -430,8 +435,6 @@ static inline void enter(struct vm_thread *t, struct vm_run *run, bool again)
         vm_trap_arm(t);
     }
     run->state = VM_STATE_DONE;
-    run->result = run->uses_gs ? enter_with_gs(run) : vm_fiber_enter(&run->fiber);
-    t->running = NULL;
 }
 
 /* What becomes of a run that has left, not being over. */
@@ -453,7 +456,9 @@ enum vm_state vm_run_resume(struct vm_run *run)
     if (run->resumed) {
         run->slice_start_ns = thread_time_ns();
     }
-    enter(t, run, run->resumed);
+    arrive(t, run, run->resumed);
+    run->result = run->uses_gs ? enter_with_gs(run) : vm_fiber_enter(&run->fiber);
+    t->running = NULL;
     return settle(t, run);
 }
 
@@ -476,53 +481,61 @@ void vm_run_free(struct vm_run *run)
     }
 }
 
-static __attribute__((noinline)) struct vm_run *make_pooled(struct vm_thread *t,
-                                                            const struct vm_image *image)
-{
-    struct vm_run *run = make_run(t, image);
-
-    if (run != NULL) {
-        put_pooled(t, run);
-    }
-    return run;
-}
-
 /* Of vm_run_at_once: it was not over. Cold, so that it does not lie between the steps of those that
  * are, which is most. */
-static __attribute__((noinline, cold)) enum vm_state
-not_at_once(struct vm_thread *t, struct vm_run *run, struct vm_run **out)
+static __attribute__((noinline, cold)) struct vm_outcome not_at_once(struct vm_thread *t,
+                                                                     struct vm_run *run)
 {
     leave_pool(t, run);
-    *out = run;
-    return settle(t, run);
+    return (struct vm_outcome){.state = settle(t, run), .run = run};
 }
 
-/* The run stays in the pool meanwhile: nobody else takes it while it is under way. */
-enum vm_state vm_run_at_once(struct vm_thread *t, const struct vm_image *image,
-                             const struct vm_entry *entry, void *host, struct vm_run **out,
-                             uint64_t *result)
+/* Of vm_run_at_once: there is no run that begins at `entry`; so that there is one, and it can go
+ * on. */
+static __attribute__((noinline, cold)) struct vm_outcome prepare_first(struct vm_thread *t,
+                                                                       const struct vm_image *image,
+                                                                       const struct vm_entry *entry,
+                                                                       void *host)
 {
-    struct vm_run *run = NULL;
+    struct vm_run *run = *find_pooled(t, image, NULL);
+
+    if (run == NULL) {
+        run = make_run(t, image);
+        if (run == NULL) {
+            return (struct vm_outcome){.state = VM_STATE_FAULT, .run = NULL};
+        }
+        put_pooled(t, run);
+    }
+    prepare(run, entry);
+    return vm_run_at_once(t, image, entry, host);
+}
+
+/* The run stays in the pool meanwhile: nobody else takes it while it is under way. Whatever is rare
+ * is done elsewhere, by calls that come last, so that hardly a register is to be saved. */
+struct vm_outcome vm_run_at_once(struct vm_thread *t, const struct vm_image *image,
+                                 const struct vm_entry *entry, void *host)
+{
+    struct vm_run *run;
+    uint64_t result;
 
     assert(t == vm_thread_self() && t->running == NULL);
-    *out = NULL;
-    if (t->live_count < t->run_count_max) {
-        run = *find_pooled(t, image, NULL);
-        run = run != NULL ? run : make_pooled(t, image);
+    if (t->live_count >= t->run_count_max) {
+        return (struct vm_outcome){.state = VM_STATE_FAULT, .run = NULL};
     }
-    if (run == NULL) {
-        return VM_STATE_FAULT;
+    entry = entry_of(image, entry);
+    run = *find_pooled(t, image, NULL);
+    if (run == NULL || run->entry != entry) {
+        return prepare_first(t, image, entry, host);
     }
     t->live_count++;
-    begin(run, entry, host);
-    enter(t, run, false);
+    begin(run, host);
+    arrive(t, run, false);
+    result = run->uses_gs ? enter_with_gs(run) : vm_fiber_begin(&run->fiber);
+    t->running = NULL;
     if (run->state != VM_STATE_DONE) {
-        return not_at_once(t, run, out);
+        return not_at_once(t, run);
     }
     t->live_count--;
     vm_arena_restore(&run->arena);
-    if (result != NULL) {
-        *result = run->result;
-    }
-    return VM_STATE_DONE;
+    return (struct vm_outcome){.state = VM_STATE_DONE, .result = result};
 }

@@ -358,12 +358,19 @@ VM_API const struct vm_fault *vm_run_fault(const struct vm_run *run);
 VM_API void vm_fault_format(const struct vm_fault *fault, char *out, size_t out_bytes);
 /* Ends the run wherever it is; a suspended one is dropped. Same thread. NULL is fine. */
 VM_API void vm_run_free(struct vm_run *run);
+/* What became of vm_run_at_once; small enough to be returned in registers. */
+struct vm_outcome {
+    enum vm_state state;
+    union {
+        uint64_t result;    /* DONE: r0 */
+        struct vm_run *run; /* any other: as vm_run_resume left it; or NULL, with FAULT, if it could
+                               not be started */
+    };
+};
 /* vm_run_start, vm_run_resume and, when it is done, vm_run_free, in fewer steps: most runs are over
- * when they are resumed for the first time. DONE: *result, unless NULL, is r0, *run NULL. In any
- * other state *run is as vm_run_resume left it, or NULL, with FAULT, if it could not be started. */
-VM_API enum vm_state vm_run_at_once(struct vm_thread *thread, const struct vm_image *image,
-                                    const struct vm_entry *entry, void *host, struct vm_run **run,
-                                    uint64_t *result) VM_MUST_USE;
+ * when they are resumed for the first time. */
+VM_API struct vm_outcome vm_run_at_once(struct vm_thread *thread, const struct vm_image *image,
+                                        const struct vm_entry *entry, void *host) VM_MUST_USE;
 
 /* ---- many runs ---- */
 
