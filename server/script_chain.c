@@ -87,7 +87,7 @@ void script_host_forget(struct script_host *host, const struct script_set *set)
 /* ---- chains ---- */
 
 /* The answer to a request whose scripts cannot be trusted to have guarded it. */
-static enum script_verdict fail_closed(struct exchange *ex)
+static __attribute__((cold)) enum script_verdict fail_closed(struct exchange *ex)
 {
     response_start(ex, 500);
     ex->aborted = false;
@@ -127,8 +127,7 @@ static enum script_verdict run_steps(struct script_chain *chain)
     return end == RUNS_RETURNED ? after_return(ex) : fail_closed(ex);
 }
 
-/* With all that it calls inlined: it is done for each request. */
-static __attribute__((flatten)) enum script_verdict run_chain(struct script_chain *chain)
+static enum script_verdict run_chain(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
     enum script_verdict verdict = run_steps(chain);

@@ -417,8 +417,7 @@ enum runs_end runs_go(struct script_runs *runs)
     return end;
 }
 
-/* As if pushed, begun and advanced to what vm_run_at_once said. Not inlined, as most are over at
- * once. */
+/* As if pushed, begun and advanced to what vm_run_at_once said. */
 static __attribute__((noinline)) enum runs_end
 go_on(struct script_runs *runs, const struct script_step *step, struct vm_outcome outcome)
 {
@@ -471,19 +470,23 @@ static inline enum runs_end go_plainly(struct script_runs *runs, const struct sc
     }
 }
 
+/* The same of one step with a frame. Not inlined, nor is go_on: those that are over at once are to
+ * lie close together. */
+static __attribute__((noinline)) enum runs_end go_framed(struct script_runs *runs,
+                                                         const struct script_step *step)
+{
+    if (runs->depth == 0) {
+        (void)runs_push(runs, step->script, step->entry);
+    }
+    return runs_go(runs);
+}
+
 enum runs_end runs_go_along(struct script_runs *runs, const struct script_step **step)
 {
     enum runs_end end;
 
     do {
-        if (runs->plain) {
-            end = go_plainly(runs, step);
-        } else {
-            if (runs->depth == 0) {
-                (void)runs_push(runs, (*step)->script, (*step)->entry);
-            }
-            end = runs_go(runs);
-        }
+        end = runs->plain ? go_plainly(runs, step) : go_framed(runs, *step);
         if (end != RUNS_RETURNED) {
             return end;
         }
