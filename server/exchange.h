@@ -122,9 +122,9 @@ struct exchange {
     /* shared by the scripts of a chain */
     struct field_list meta; /* one value a key */
     size_t meta_bytes;
-    struct script_chain *chain;  /* that is pending, or NULL; see script.h */
-    struct script_chain *ran;    /* the chain of this request, once it began; or NULL */
-    struct response_hook *hooks; /* to run before the response is sent, in order */
+    struct script_chain *chain;      /* that is pending, or NULL; see script.h */
+    struct script_chain *hook_chain; /* in the pool: runs the hooks; NULL: no script left any */
+    struct response_hook *hooks;     /* to run before the response is sent, in order */
     unsigned hook_count;
     /* What scripts add to and take from whatever response follows. Apart from response_fields, so
      * that response_start and response_error keep them; response_finish applies them. */

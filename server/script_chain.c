@@ -2,9 +2,11 @@
 /* Runs the scripts of one request, in order, until one answers; later the hooks they left for the
  * response. The same of one TLS handshake, which ends with an answer.
  *
- * A chain lives in the exchange's pool from the first script to the end of the request. While it is
- * pending, ex->chain names it. A script that faults closes the request with a 500: what it was to
- * guard stays guarded. A hook that faults is as if it had not run: what it was to add is missing.
+ * A chain lives from the first script to the answer. It is the worker's: mostly all is over at
+ * once, and the next request has the same one. Only where scripts have left hooks is there a
+ * second, in the exchange's pool. While one is pending, ex->chain names it. A script that faults
+ * closes the request with a 500: what it was to guard stays guarded. A hook that faults is as if it
+ * had not run: what it was to add is missing.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -24,8 +26,8 @@ struct hook_undo {
 
 struct script_chain {
     struct script_runs runs;
-    const struct script_step *step; /* the one that runs, or is next; the last has no script */
-    bool in_hooks;
+    const struct script_step *step;   /* the one that runs, or is next; the last has no script */
+    bool in_hooks;                    /* it is the one in the pool, and has begun */
     const struct response_hook *hook; /* that runs, or is next */
     unsigned hooks_left;              /* those that hooks add are not run */
     struct script_frame first;        /* of depth 0 */
@@ -74,6 +76,7 @@ void script_host_free(struct script_host *host)
     }
     assert(host->live == 0);
     vm_thread_free(host->thread);
+    free(host->spare);
     free(host);
 }
 
@@ -127,17 +130,76 @@ static enum script_verdict run_steps(struct script_chain *chain)
     return end == RUNS_RETURNED ? after_return(ex) : fail_closed(ex);
 }
 
+static void clear(struct script_chain *chain)
+{
+    bytes_clear(chain, offsetof(struct script_chain, first) + SCRIPT_FRAME_CLEARED);
+}
+
+/* Makes it ready for the scripts of `ex`, see runs_begin. */
+static inline void begin(struct script_chain *chain, struct script_host *host,
+                         const struct script_set *set, struct exchange *ex)
+{
+    runs_begin(&chain->runs, host, set, ex, &chain->first);
+}
+
+static struct script_chain *take(struct script_host *host)
+{
+    struct script_chain *chain = host->spare;
+
+    host->spare = NULL;
+    return chain != NULL ? chain : calloc(1, sizeof *chain);
+}
+
+static void give_back(struct script_chain *chain)
+{
+    struct script_host *host = chain->runs.host;
+
+    if (host->spare != NULL) {
+        free(chain);
+        return;
+    }
+    if (!chain->runs.plain) {
+        clear(chain);
+    }
+    host->spare = chain;
+}
+
+/* The chain for the hooks that were left. They share the budget of the scripts. */
+static bool make_hook_chain(const struct script_runs *scripts)
+{
+    struct exchange *ex = scripts->ex;
+    struct script_chain *chain = pool_alloc(&ex->pool, sizeof *chain);
+
+    if (chain == NULL) {
+        return false;
+    }
+    clear(chain);
+    begin(chain, scripts->host, scripts->set, ex);
+    chain->runs.charged = scripts->charged;
+    chain->runs.budget_left_ns = scripts->budget_left_ns;
+    ex->hook_chain = chain;
+    return true;
+}
+
 static enum script_verdict run_chain(struct script_chain *chain)
 {
     struct exchange *ex = chain->runs.ex;
     enum script_verdict verdict = run_steps(chain);
 
-    if ((verdict == SCRIPT_PASS || verdict == SCRIPT_PROXY) && ex->bad_target) {
+    if (verdict == SCRIPT_PENDING) {
+        ex->chain = chain;
+        return verdict;
+    }
+    ex->chain = NULL;
+    if (ex->bad_target && (verdict == SCRIPT_PASS || verdict == SCRIPT_PROXY)) {
         response_error(ex, 400);
         ex->proxy = NULL;
         verdict = SCRIPT_RESPONDED;
     }
-    ex->chain = verdict == SCRIPT_PENDING ? chain : NULL;
+    if (ex->hook_count > 0 && !make_hook_chain(&chain->runs)) {
+        verdict = out_of_memory(ex);
+    }
+    give_back(chain);
     return verdict;
 }
 
@@ -150,14 +212,12 @@ static enum script_verdict start(struct script_host *host, const struct script_s
     if (steps->count == 0) {
         return SCRIPT_PASS;
     }
-    chain = pool_alloc(&ex->pool, sizeof *chain);
+    chain = take(host);
     if (chain == NULL) {
         return out_of_memory(ex);
     }
-    bytes_clear(chain, offsetof(struct script_chain, first) + SCRIPT_FRAME_CLEARED);
-    runs_begin(&chain->runs, host, set, ex, &chain->first);
+    begin(chain, host, set, ex);
     chain->step = steps->items;
-    ex->ran = chain;
     return run_chain(chain);
 }
 
@@ -260,7 +320,7 @@ static enum script_verdict run_hooks(struct script_chain *chain)
 
 enum script_verdict script_hooks_start(struct exchange *ex)
 {
-    struct script_chain *chain = ex->ran;
+    struct script_chain *chain = ex->hook_chain;
 
     assert(ex->chain == NULL && ex->status != 0);
     if (chain == NULL || chain->in_hooks || ex->hook_count == 0 || ex->faulted) {
@@ -287,8 +347,14 @@ bool script_chain_is_starved(const struct exchange *ex)
 
 void script_chain_cancel(struct exchange *ex)
 {
-    if (ex->chain != NULL) {
-        runs_drop(&ex->chain->runs);
+    struct script_chain *chain = ex->chain;
+
+    if (chain == NULL) {
+        return;
+    }
+    runs_drop(&chain->runs);
+    if (!chain->in_hooks) {
+        give_back(chain);
     }
     ex->chain = NULL;
 }

@@ -17,11 +17,10 @@ static struct script_frame *top(const struct script_runs *runs)
     return runs->frames[runs->depth - 1];
 }
 
-/* Gives the next depth its frame, which is zero. */
+/* Gives the next depth its frame. */
 static void use_frame(struct script_runs *runs, struct script_frame *frame)
 {
-    frame->state.ex = runs->ex;
-    frame->state.shared = &runs->set->shared;
+    helper_state_begin(&frame->state, runs->ex, &runs->set->shared);
     runs->frames[runs->depth] = frame;
 }
 

@@ -18,8 +18,9 @@ struct script_host {
     unsigned stuck;                   /* of them, those that wait for one more */
     unsigned uploads;                 /* of them, those of requests whose body was not complete */
     unsigned uploads_max;
-    bool wanted;         /* somebody could not start, and not because of uploads_max */
-    uint64_t given_back; /* runs that ended, and somebody waited for it */
+    bool wanted;                /* somebody could not start, and not because of uploads_max */
+    uint64_t given_back;        /* runs that ended, and somebody waited for it */
+    struct script_chain *spare; /* for the next request; or NULL */
 };
 
 struct script_frame {
@@ -58,7 +59,8 @@ enum runs_end {
     RUNS_PENDING, /* preempted, waiting, or out of arenas: go on later */
 };
 
-/* Of a request; `runs` and `first`, its frame of depth 0, are zero and live equally long. */
+/* Of a request; `runs` and `first`, its frame of depth 0, live equally long. They are zero, or were
+ * of another request and have been `plain` to its end. */
 void runs_begin(struct script_runs *runs, struct script_host *host, const struct script_set *set,
                 struct exchange *ex, struct script_frame *first);
 /* Adds a frame for `entry`. NULL: out of memory. It runs by runs_go. */

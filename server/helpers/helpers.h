@@ -52,11 +52,23 @@ struct helper_state {
     uint8_t *body; /* in the pool, of body_capacity bytes: what zs_respond copied last */
     size_t body_capacity;
     struct helper_json *json; /* in the pool, or NULL: no JSON yet */
+    char *log;                /* in the pool, LIM_LOG_LINE_BYTES, or NULL: zs_log's line so far */
+    size_t log_used;          /* 0 between invocations */
     struct helper_call call;
     struct helper_answer *response; /* in hooks: what is going to be sent; else NULL */
-    size_t log_used;
-    char *log; /* in the pool, LIM_LOG_LINE_BYTES, or NULL: zs_log's line so far */
 };
+
+/* Makes it one of this exchange, with nothing in its pool yet. */
+static inline void helper_state_begin(struct helper_state *state, struct exchange *ex,
+                                      const struct helper_shared *shared)
+{
+    state->ex = ex;
+    state->shared = shared;
+    state->body = NULL;
+    state->body_capacity = 0;
+    state->json = NULL;
+    state->log = NULL;
+}
 
 /* Faults when the script runs without a request, as a tool may do. */
 struct helper_state *helper_state(struct vm_context *context);
