@@ -72,13 +72,14 @@ static bool map_regions(struct vm_arena *arena, const struct vm_program *program
            map_region(arena, VM_REGION_HEAP, VM_HEAP_BASE, 0);
 }
 
-/* Of the stack, what the program's instructions may write to begins here. */
-static uint32_t lowest_store(const struct vm_arena *arena)
+void vm_arena_set_program(struct vm_arena *arena, const struct vm_program *program)
 {
     uint32_t start = arena->regions[VM_REGION_STACK].start;
-    uint32_t low = VM_STACK_TOP - arena->program->stored_bytes;
+    uint32_t low = VM_STACK_TOP - program->stored_bytes;
 
-    return low < start ? start : low;
+    arena->program = program;
+    arena->stack_pristine = low < start ? start : low;
+    arena->stack_low = arena->stack_pristine;
 }
 
 bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
@@ -97,8 +98,7 @@ bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
         memcpy(arena->base + arena->regions[VM_REGION_DATA].start, program->data,
                program->data_bytes);
     }
-    arena->stack_pristine = lowest_store(arena);
-    arena->stack_low = arena->stack_pristine;
+    vm_arena_set_program(arena, program);
     context = vm_arena_context(arena);
     context->base = arena->base;
     return true;

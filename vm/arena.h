@@ -32,6 +32,8 @@ struct vm_arena {
 /* Maps an arena for `program`, pristine. False: *diag filled, nothing kept. */
 bool vm_arena_create(struct vm_arena *arena, const struct vm_program *program,
                      uint32_t heap_bytes_max, struct vm_diag *diag) VM_MUST_USE;
+/* Makes a pristine arena one of `program`, for which it has the right memory. */
+void vm_arena_set_program(struct vm_arena *arena, const struct vm_program *program);
 void vm_arena_destroy(struct vm_arena *arena);
 /* Of vm_arena_restore, what few programs need: all but the stack. */
 void vm_arena_restore_others(struct vm_arena *arena);
