@@ -35,15 +35,14 @@ struct vm_run {
 struct vm_thread {
     struct vm_run *volatile running;
     volatile uint32_t resume_count;
-    volatile uint32_t resume_count_seen; /* at the last tick; the handler sets it */
     volatile uint32_t stamp_mask;   /* resumptions whose count has one of these bits set no stamp */
     volatile uint32_t stamp_streak; /* stamps in a row that came soon after the one before */
     volatile uint64_t stamp_ns;     /* when what is under way was resumed, or some few before it */
-    volatile sig_atomic_t armed;    /* the timer runs, and the next run needs no other tick */
+    volatile sig_atomic_t armed;    /* the timer runs, and will look at whatever is under way */
     uint32_t live_count;
     uint32_t run_count_max;
     volatile uint64_t slice_ns;      /* a run that has had so much is switched out by a tick */
-    volatile sig_atomic_t off_beat;  /* ticks are fine, or were put off to look at one run again */
+    volatile uint64_t due_ns;        /* when the timer goes off, if armed */
     volatile uint64_t fine_until_ns; /* of the monotonic clock, as stamps are; 0: never */
     timer_t timer;
     bool has_timer;
@@ -74,9 +73,9 @@ static inline struct vm_thread *vm_thread_self(void)
 /* Installs the process-wide handlers if need be, gives this thread its signal stack and timer. */
 enum vm_error vm_trap_attach(struct vm_thread *thread, struct vm_diag *diag) VM_MUST_USE;
 void vm_trap_detach(struct vm_thread *thread);
-/* A run is being resumed: how long it is under way is told from now on. */
+/* A run is being resumed: how long it is under way is told from now on. Puts ticks off. */
 void vm_trap_stamp(struct vm_thread *thread);
-/* Starts ticks for a run that is being resumed, anew if they run already: one that is long has one
+/* Sets the timer for a run that is being resumed, anew if it runs already: one that is long has one
  * tick, no more. */
 void vm_trap_arm(struct vm_thread *thread);
 /* A run was switched out: ticks are fine from now on, for some time. */

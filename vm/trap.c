@@ -197,17 +197,6 @@ static void redirect_to_preemption(ucontext_t *context)
     reg[REG_RIP] = (greg_t)vm_preempt_landing;
 }
 
-/* The first tick is at `at_ns`. Both 0: no more ticks. */
-static void set_timer(struct vm_thread *t, uint64_t at_ns, uint64_t period_ns)
-{
-    struct itimerspec spec = {
-        .it_value = {.tv_sec = (time_t)(at_ns / NS_PER_S), .tv_nsec = (long)(at_ns % NS_PER_S)},
-        .it_interval = {.tv_sec = (time_t)(period_ns / NS_PER_S),
-                        .tv_nsec = (long)(period_ns % NS_PER_S)}};
-
-    timer_settime(t->timer, TIMER_ABSTIME, &spec, NULL);
-}
-
 static uint64_t monotonic_ns(void)
 {
     struct timespec now;
@@ -216,19 +205,23 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-/* As long as all runs are short, a look every two ticks is enough: when a run is seen too early, it
- * is looked at again. These looks are on the beat of the clock: where the kernel's own tick is too,
- * one interrupt serves both. */
-static void set_ticks(struct vm_thread *t, uint64_t now)
+static void set_timer(struct vm_thread *t, uint64_t at_ns)
 {
-    bool fine = now < t->fine_until_ns;
-    uint64_t period = fine ? t->fine_tick_ns : 2 * t->tick_ns;
+    struct itimerspec spec = {
+        .it_value = {.tv_sec = (time_t)(at_ns / NS_PER_S), .tv_nsec = (long)(at_ns % NS_PER_S)}};
 
-    t->slice_ns = fine ? t->fine_tick_ns : t->tick_ns;
-    t->off_beat = fine;
-    set_timer(t, fine ? now + period : now - now % period + period, period);
+    t->due_ns = at_ns;
+    timer_settime(t->timer, TIMER_ABSTIME, &spec, NULL);
 }
 
+static void set_slice(struct vm_thread *t, uint64_t now)
+{
+    t->slice_ns = now < t->fine_until_ns ? t->fine_tick_ns : t->tick_ns;
+}
+
+/* As long as runs are short, their stamps put the timer off time and again, by as much as leaves
+ * one that is long its slice and no more than two: so it never goes off, which takes longer than
+ * many runs. */
 void vm_trap_stamp(struct vm_thread *t)
 {
     uint64_t now = monotonic_ns();
@@ -241,14 +234,20 @@ void vm_trap_stamp(struct vm_thread *t)
         t->stamp_mask = 2 * t->stamp_mask + 1;
     }
     t->stamp_ns = now;
+    if (t->armed && t->due_ns < now + t->slice_ns) {
+        set_slice(t, now);
+        set_timer(t, now + 2 * t->slice_ns);
+    }
 }
 
 void vm_trap_arm(struct vm_thread *t)
 {
+    uint64_t now = monotonic_ns();
+
+    t->stamp_ns = now;
     t->armed = 1;
-    t->resume_count_seen = t->resume_count;
-    t->stamp_ns = monotonic_ns();
-    set_ticks(t, t->stamp_ns);
+    set_slice(t, now);
+    set_timer(t, now + t->slice_ns);
 }
 
 void vm_trap_refine(struct vm_thread *t)
@@ -262,8 +261,9 @@ static void let_next_arm(struct vm_thread *t)
     t->stamp_mask = t->stamp_streak = 0;
 }
 
-/* Switches out what is under way, at once or when the host's code that it called returns. */
-static void switch_out(struct vm_run *run, ucontext_t *context)
+/* Switches out what is under way. False: that has to wait until the host's code that it called
+ * returns; or it is entering or leaving. */
+static bool switch_out(struct vm_run *run, ucontext_t *context)
 {
     const struct vm_image *image = run->image;
     struct vm_context *guest = vm_arena_context(&run->arena);
@@ -271,7 +271,7 @@ static void switch_out(struct vm_run *run, ucontext_t *context)
 
     if (!is_in(&image->preemptible, pc)) {
         atomic_store_explicit(&guest->pending, 1, memory_order_relaxed);
-        return;
+        return false;
     }
     uint32_t insn = image->engine->insn_at(image->code, pc);
     if (insn != VM_NO_INSN) {
@@ -280,6 +280,7 @@ static void switch_out(struct vm_run *run, ucontext_t *context)
     bool is_start = image->engine->insn_at(image->code, pc - 1) != insn;
     keep_registers(run, is_start ? insn : VM_NO_INSN, context);
     redirect_to_preemption(context);
+    return true;
 }
 
 /* A run is switched out when it was there for a whole tick, so short ones hardly ever are. */
@@ -288,7 +289,6 @@ static void on_tick(int signo, siginfo_t *info, void *context)
     struct vm_thread *t = vm_trap_self;
     int saved_errno = errno;
     uint64_t now;
-    uint32_t resumed;
 
     (void)signo;
     (void)info;
@@ -296,21 +296,14 @@ static void on_tick(int signo, siginfo_t *info, void *context)
         return;
     }
     now = monotonic_ns();
-    resumed = t->resume_count - t->resume_count_seen;
-    t->resume_count_seen = t->resume_count;
-    if (t->running == NULL && resumed == 0) {
-        set_timer(t, 0, 0);
+    if (t->running == NULL) {
         let_next_arm(t);
-    } else if (t->running == NULL) {
-        if (t->off_beat && now >= t->fine_until_ns) {
-            set_ticks(t, now);
-        }
-    } else if (now - t->stamp_ns >= t->slice_ns) {
+    } else if (now - t->stamp_ns < t->slice_ns) {
+        set_timer(t, t->stamp_ns + t->slice_ns);
+    } else if (switch_out(t->running, context)) {
         let_next_arm(t);
-        switch_out(t->running, context);
-    } else if (now >= t->fine_until_ns) {
-        t->off_beat = 1;
-        set_timer(t, t->stamp_ns + t->slice_ns, 2 * t->tick_ns);
+    } else {
+        set_timer(t, now + t->fine_tick_ns);
     }
     errno = saved_errno;
 }

@@ -3,6 +3,7 @@
  * others run meanwhile, and a computation that was switched out many times has the result of one
  * that never was. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -148,6 +149,44 @@ static void a_slice_is_one_to_two_ticks(const struct vm_engine *engine)
     t_thread_end();
 }
 BOTH_ENGINES(preempt, a_slice_is_one_to_two_ticks)
+
+static struct sigaction engine_tick;
+static volatile unsigned ticks;
+
+static void count_tick(int signo, siginfo_t *info, void *context)
+{
+    ticks++;
+    engine_tick.sa_sigaction(signo, info, context);
+}
+
+/* Stamps put the timer off; when they end it goes off once more. A busy machine may stop the thread
+ * for longer than that. */
+static void short_runs_have_no_tick(const struct vm_engine *engine)
+{
+    enum { TICK_US = 4000, ROUNDS = 10, TICKS_BUSY = 10 };
+    t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_US / 1000});
+    struct subject brief = subject_make(engine, "mov r0, 1\n exit\n");
+    struct sigaction counting;
+    unsigned busy_ticks = UINT32_MAX, idle_ticks = UINT32_MAX, preempted = 0;
+    sigaction(VM_TICK_SIGNAL, NULL, &engine_tick);
+    counting = engine_tick;
+    counting.sa_sigaction = count_tick;
+    sigaction(VM_TICK_SIGNAL, &counting, NULL);
+    for (int i = 0; i < ROUNDS && (busy_ticks > 0 || idle_ticks != 1); i++) {
+        ticks = 0;
+        be_busy(&brief, TICKS_BUSY * TICK_US, &preempted);
+        busy_ticks = ticks;
+        for (uint64_t end = now_us(CLOCK_MONOTONIC) + 5 * TICK_US; now_us(CLOCK_MONOTONIC) < end;)
+            continue;
+        idle_ticks = ticks - busy_ticks;
+    }
+    sigaction(VM_TICK_SIGNAL, &engine_tick, NULL);
+    cr_expect_eq(busy_ticks, 0, "%u ticks in the time of %d", busy_ticks, TICKS_BUSY);
+    cr_expect_eq(idle_ticks, 1, "%u ticks, and nothing ran", idle_ticks);
+    subject_drop(brief);
+    t_thread_end();
+}
+BOTH_ENGINES(preempt, short_runs_have_no_tick)
 
 /* ---- fine ticks */
 
