@@ -238,30 +238,24 @@ static __attribute__((noinline)) void check_any(struct vm_context *context, stru
     }
 }
 
-/* An initializer of all five would have it done by an instruction that takes longer than the whole
- * gate. */
-static inline struct vm_arg *set_values(struct vm_context *context, uint64_t r1, uint64_t r2,
-                                        uint64_t r3, uint64_t r4, uint64_t r5)
+/* Not by an initializer: that would be done by an instruction that takes longer than the whole gate.
+ */
+static inline void set_empty(struct vm_arg *arg, uint64_t value)
 {
-    struct vm_arg *arg = context->helper_args;
-
-    arg[0].value = r1;
-    arg[1].value = r2;
-    arg[2].value = r3;
-    arg[3].value = r4;
-    arg[4].value = r5;
-    return arg;
+    arg->value = value;
+    memset(&arg->data, 0, sizeof *arg - offsetof(struct vm_arg, data));
 }
 
 uint64_t vm_gate_any(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
                      struct vm_context *context, uint32_t index)
 {
-    struct vm_arg *arg = set_values(context, r1, r2, r3, r4, r5);
+    struct vm_arg *arg = context->helper_args;
 
-    for (int i = 0; i < 5; i++) {
-        arg[i].data = NULL;
-        arg[i].length = 0;
-    }
+    set_empty(&arg[0], r1);
+    set_empty(&arg[1], r2);
+    set_empty(&arg[2], r3);
+    set_empty(&arg[3], r4);
+    set_empty(&arg[4], r5);
     check_any(context, arg);
     return after_helper(context, context->gates[index].fn(context, arg));
 }
@@ -274,8 +268,13 @@ gate_spans(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
            struct vm_context *context, uint32_t index, enum vm_arg_kind first,
            enum vm_arg_kind third)
 {
-    struct vm_arg *arg = set_values(context, r1, r2, r3, r4, r5);
+    struct vm_arg *arg = context->helper_args;
 
+    arg[0].value = r1;
+    arg[1].value = r2;
+    arg[2].value = r3;
+    arg[3].value = r4;
+    arg[4].value = r5;
     arg[1].note = NULL;
     check_span(context, 0, r2, first == VM_ARG_WRITE);
     if (third != VM_ARG_NONE) {

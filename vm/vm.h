@@ -119,7 +119,7 @@ struct vm_arg {
                            at first, and again whenever there was no room to keep it. Valid until
                            the helper returns or waits. NULL: they are no constants, or none. */
     };
-    size_t length; /* bytes of the span */
+    size_t length; /* bytes of the span; of what is none it says nothing */
 };
 
 /* Host side of a helper. Runs on the run's native stack (VM_FIBER_BYTES, so no large locals) with
