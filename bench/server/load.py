@@ -105,10 +105,10 @@ class Load:
             raise SystemExit(f'{meter.server.name}, {url}: {done.group(0)}; {good.group(0)}')
         return int(good.group(1))
 
-    def by_turns(self, servers, work, rounds):
+    def by_turns(self, servers, work):
         """Results of each server, turn by turn, by a client of our own: turns.c."""
         scheme = 'https' if work.secure else 'http'
-        seconds = 0 if self.quick else rounds * self.seconds * len(servers)
+        seconds = 0 if self.quick else self.seconds * len(servers)
         command = [str(self.turns), scheme, work.path, str(work.clients), str(work.turn), str(seconds)]
         command += [f'{s.port(work.secure)}:{",".join(map(str, s.pids()))}' for s in servers]
         process = subprocess.run(command, capture_output=True, text=True, env=self.env, preexec_fn=on_core(self.cores), check=False)
