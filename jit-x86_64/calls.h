@@ -7,7 +7,7 @@
 
 /* Offsets of struct vm_context, VM_CONTEXT_BELOW and VM_STACK_TOP; jit.c compares. */
 #define CALLS_KEPT      40
-#define CALLS_BELOW     0x20000
+#define CALLS_BELOW     0x1f800
 #define CALLS_STACK_TOP 0x2020000
 
 /* Compiled code knows which gate a helper has. */

@@ -2,17 +2,26 @@
 /* Guest memory. An address outside the regions is never mapped, so that a stray access faults and
  * nothing of the host is in reach:
  *
- *   reservation ... | context page | guard 64 KiB | window 4 GiB | guard 64 KiB
- *                   base - 128 KiB                 base (4 GiB aligned)
+ *   guard page | native stack, context, run | guard 64 KiB | window 4 GiB | guard 64 KiB
+ *                               base - 126 KiB                base (4 GiB aligned)
  */
 #include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "vm/arena.h"
+#include "vm/fiber.h"
 
-_Static_assert(sizeof(struct vm_context) <= VM_PAGE_BYTES, "the context is one page");
-_Static_assert(VM_CONTEXT_BELOW >= VM_GUARD_BYTES + VM_PAGE_BYTES, "the guard keeps its width");
+/* Of the page of the context: what is mapped ends with it. */
+#define PAGE_BELOW     (2u * VM_GUARD_BYTES)
+#define MAPPED_BYTES   (VM_FIBER_STACK_BYTES + VM_PAGE_BYTES)
+#define RESERVED_BELOW (PAGE_BELOW + VM_FIBER_STACK_BYTES + VM_PAGE_BYTES)
+
+_Static_assert(VM_CONTEXT_BELOW < PAGE_BELOW &&
+                   VM_CONTEXT_BELOW >= PAGE_BELOW - VM_PAGE_BYTES + sizeof(struct vm_context),
+               "the context is on its page");
+_Static_assert(PAGE_BELOW >= VM_GUARD_BYTES + VM_PAGE_BYTES, "the guard keeps its width");
+_Static_assert(VM_FIBER_STACK_BYTES % VM_PAGE_BYTES == 0, "whole pages are mapped");
 
 static uint32_t page_up(uint32_t bytes)
 {
@@ -22,7 +31,7 @@ static uint32_t page_up(uint32_t bytes)
 /* Reserves address space and finds the aligned base in it. */
 static bool reserve(struct vm_arena *arena)
 {
-    size_t bytes = 2 * VM_WINDOW_BYTES + VM_CONTEXT_BELOW + VM_GUARD_BYTES;
+    size_t bytes = 2 * VM_WINDOW_BYTES + RESERVED_BELOW + VM_GUARD_BYTES;
     uint8_t *start =
         mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uintptr_t base;
@@ -31,13 +40,13 @@ static bool reserve(struct vm_arena *arena)
     if (start == MAP_FAILED) {
         return false;
     }
-    base = ((uintptr_t)start + VM_CONTEXT_BELOW + VM_WINDOW_BYTES - 1) & ~(VM_WINDOW_BYTES - 1);
-    lead = base - VM_CONTEXT_BELOW - (uintptr_t)start;
+    base = ((uintptr_t)start + RESERVED_BELOW + VM_WINDOW_BYTES - 1) & ~(VM_WINDOW_BYTES - 1);
+    lead = base - RESERVED_BELOW - (uintptr_t)start;
     if (lead != 0) {
         munmap(start, lead);
     }
-    arena->reservation = (uint8_t *)base - VM_CONTEXT_BELOW;
-    arena->reservation_bytes = VM_CONTEXT_BELOW + VM_WINDOW_BYTES + VM_GUARD_BYTES;
+    arena->reservation = (uint8_t *)base - RESERVED_BELOW;
+    arena->reservation_bytes = RESERVED_BELOW + VM_WINDOW_BYTES + VM_GUARD_BYTES;
     arena->base = (uint8_t *)base;
     munmap(arena->reservation + arena->reservation_bytes, bytes - lead - arena->reservation_bytes);
     return true;
@@ -64,7 +73,8 @@ static bool map_regions(struct vm_arena *arena, const struct vm_program *program
 {
     uint32_t stack = page_up(program->stack_bytes);
 
-    return mprotect(arena->reservation, VM_PAGE_BYTES, PROT_READ | PROT_WRITE) == 0 &&
+    return mprotect(arena->reservation + VM_PAGE_BYTES, MAPPED_BYTES, PROT_READ | PROT_WRITE) ==
+               0 &&
            map_rodata(arena, program) &&
            map_region(arena, VM_REGION_DATA, vm_data_address(program->rodata_bytes),
                       program->data_bytes_total) &&

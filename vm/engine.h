@@ -121,7 +121,8 @@ struct vm_context {
 
 #define VM_REGS_ALL 0x7ffu
 
-#define VM_CONTEXT_BELOW (2u * VM_GUARD_BYTES)
+/* In the middle of a page, which the top of the run's native stack shares with it. */
+#define VM_CONTEXT_BELOW (2u * VM_GUARD_BYTES - VM_PAGE_BYTES / 2)
 
 /* A guest access: `bytes` from `address` on, which counts from the arena's base and may lie before
  * it or behind the window. */

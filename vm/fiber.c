@@ -1,36 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Native stacks. The switches are in fiber.S; here are the mapping, the first function, and what
- * the sanitizers must be told. */
-#include <string.h>
-#include <sys/mman.h>
-
+/* Native stacks. The switches are in fiber.S; here are the first function, and what the sanitizers
+ * must be told. */
 #include "vm/fiber.h"
-#include "vm/limits.h"
 
 #ifdef FIBER_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-/* instrumented frames are several times larger */
-#define STACK_BYTES (8 * (size_t)VM_FIBER_BYTES)
-#else
-#define STACK_BYTES ((size_t)VM_FIBER_BYTES)
 #endif
 #ifdef FIBER_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
 
-/* A guard page, then the stack, at whose top is fiber->caller_sp, at a multiple of 16. */
-#define GUARD_BYTES   ((size_t)VM_PAGE_BYTES)
-#define MAPPING_BYTES (GUARD_BYTES + STACK_BYTES)
-#define CALLER_SP_AT  (MAPPING_BYTES - 16)
+/* The highest multiple of 16 in the stack. */
+#define CALLER_SP_BELOW_TOP 16
 
 uint64_t vm_fiber_switch(void **save_sp, void *to_sp);
 uint64_t vm_fiber_call(void *argument, uintptr_t at, vm_fiber_main *main);
-
-static inline uint8_t *stack_of(const struct vm_fiber *fiber)
-{
-    return (uint8_t *)(void *)fiber->caller_sp - (CALLER_SP_AT - GUARD_BYTES);
-}
 
 enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
 
@@ -40,11 +25,18 @@ enum { FAKE_STACK_THREAD, FAKE_STACK_FIBER, TSAN_THREAD, TSAN_FIBER };
  * a call that it sees. */
 #define NO_CALL __attribute__((always_inline, no_sanitize("thread"))) static inline
 
+#ifdef FIBER_ASAN
+NO_CALL uint8_t *stack_of(const struct vm_fiber *fiber)
+{
+    return (uint8_t *)(void *)fiber->caller_sp + CALLER_SP_BELOW_TOP - VM_FIBER_STACK_BYTES;
+}
+#endif
+
 NO_CALL void before_enter(struct vm_fiber *fiber)
 {
 #ifdef FIBER_ASAN
     __sanitizer_start_switch_fiber(&fiber->sanitizer[FAKE_STACK_THREAD], stack_of(fiber),
-                                   STACK_BYTES);
+                                   VM_FIBER_STACK_BYTES);
 #elif defined(FIBER_TSAN)
     fiber->sanitizer[TSAN_THREAD] = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(fiber->sanitizer[TSAN_FIBER], 0);
@@ -97,7 +89,7 @@ NO_CALL void after_switch(struct vm_fiber *fiber, bool again)
 NO_CALL void forget_frames(const struct vm_fiber *fiber)
 {
 #ifdef FIBER_ASAN
-    __asan_unpoison_memory_region(stack_of(fiber), STACK_BYTES);
+    __asan_unpoison_memory_region(stack_of(fiber), VM_FIBER_STACK_BYTES);
 #else
     (void)fiber;
 #endif
@@ -105,38 +97,24 @@ NO_CALL void forget_frames(const struct vm_fiber *fiber)
 
 /* ---- fibers ---- */
 
-bool vm_fiber_create(struct vm_fiber *fiber, void *argument)
+void vm_fiber_create(struct vm_fiber *fiber, void *stack_top, void *argument)
 {
-    uint8_t *mapping = mmap(NULL, MAPPING_BYTES, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
     *fiber = (struct vm_fiber){.argument = argument};
-    if (mapping == MAP_FAILED) {
-        return false;
-    }
-    fiber->caller_sp = (void **)(void *)(mapping + CALLER_SP_AT);
-    if (mprotect(mapping, GUARD_BYTES, PROT_NONE) != 0) {
-        vm_fiber_destroy(fiber);
-        return false;
-    }
+    fiber->caller_sp = (void **)(void *)((uint8_t *)stack_top - CALLER_SP_BELOW_TOP);
 #ifdef FIBER_TSAN
     fiber->sanitizer[TSAN_FIBER] = __tsan_create_fiber(0);
 #endif
-    return true;
 }
 
 void vm_fiber_destroy(struct vm_fiber *fiber)
 {
-    if (fiber->caller_sp == NULL) {
-        return;
-    }
 #ifdef FIBER_TSAN
     if (fiber->sanitizer[TSAN_FIBER] != NULL) {
         __tsan_destroy_fiber(fiber->sanitizer[TSAN_FIBER]);
     }
+#else
+    (void)fiber;
 #endif
-    munmap(stack_of(fiber) - GUARD_BYTES, MAPPING_BYTES);
-    fiber->caller_sp = NULL;
 }
 
 #if defined(FIBER_ASAN) || defined(FIBER_TSAN)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A native stack of its own for each run, and going to and fro. One thread at a time. */
+/* Functions with a native stack of their own, one for each run, and going to and fro. One thread at
+ * a time. */
 #ifndef VM_FIBER_H
 #define VM_FIBER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "vm/limits.h"
 
 /* gcc tells by macros of its own, clang by features. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -18,6 +21,13 @@
 #elif __has_feature(thread_sanitizer)
 #define FIBER_TSAN
 #endif
+#endif
+
+#ifdef FIBER_ASAN
+/* instrumented frames are several times larger */
+#define VM_FIBER_STACK_BYTES (8u * VM_FIBER_BYTES)
+#else
+#define VM_FIBER_STACK_BYTES VM_FIBER_BYTES
 #endif
 
 /* What a fiber does first. It need not keep the registers that the ABI has a callee keep. */
@@ -34,9 +44,10 @@ struct vm_fiber {
 #endif
 };
 
-/* fiber->main and fiber->at are the caller's to set: main(argument, at) is what each first
- * vm_fiber_enter calls. */
-bool vm_fiber_create(struct vm_fiber *fiber, void *argument);
+/* On the VM_FIBER_STACK_BYTES below `stack_top`, a multiple of 16: the caller's, below which
+ * nothing is mapped. fiber->main and fiber->at are the caller's to set: main(argument, at) is what
+ * each first vm_fiber_enter calls. */
+void vm_fiber_create(struct vm_fiber *fiber, void *stack_top, void *argument);
 void vm_fiber_destroy(struct vm_fiber *fiber);
 /* Makes the next vm_fiber_enter such a first one. Drops whatever the fiber was doing. */
 static inline void vm_fiber_reset(struct vm_fiber *fiber)

@@ -13,7 +13,7 @@
  * On the host the window is 4 GiB aligned, with VM_GUARD_BYTES unmapped on both sides. An access
  * reaches `base + zero_extend(register) + offset` where offset is 16 bits signed, so it can pass
  * the window's ends by 32 KiB plus its own width; the guards are wider. The run's struct vm_context
- * lies below the lower guard.
+ * lies below the lower guard, its native stack below that.
  */
 #ifndef VM_LIMITS_H
 #define VM_LIMITS_H

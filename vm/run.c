@@ -199,10 +199,7 @@ static __attribute__((noinline)) struct vm_run *make_run(struct vm_thread *t,
     run = vm_arena_beside(&arena);
     run->arena = arena;
     run->thread = t;
-    if (!vm_fiber_create(&run->fiber, vm_arena_context(&arena))) {
-        vm_arena_destroy(&arena);
-        return NULL;
-    }
+    vm_fiber_create(&run->fiber, vm_arena_context(&arena), vm_arena_context(&arena));
     vm_arena_context(&run->arena)->run = run;
     vm_run_set_image(run, image);
     return run;

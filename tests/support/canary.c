@@ -9,7 +9,7 @@
 enum {
     CANARY = 0xa7,
     BEHIND = VM_ARENA_BESIDE + sizeof(struct vm_run),
-    BEHIND_BYTES = VM_PAGE_BYTES - BEHIND
+    BEHIND_BYTES = VM_ARENA_BESIDE + VM_ARENA_BESIDE_BYTES - BEHIND
 };
 
 static uint8_t *page_at(uint8_t *address)
@@ -26,7 +26,7 @@ struct t_canaries t_canaries_put(const struct vm_arena *arena)
 {
     struct t_canaries c = {.below = page_at(arena->reservation - VM_PAGE_BYTES),
                            .above = page_at(arena->reservation + arena->reservation_bytes),
-                           .context = arena->reservation};
+                           .context = (uint8_t *)vm_arena_context(arena)};
     memset(c.context + BEHIND, CANARY, BEHIND_BYTES);
     return c;
 }
