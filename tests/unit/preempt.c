@@ -163,7 +163,7 @@ static void count_tick(int signo, siginfo_t *info, void *context)
  * for longer than that. */
 static void short_runs_have_no_tick(const struct vm_engine *engine)
 {
-    enum { TICK_US = 4000, ROUNDS = 50, TICKS_BUSY = 10 };
+    enum { TICK_US = 20000, ROUNDS = 15, TICKS_BUSY = 10 };
     t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_US / 1000});
     struct subject brief = subject_make(engine, "mov r0, 1\n exit\n");
     struct sigaction counting;
