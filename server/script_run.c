@@ -433,10 +433,10 @@ go_on(struct script_runs *runs, const struct script_step *step, struct vm_outcom
     return has_stopped(runs, frame, outcome.state, &end) ? end : runs_go(runs);
 }
 
-/* A response, an abort, or an upstream. */
-static inline bool has_outcome(const struct exchange *ex)
+/* Whether `next` is a step, and nothing before it has left a response, an abort or an upstream. */
+static inline bool goes_on(const struct exchange *ex, const struct script_step *next)
 {
-    return ex->status != 0 || ex->aborted || ex->proxy != NULL;
+    return next->script != NULL && ex->status == 0 && !ex->aborted && ex->proxy == NULL;
 }
 
 /* Of runs_go_along, all steps that are over at once, one after another without a frame. *step is
@@ -462,7 +462,7 @@ static inline enum runs_end go_plainly(struct script_runs *runs, const struct sc
         }
         tell_given_back(host, false);
         drop_values(frame);
-        if (at[1].script == NULL || has_outcome(runs->ex)) {
+        if (!goes_on(runs->ex, at + 1)) {
             *step = at;
             return RUNS_RETURNED;
         }
@@ -490,6 +490,6 @@ enum runs_end runs_go_along(struct script_runs *runs, const struct script_step *
             return end;
         }
         ++*step;
-    } while ((*step)->script != NULL && !has_outcome(runs->ex));
+    } while (goes_on(runs->ex, *step));
     return RUNS_RETURNED;
 }

@@ -12,15 +12,14 @@
 #include "vm/arena.h"
 #include "vm/fiber.h"
 
-/* Of the page of the context: what is mapped ends with it. */
-#define PAGE_BELOW     (2u * VM_GUARD_BYTES)
+/* What is mapped below the window ends so far from its base, behind the page of the context. */
+#define MAPPED_END     (VM_CONTEXT_BELOW / VM_PAGE_BYTES * VM_PAGE_BYTES)
 #define MAPPED_BYTES   (VM_FIBER_STACK_BYTES + VM_PAGE_BYTES)
-#define RESERVED_BELOW (PAGE_BELOW + VM_FIBER_STACK_BYTES + VM_PAGE_BYTES)
+#define RESERVED_BELOW (MAPPED_END + MAPPED_BYTES + VM_PAGE_BYTES)
 
-_Static_assert(VM_CONTEXT_BELOW < PAGE_BELOW &&
-                   VM_CONTEXT_BELOW >= PAGE_BELOW - VM_PAGE_BYTES + sizeof(struct vm_context),
-               "the context is on its page");
-_Static_assert(PAGE_BELOW >= VM_GUARD_BYTES + VM_PAGE_BYTES, "the guard keeps its width");
+_Static_assert(sizeof(struct vm_context) <= VM_CONTEXT_BELOW % VM_PAGE_BYTES,
+               "the context ends on its page");
+_Static_assert(MAPPED_END >= VM_GUARD_BYTES, "the guard keeps its width");
 _Static_assert(VM_FIBER_STACK_BYTES % VM_PAGE_BYTES == 0, "whole pages are mapped");
 
 static uint32_t page_up(uint32_t bytes)

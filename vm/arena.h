@@ -124,7 +124,7 @@ static inline struct vm_context *vm_arena_context(const struct vm_arena *arena)
 
 enum {
     VM_ARENA_BESIDE = (sizeof(struct vm_context) + 63) & ~63u,
-    VM_ARENA_BESIDE_BYTES = VM_PAGE_BYTES / 2 - VM_ARENA_BESIDE
+    VM_ARENA_BESIDE_BYTES = VM_CONTEXT_BELOW % VM_PAGE_BYTES - VM_ARENA_BESIDE
 };
 /* The rest of the context's page, zeroed at first: for what is used together with it. It lives as
  * long as the arena. */

@@ -179,6 +179,7 @@ void vm_run_set_image(struct vm_run *run, const struct vm_image *image)
     struct vm_context *context = vm_arena_context(&run->arena);
 
     run->image = image;
+    vm_arena_set_program(&run->arena, image->program);
     run->uses_gs = image->uses_gs;
     run->fiber.main = image->engine->enter;
     run->entry = NULL;

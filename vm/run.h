@@ -34,7 +34,7 @@ struct vm_run {
 /* What the signal handlers read is volatile: they interrupt this same thread. */
 struct vm_thread {
     struct vm_run *volatile running;
-    volatile uint32_t resume_count;
+    uint32_t resume_count;
     volatile uint32_t stamp_mask;   /* resumptions whose count has one of these bits set no stamp */
     volatile uint32_t stamp_streak; /* stamps in a row that came soon after the one before */
     volatile uint64_t stamp_ns;     /* when what is under way was resumed, or some few before it */

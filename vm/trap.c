@@ -214,9 +214,11 @@ static void set_timer(struct vm_thread *t, uint64_t at_ns)
     timer_settime(t->timer, TIMER_ABSTIME, &spec, NULL);
 }
 
-static void set_slice(struct vm_thread *t, uint64_t now)
+/* It goes off when so many slices have passed. */
+static void set_slices(struct vm_thread *t, uint64_t now, unsigned slices)
 {
     t->slice_ns = now < t->fine_until_ns ? t->fine_tick_ns : t->tick_ns;
+    set_timer(t, now + slices * t->slice_ns);
 }
 
 /* As long as runs are short, their stamps put the timer off time and again, by as much as leaves
@@ -235,8 +237,7 @@ void vm_trap_stamp(struct vm_thread *t)
     }
     t->stamp_ns = now;
     if (t->armed && t->due_ns < now + t->slice_ns) {
-        set_slice(t, now);
-        set_timer(t, now + 2 * t->slice_ns);
+        set_slices(t, now, 2);
     }
 }
 
@@ -246,8 +247,7 @@ void vm_trap_arm(struct vm_thread *t)
 
     t->stamp_ns = now;
     t->armed = 1;
-    set_slice(t, now);
-    set_timer(t, now + t->slice_ns);
+    set_slices(t, now, 1);
 }
 
 void vm_trap_refine(struct vm_thread *t)

@@ -119,27 +119,22 @@ class Bench:
         return load.measure(server, lambda meter: client.http(self.url(work, server), work, meter))
 
     def speed(self, work):
-        """Rounds of one workload: every server has its turn in each, the first another one each time."""
-        if work.turn:
-            return self.short_turns(work)
-        running = self.start(work)
-        rounds = self.long_turns(work, running)
-        for server in running.values():
-            server.stop()
-        return rounds
-
-    def short_turns(self, work):
-        """A round is many turns, and of servers started anew: one start of the same differs from another by half a percent."""
+        """Rounds of one workload: every server has its turn in each, the first another one each time. Of short turns a round
+        has many, and servers started anew: one start of the same differs from another by half a percent."""
         rounds = {}
-        for _ in range(self.options.rounds):
+        for _ in range(self.options.rounds if work.turn else 1):
             running = self.start(work)
-            results = self.client(work).by_turns(list(running.values()), work) if running else []
-            whole = min(map(len, results), default=0)
-            for label, result in zip(running, results):
-                rounds.setdefault(label, []).extend(result[:whole])
+            some = self.short_turns(work, running) if work.turn else self.long_turns(work, running)
+            for label, results in some.items():
+                rounds.setdefault(label, []).extend(results)
             for server in running.values():
                 server.stop()
         return rounds
+
+    def short_turns(self, work, running):
+        results = self.client(work).by_turns(list(running.values()), work) if running else []
+        whole = min(map(len, results), default=0)
+        return {label: result[:whole] for label, result in zip(running, results)}
 
     def long_turns(self, work, running):
         rounds = {label: [] for label in running}

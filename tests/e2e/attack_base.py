@@ -186,6 +186,11 @@ class Server:
         with self.connect(request(target, "Connection: close"), port=port) as client:
             return split(drain(client))
 
+    def pause(self):
+        """Stops it until SIGCONT; returns when it has stopped."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:

@@ -50,7 +50,6 @@ static void adopt(const struct vm_image *image)
         run = take(&t_thread()->pool[i], image->program);
     if (run) {
         vm_run_set_image(run, image);
-        vm_arena_set_program(&run->arena, image->program);
         run->next = *pool;
         *pool = run;
     }
