@@ -35,10 +35,9 @@ struct vm_run {
 struct vm_thread {
     struct vm_run *volatile running;
     uint32_t resume_count;
-    volatile uint32_t stamp_mask;   /* resumptions whose count has one of these bits set no stamp */
-    volatile uint32_t stamp_streak; /* stamps in a row that came soon after the one before */
-    volatile uint64_t stamp_ns;     /* when what is under way was resumed, or some few before it */
-    volatile sig_atomic_t armed;    /* the timer runs, and will look at whatever is under way */
+    volatile uint32_t stamp_mask; /* resumptions whose count has one of these bits set no stamp */
+    volatile uint64_t stamp_ns;   /* when what is under way was resumed, or some few before it */
+    volatile sig_atomic_t armed;  /* the timer runs, and will look at whatever is under way */
     uint32_t live_count;
     uint32_t run_count_max;
     volatile uint64_t slice_ns;      /* a run that has had so much is switched out by a tick */

@@ -26,12 +26,12 @@
 #define NS_PER_S         1000000000ull
 #define NS_PER_MS        1000000ull
 
-/* Where so many resumptions in a row come so soon after each other, fewer and fewer of them set a
- * stamp, one in so many at last, as long as the stamps do: that costs less than to read the clock
- * each time, and tells well enough how long one has lasted. */
+/* A stamp that comes soon after the one before makes half as many resumptions set one, down to one
+ * in so many; one that comes late makes it twice as many again. That costs less than to read the
+ * clock each time, and tells well enough how long one has lasted. */
 enum {
-    STAMP_STREAK = 16,
-    STAMP_NS = 200000,
+    STAMP_SOON_NS = 100000,
+    STAMP_LATE_NS = 200000,
     STAMP_EVERY_MAX = 64, /* a power of two */
 };
 
@@ -229,10 +229,9 @@ void vm_trap_stamp(struct vm_thread *t)
     uint64_t now = monotonic_ns();
     uint64_t since = now - t->stamp_ns;
 
-    t->stamp_streak = since < STAMP_NS ? t->stamp_streak + 1 : 0;
-    if (t->stamp_streak < STAMP_STREAK) {
-        t->stamp_mask = 0;
-    } else if (since < STAMP_NS / 2 && t->stamp_mask < STAMP_EVERY_MAX - 1) {
+    if (since >= STAMP_LATE_NS) {
+        t->stamp_mask /= 2;
+    } else if (since < STAMP_SOON_NS && t->stamp_mask < STAMP_EVERY_MAX - 1) {
         t->stamp_mask = 2 * t->stamp_mask + 1;
     }
     t->stamp_ns = now;
@@ -258,7 +257,7 @@ void vm_trap_refine(struct vm_thread *t)
 static void let_next_arm(struct vm_thread *t)
 {
     t->armed = 0;
-    t->stamp_mask = t->stamp_streak = 0;
+    t->stamp_mask = 0;
 }
 
 /* Switches out what is under way. False: that has to wait until the host's code that it called

@@ -123,26 +123,55 @@ static int ascending(const void *a, const void *b)
     return *(const unsigned *)a < *(const unsigned *)b ? -1 : 1;
 }
 
+/* What so many first slices are like. */
+struct slices {
+    unsigned low_clock_us; /* a quarter is shorter */
+    unsigned high_cpu_us;  /* a quarter is longer */
+    unsigned preempted;    /* short runs that were switched out before them */
+};
+
+enum { SLICE_TICK_US = 4000, SLICES = 40 };
+
+static struct slices time_slices(const struct subject *long_one, const struct subject *brief,
+                                 bool busy)
+{
+    unsigned clock_us[SLICES], cpu_us[SLICES];
+    struct slices slices = {.preempted = 0};
+    for (unsigned i = 0; i < SLICES; i++) {
+        t_thread()->fine_until_ns = 0; /* as if the slice before had been long ago */
+        be_busy(brief, busy ? 2 * SLICE_TICK_US + i * 211 : 0, &slices.preempted);
+        time_slice(long_one, &clock_us[i], &cpu_us[i]);
+    }
+    qsort(clock_us, SLICES, sizeof *clock_us, ascending);
+    qsort(cpu_us, SLICES, sizeof *cpu_us, ascending);
+    slices.low_clock_us = clock_us[SLICES / 4];
+    slices.high_cpu_us = cpu_us[SLICES * 3 / 4];
+    return slices;
+}
+
+static bool are_one_to_two_ticks(const struct slices *slices)
+{
+    return slices->low_clock_us >= SLICE_TICK_US * 7 / 8 &&
+           slices->high_cpu_us <= SLICE_TICK_US * 17 / 8 && slices->preempted <= SLICES / 4;
+}
+
 /* A first slice is one to two ticks long, wherever between two looks of the timer it begins,
- * whether others were resumed before it or nothing was. Most are: test machines are busy. */
+ * whether others were resumed before it or nothing was. Most are: a busy machine takes the
+ * processor away before one begins, which then counts as part of it; so there are some tries. */
 static void a_slice_is_one_to_two_ticks(const struct vm_engine *engine)
 {
-    enum { TICK_US = 4000, SLICES = 40 };
-    t_thread_with(&(struct vm_thread_config){.tick_ms = TICK_US / 1000, .budget_ms = 10000});
+    enum { TRIES = 8 };
+    t_thread_with(&(struct vm_thread_config){.tick_ms = SLICE_TICK_US / 1000, .budget_ms = 10000});
     struct subject endless_one = subject_make(engine, "loop:\n ja loop\n");
     struct subject brief = subject_make(engine, "mov r0, 1\n exit\n");
     for (int busy = 0; busy < 2; busy++) {
-        unsigned clock_us[SLICES], cpu_us[SLICES], preempted = 0;
-        for (unsigned i = 0; i < SLICES; i++) {
-            t_thread()->fine_until_ns = 0; /* as if the slice before had been long ago */
-            be_busy(&brief, busy ? 2 * TICK_US + i * 211 : 0, &preempted);
-            time_slice(&endless_one, &clock_us[i], &cpu_us[i]);
-        }
-        qsort(clock_us, SLICES, sizeof *clock_us, ascending);
-        qsort(cpu_us, SLICES, sizeof *cpu_us, ascending);
-        cr_expect_geq(clock_us[SLICES / 4], TICK_US * 7 / 8, "%u us", clock_us[SLICES / 4]);
-        cr_expect_leq(cpu_us[SLICES * 3 / 4], TICK_US * 17 / 8, "%u us", cpu_us[SLICES * 3 / 4]);
-        cr_expect_leq(preempted, SLICES / 4, "%u short runs were switched out", preempted);
+        struct slices slices = {.preempted = 0};
+        for (int i = 0; i < TRIES && !are_one_to_two_ticks(&slices); i++)
+            slices = time_slices(&endless_one, &brief, busy);
+        cr_expect(
+            are_one_to_two_ticks(&slices),
+            "a quarter is shorter than %u us, one longer than %u; %u short ones were switched out",
+            slices.low_clock_us, slices.high_cpu_us, slices.preempted);
     }
     subject_drop(endless_one);
     subject_drop(brief);
@@ -187,6 +216,29 @@ static void short_runs_have_no_tick(const struct vm_engine *engine)
     t_thread_end();
 }
 BOTH_ENGINES(preempt, short_runs_have_no_tick)
+
+/* As few runs set a stamp where they come in bursts as where they come without a pause. */
+static void pauses_take_few_stamps(const struct vm_engine *engine)
+{
+    enum { BURSTS = 200, RUNS = 24, PAUSE_US = 250 };
+    t_thread_with(&(struct vm_thread_config){.tick_ms = 10});
+    struct subject brief = subject_make(engine, "mov r0, 1\n exit\n");
+    unsigned stamps = 0;
+    for (int i = 0; i < BURSTS; i++) {
+        for (int k = 0; k < RUNS; k++) {
+            uint64_t before = t_thread()->stamp_ns;
+            cr_assert_eq(vm_run_at_once(t_thread(), brief.image, NULL, NULL).state, VM_STATE_DONE);
+            stamps += t_thread()->stamp_ns != before;
+        }
+        for (uint64_t end = now_us(CLOCK_MONOTONIC) + PAUSE_US; now_us(CLOCK_MONOTONIC) < end;)
+            continue;
+    }
+    cr_expect_leq(stamps, BURSTS * RUNS / 4, "%u of %u", stamps, BURSTS * RUNS);
+    cr_expect_geq(stamps, BURSTS / 4, "%u of %u", stamps, BURSTS * RUNS);
+    subject_drop(brief);
+    t_thread_end();
+}
+BOTH_ENGINES(preempt, pauses_take_few_stamps)
 
 /* ---- fine ticks */
 
