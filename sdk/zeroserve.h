@@ -190,14 +190,21 @@ ZS_TEXT_FUNCTION_ int zs_strncmp(const char *a, const char *b, size_t n)
     for (i = 0; i < n; i++) {
         unsigned char x = (unsigned char)a[i];
         unsigned char y = (unsigned char)b[i];
-        if (x != y || x == '\0')
+        if (x != y)
             return (int)x - (int)y;
+        if (y == '\0')
+            return 0;
     }
     return 0;
 }
 
+/* Beside a short literal a comparison for each octet and no loop: compilers unroll what has a
+ * constant length. */
 ZS_TEXT_FUNCTION_ int zs_strcmp(const char *a, const char *b)
 {
+    if (__builtin_constant_p(__builtin_strlen(b))) {
+        return zs_strncmp(a, b, __builtin_strlen(b) + 1);
+    }
     return zs_strncmp(a, b, (size_t)-1);
 }
 

@@ -118,6 +118,56 @@ five() { # five kinds in each row
 }
 check "every helper has five kinds" five
 
+# Texts compare as the C library has them, also with literals, and those without a loop.
+cat >"$work/compare.c" <<'SCRIPT'
+#include <zeroserve.h>
+
+#define SIGN(x)               ((x) > 0 ? 1 : (x) < 0 ? -1 : 0)
+#define SAME(a, b, literal, sign)                                                                   \
+    (SIGN(zs_strcmp(a, literal)) == (sign) && SIGN(zs_strcmp(a, b)) == (sign) &&                    \
+     SIGN(zs_strcmp(b, a)) == -(sign) && SIGN(zs_strncmp(a, literal, 64)) == (sign))
+#ifdef LITERAL
+ZS_ENTRY zs_u64 entry(void)
+{
+    char text[16];
+    zs_getrandom(text, sizeof text);
+    return zs_strcmp(text, "/private") != 0;
+}
+#else
+#define COUNT(a, literal, sign)                                                                     \
+    do {                                                                                            \
+        char x[16], y[16];                                                                          \
+        __asm__ __volatile__("" : : "r"(zs_strcpy(x, a)), "r"(zs_strcpy(y, literal)) : "memory");   \
+        same += SAME(x, y, literal, sign);                                                          \
+    } while (0)
+
+ZS_ENTRY zs_u64 entry(void)
+{
+    zs_u64 same = 0;
+
+    COUNT("", "", 0);
+    COUNT("a", "", 1);
+    COUNT("", "a", -1);
+    COUNT("abc", "abc", 0);
+    COUNT("abc", "abd", -1);
+    COUNT("abd", "abc", 1);
+    COUNT("abc", "ab", 1);
+    COUNT("ab", "abc", -1);
+    COUNT("\377", "a", 1);
+    return same;
+}
+#endif
+SCRIPT
+compares() {
+    clang -target bpf -O2 $strict "$work/compare.c" || return 1
+    "$build/zs-vm" run "$work/out.o" | tee "$work/r0"
+    grep -qx 0x9 "$work/r0" || return 1
+    clang -target bpf -O2 -DLITERAL $strict "$work/compare.c" || return 1
+    "$build/zs-vm" dis "$work/out.o" >"$work/dis"
+    ! grep -qE -- ' -[0-9]+ ->' "$work/dis"
+}
+check "texts compare" compares
+
 pages() { # the example site's reference is what reference.py makes of the lists now
     mkdir -p "$work/tree/examples" "$work/tree/sdk" "$work/tree/vm"
     cp "$root/examples/reference.py" "$work/tree/examples"
