@@ -118,11 +118,11 @@ five() { # five kinds in each row
 }
 check "every helper has five kinds" five
 
-# Texts compare as the C library has them, also with literals, and those without a loop.
+# Texts compare as the C library has it, literals among them; beside a literal without a loop.
 cat >"$work/compare.c" <<'SCRIPT'
 #include <zeroserve.h>
 
-#define SIGN(x)               ((x) > 0 ? 1 : (x) < 0 ? -1 : 0)
+#define SIGN(x) ((x) > 0 ? 1 : (x) < 0 ? -1 : 0)
 #define SAME(a, b, literal, sign)                                                                   \
     (SIGN(zs_strcmp(a, literal)) == (sign) && SIGN(zs_strcmp(a, b)) == (sign) &&                    \
      SIGN(zs_strcmp(b, a)) == -(sign) && SIGN(zs_strncmp(a, literal, 64)) == (sign))
@@ -163,7 +163,7 @@ compares() {
     "$build/zs-vm" run "$work/out.o" | tee "$work/r0"
     grep -qx 0x9 "$work/r0" || return 1
     clang -target bpf -O2 -DLITERAL $strict "$work/compare.c" || return 1
-    "$build/zs-vm" dis "$work/out.o" >"$work/dis"
+    "$build/zs-vm" dis "$work/out.o" >"$work/dis" || return 1
     ! grep -qE -- ' -[0-9]+ ->' "$work/dis"
 }
 check "texts compare" compares
